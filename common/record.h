@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Records: what dispatcher and workers tell each other about a title, as C structs and as JSON.
+ * x_put and x_get stand next to each other in record.c, same field order. Every get checks types,
+ * ranges and lengths strictly (the other side is not trusted) and leaves nothing allocated on error.
+ * jansson is used in record.c and msg.c only.
+ *
+ *   probe job -> struct index (facts of the source) -> struct plan (every cut) -> segment jobs
+ */
+#ifndef SEGFARM_COMMON_RECORD_H
+#define SEGFARM_COMMON_RECORD_H
+
+#include "common/buf.h"
+#include "common/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RECORD_KEY_SIZE 17        /* 16 hex digits and a NUL: stream keys, plan hashes */
+#define RECORD_PATH_MAX 4095      /* bytes of a source path */
+#define RECORD_RENDITION_MAX 31   /* bytes of a rendition name: [a-z0-9_-]+ */
+#define RECORD_SYNCS_MAX 1000000  /* sync samples of a title */
+#define RECORD_SEGMENTS_MAX 1000000
+#define RECORD_JSON_MAX (256u << 20) /* bytes of a record as JSON */
+#define RECORD_RENDITION "main"   /* the one rendition of this version: video and audio together */
+
+/* Where the bytes come from, and which bytes they are: a changed file is another source. */
+struct record_source {
+	char path[RECORD_PATH_MAX + 1]; /* absolute, resolved */
+	int64_t size;                   /* bytes */
+	int64_t mtime_ns;               /* modification time since the epoch */
+};
+
+enum record_audio_mode { RECORD_AUDIO_QUALITY, RECORD_AUDIO_BITRATE };
+
+/* Options that change the output; all are part of the stream key. */
+struct record_options {
+	int64_t target_ticks;          /* segment duration aimed at: 0.5 s to 600 s in ticks */
+	enum record_audio_mode audio_mode;
+	int audio_quality;             /* AAC constant quality, thousandths of the encoder's q: 100 to 10000 */
+	int audio_bitrate;             /* bit/s with RECORD_AUDIO_BITRATE: 16000 to 512000 */
+	int audio_channels;            /* of encoded audio: 1, 2, or 6 */
+};
+void record_options_init(struct record_options *o); /* the defaults */
+
+struct record_video {
+	bool is_present;
+	int64_t track;        /* the container's track number */
+	char codecs[32];      /* RFC 6381, e.g. avc1.640028 */
+	int width, height;    /* cropped, in samples: 1 to 16384 */
+	int64_t rate_num, rate_den; /* frames per second; 0/0 unknown */
+	char range[8];        /* VIDEO-RANGE: "SDR", "PQ", "HLG" */
+	int64_t start_ticks;  /* presentation time of the first frame, >= 0 */
+	int64_t end_ticks;    /* end of the last frame */
+	int64_t delay_ticks;  /* D: composition delay that the init's edit list takes off again, >= 0 */
+};
+
+/* Positions are in samples from the timeline's origin; "source" positions at source_rate, output
+ * positions ("grid") at rate. Frame n of the output grid covers base + n * unit onwards. */
+struct record_audio {
+	bool is_present;
+	bool is_copy;         /* packets pass through; else decoded and encoded to AAC-LC */
+	int64_t track;
+	char codecs[32];      /* RFC 6381 of the output, e.g. mp4a.40.2 */
+	int rate;             /* output timescale = sample rate, Hz */
+	int channels;         /* output */
+	int64_t unit;         /* samples per output frame: 1024 (960, ...) */
+	int64_t base;         /* grid position of frame 0; 0 when encoded */
+	int64_t frames;       /* frames in the whole title */
+	int source_rate;      /* Hz, of decoded source samples (= rate when copied) */
+	int64_t source_unit;  /* samples per source packet; 0: varies, positions are counted */
+	int64_t source_base;  /* source position of the first packet (may be negative: codec delay) */
+	int64_t source_end;   /* source position behind the last sample */
+	int64_t lead;         /* source samples a job must have in front of its first frame (warm-up) */
+};
+
+/* One sync sample where the timeline may be cut. */
+struct record_sync {
+	int64_t start;     /* ticks: smallest presentation time of the frames from here on */
+	int64_t pts;       /* ticks: presentation time of the sync sample itself; >= start */
+	int64_t cluster;   /* byte offset of its Cluster element in the file */
+	int64_t block;     /* byte offset of its (Simple)Block or BlockGroup element in the file */
+	int64_t audio_pos; /* source position of the first audio packet at or after `cluster`; INT64_MAX: none */
+	bool is_closed;    /* IDR: nothing after it refers to what is before it */
+};
+
+struct index {
+	struct record_video video;
+	struct record_audio audio;
+	int64_t origin_ns;     /* the file's time that is timeline 0; <= every track's first time */
+	int64_t first_cluster; /* byte offset */
+	struct record_sync *syncs; /* rising in block, start and pts; owned */
+	size_t n_syncs;            /* 0 without video */
+};
+void index_finish(struct index *index);
+int index_put(const struct index *index, struct buf *json);
+int index_get(struct bytes json, struct index *index, struct err *err);
+
+struct plan_segment {
+	int64_t start, duration;   /* ticks; the segment's key */
+	int64_t video_cluster, video_block; /* first video sample; 0 without video */
+	int64_t video_end;         /* byte offset of the next segment's first block; INT64_MAX: to the end */
+	int64_t audio_cluster;     /* where to start reading for audio */
+	int64_t audio_pos;         /* source position of the first audio packet from there */
+	int64_t audio_first, audio_end; /* output frames [first, end); equal: none */
+};
+
+struct plan {
+	char hash[RECORD_KEY_SIZE]; /* over everything below, format version included */
+	struct record_options options;
+	struct record_video video;
+	struct record_audio audio;
+	int64_t origin_ns;
+	struct plan_segment *segments; /* start_0 <= ..., start_i + duration_i = start_i+1; owned */
+	size_t n_segments;
+};
+void plan_finish(struct plan *plan);
+int plan_put(const struct plan *plan, struct buf *json);
+int plan_get(struct bytes json, struct plan *plan, struct err *err);
+
+enum job_type { JOB_PROBE, JOB_SEGMENT, JOB_NOOP };
+
+struct job {
+	int64_t id;              /* of this attempt; unique within a dispatcher's life */
+	enum job_type type;
+	char stream[RECORD_KEY_SIZE];
+	int64_t deadline_ms;     /* the worker is killed when it takes longer; > 0 */
+	struct record_source source;
+	struct record_options options;
+	/* segment jobs only */
+	char rendition[RECORD_RENDITION_MAX + 1];
+	char plan_hash[RECORD_KEY_SIZE];
+	int64_t number;          /* of the segment in the title, from 0; gives mfhd sequence numbers */
+	int64_t origin_ns;
+	struct plan_segment segment;
+	struct record_video video;
+	struct record_audio audio;
+};
+int job_put(const struct job *job, struct buf *json);
+int job_get(struct bytes json, struct job *job, struct err *err);
+
+#endif
