@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Matroska demuxer over a mapped file (RFC 9559, RFC 8794). No I/O of its own, no libav.
+ * Views that come back live as long as the mapping, unless said otherwise.
+ */
+#ifndef SEGFARM_WORKER_MKV_H
+#define SEGFARM_WORKER_MKV_H
+
+#include "common/buf.h"
+#include "common/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define MKV_TRACKS_MAX 128
+
+enum mkv_track_type { MKV_VIDEO = 1, MKV_AUDIO = 2, MKV_OTHER = 0 };
+enum mkv_compression { MKV_COMPRESSION_NONE, MKV_COMPRESSION_STRIP, MKV_COMPRESSION_ZLIB };
+
+/* RFC 9559 section 5.1.4.1.28.16 and following; ISO/IEC 23091-2 code points, 2 = unspecified. */
+struct mkv_colour {
+	bool is_present;
+	int primaries, transfer, matrix; /* -1 or 2: unspecified */
+	int range;                       /* 0 unspecified, 1 broadcast (limited), 2 full */
+};
+
+struct mkv_track {
+	uint64_t number; /* TrackNumber */
+	enum mkv_track_type type;
+	bool is_default, is_enabled;
+	char codec_id[64];
+	struct bytes codec_private;
+	char language[36];
+	uint64_t default_duration_ns; /* 0: unknown */
+	uint64_t codec_delay_ns, seek_preroll_ns;
+	enum mkv_compression compression;
+	struct bytes stripped;        /* bytes put back in front of every frame (header stripping) */
+	bool is_encrypted;
+	/* video */
+	int width, height;            /* PixelWidth/Height less PixelCrop */
+	int display_width, display_height, display_unit; /* 0: as width/height */
+	int rotation;                 /* degrees clockwise to turn the picture for display, 0 90 180 270 (ProjectionPoseRoll) */
+	struct mkv_colour colour;
+	/* audio */
+	double rate, output_rate;     /* SamplingFrequency */
+	int channels, bit_depth;
+};
+
+/* A Cues entry on a video or other track; positions absolute in the file. */
+struct mkv_cue {
+	uint64_t track;
+	int64_t time_ns;      /* CueTime scaled, not yet less any delay */
+	int64_t cluster;      /* byte offset of the Cluster element */
+	int64_t relative;     /* byte offset of the block within the Cluster's data, -1 unknown */
+};
+
+struct mkv {
+	struct bytes file;
+	int64_t timestamp_scale;  /* ns per unit */
+	int64_t duration_ns;      /* Info Duration; 0 unknown */
+	int64_t segment_data;     /* offset of the Segment's data */
+	int64_t segment_end;      /* behind its last byte (end of the file when unknown or truncated) */
+	int64_t first_cluster;    /* offset of the first Cluster element; -1: there is none */
+	struct mkv_track tracks[MKV_TRACKS_MAX];
+	int n_tracks;
+	struct mkv_cue *cues;     /* owned; in file order of Cues, sorted by (track, cluster, time) */
+	size_t n_cues;            /* 0: no Cues (use mkv_next over the whole file) */
+	void *arena;              /* internal: owns decompressed CodecPrivate and the like */
+};
+
+/* Reads the head: EBML header, SeekHead(s), Info, Tracks, Cues wherever they are. ERR_DATA: not Matroska or broken
+ * before the first Cluster; ERR_LIMIT: over a LIMIT_; ERR_UNSUPPORTED: a DocType or version that cannot be read.
+ * file must outlive mkv. On error nothing is left allocated. */
+int mkv_open(struct mkv *mkv, struct bytes file, struct err *err);
+void mkv_close(struct mkv *mkv);
+const struct mkv_track *mkv_track(const struct mkv *mkv, uint64_t number); /* NULL: no such */
+
+/* One frame of a block. */
+struct mkv_frame {
+	uint64_t track;
+	int64_t cluster;      /* offset of the Cluster element it is in */
+	int64_t block;        /* offset of its SimpleBlock or BlockGroup element */
+	int64_t time_ns;      /* (cluster + block) timestamp scaled, less the track's CodecDelay; laced frames after the first:
+	                         + DefaultDuration x i, or BlockDuration / n x i, else the same time */
+	int lace_index, lace_count; /* 0/1 without lacing */
+	bool is_key;          /* SimpleBlock flag, or BlockGroup without ReferenceBlock */
+	int64_t duration_ns;  /* BlockDuration of this frame, 0 unknown */
+	int64_t discard_ns;   /* DiscardPadding (last frame of a lace), 0 none */
+	struct bytes data;    /* as stored, compression not undone; see mkv_frame_data */
+};
+
+/* A position in the blocks. Plain memory: may be copied, needs no destructor. */
+struct mkv_cursor {
+	const struct mkv *mkv;
+	int64_t at;             /* where the next element is */
+	int64_t cluster;        /* current Cluster's offset */
+	int64_t cluster_end;    /* INT64_MAX: unknown size */
+	int64_t cluster_time;   /* in TimestampScale units */
+	int64_t damaged_bytes;  /* passed over so far, looking for the next Cluster */
+	/* laced frames not given out yet */
+	struct mkv_frame lace;
+	uint32_t lace_sizes[256];
+	int lace_next, lace_total;
+	struct bytes lace_rest;
+};
+
+/* At the Cluster element at `cluster` (mkv->first_cluster for the start), before its first block; or directly at the
+ * block element at offset `block` within that cluster (block < 0: the first). ERR_DATA: no Cluster there. */
+int mkv_seek(struct mkv_cursor *c, const struct mkv *mkv, int64_t cluster, int64_t block, struct err *err);
+/* 1 and the next frame of any track (touches the headers of blocks only, never the payload); 0 at the end of the file
+ * (a truncated last block counts as the end). Damage is passed over: resynchronises at the next Cluster. */
+int mkv_next(struct mkv_cursor *c, struct mkv_frame *frame, struct err *err);
+
+/* The frame's bytes with ContentCompression undone. *out is a view of the mapping when nothing has to be undone, else of
+ * scratch, which is then overwritten (view ends at scratch's next use). ERR_DATA: broken zlib; ERR_LIMIT: too large. */
+int mkv_frame_data(const struct mkv *mkv, const struct mkv_frame *frame, struct buf *scratch, struct bytes *out,
+		   struct err *err);
+
+#endif
