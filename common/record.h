@@ -3,7 +3,7 @@
  * Records: what dispatcher and workers tell each other about a title, as C structs and as JSON.
  * x_put and x_get stand next to each other in record.c, same field order. Every get checks types,
  * ranges and lengths strictly (the other side is not trusted) and leaves nothing allocated on error.
- * jansson is used in record.c and msg.c only.
+ * jansson is used in json.c, record.c and msg.c only.
  *
  *   probe job -> struct index (facts of the source) -> struct plan (every cut) -> segment jobs
  */
@@ -32,6 +32,9 @@ struct record_source {
 	int64_t mtime_ns;               /* modification time since the epoch */
 };
 
+int record_source_put(const struct record_source *source, struct buf *json);
+int record_source_get(struct bytes json, struct record_source *source, struct err *err);
+
 enum record_audio_mode { RECORD_AUDIO_QUALITY, RECORD_AUDIO_BITRATE };
 
 /* Options that change the output; all are part of the stream key. */
@@ -43,6 +46,8 @@ struct record_options {
 	int audio_channels;            /* of encoded audio: 1, 2, or 6 */
 };
 void record_options_init(struct record_options *o); /* the defaults */
+int record_options_put(const struct record_options *o, struct buf *json);
+int record_options_get(struct bytes json, struct record_options *o, struct err *err);
 
 struct record_video {
 	bool is_present;

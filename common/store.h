@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Store: what segfarm keeps in Redis. The only file that includes hiredis. Calls block, with a time-out;
+ * Store: what segfarm keeps in Redis. Only store*.c include hiredis. Calls block, with a time-out;
  * after any I/O error the connection is freed, the call returns ERR_RETRY, and the next call connects anew.
  *
  *   segfarm:streams                        set of stream keys
@@ -58,7 +58,7 @@ int store_put_stream(struct store *s, const char *stream, const struct record_so
 /* 1 there, 0 no such stream. source and options may be NULL. */
 int store_get_stream(struct store *s, const char *stream, struct record_source *source,
 		     struct record_options *options, struct err *err);
-/* Calls fn for each accepted stream key. */
+/* Calls fn for each accepted stream key, until it returns something other than 0, which is returned. */
 int store_list_streams(struct store *s, int (*fn)(void *arg, const char *stream), void *arg, struct err *err);
 /* state: "probing", "working", "done", "failed"; error: a sentence or "". */
 int store_set_state(struct store *s, const char *stream, const char *state, const char *error, struct err *err);
@@ -80,7 +80,8 @@ int store_get_commit(struct store *s, const struct store_segment *seg, struct st
 /* Appends piece i to *out; 1 there, 0 gone: then call store_drop_commit and make the segment again. */
 int store_get_piece(struct store *s, const struct store_segment *seg, int i, struct buf *out, struct err *err);
 int store_drop_commit(struct store *s, const struct store_segment *seg, struct err *err);
-/* Calls fn for every committed segment of a rendition. */
+/* Calls fn for every committed segment of a rendition, for one that comes in meanwhile perhaps, for any perhaps twice
+ * (HSCAN). What fn returns other than 0 ends it and is returned. */
 int store_list_commits(struct store *s, const char *stream, const char *rendition,
 		       int (*fn)(void *arg, int64_t start, int64_t duration, const struct store_commit *c), void *arg,
 		       struct err *err);

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Field notes, each found the hard way by someone:
+ *   ROUTER_MANDATORY  without it a send to a peer that is gone "succeeds".
+ *   LINGER 0          else closing waits for ever for a peer that never reads.
+ *   IMMEDIATE         a DEALER queues nothing for a connection that does not exist yet.
+ *   no routing id     two peers of one name lose messages silently; names travel in HELLO instead.
+ *   ZMQ_FD            is edge-triggered: ZMQ_EVENTS has to be read before going to sleep.
+ *   ipc bind          takes a path over from a live listener without a word: hence the lock file.
+ */
+#include "common/bus.h"
+
+#include "common/proc.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#define HWM 2048 /* messages queued per peer and direction: over the most credits a worker has */
+#define HANDSHAKE_MS 5000
+#define CONNECT_MS 5000
+#define RECONNECT_MS 50
+#define RECONNECT_MAX_MS 2000
+#define IPC_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
+#define N_PARTS 4 /* [peer id][protocol][verb][JSON] */
+
+struct bus {
+	void *context;
+	void *socket;
+	bool is_router;
+	int fd;
+	int lock_fd;          /* -1: none */
+	char path[IPC_PATH_MAX + 1]; /* of a bound ipc endpoint, else "" */
+	char lock_path[IPC_PATH_MAX + 16];
+	zmq_msg_t parts[N_PARTS]; /* of the message received last */
+	zmq_msg_t surplus;
+};
+
+/* --- endpoints */
+
+static const char *after(const char *s, const char *prefix)
+{
+	size_t n = strlen(prefix);
+	return strncmp(s, prefix, n) ? NULL : s + n;
+}
+
+static bool is_port(const char *s)
+{
+	char *end;
+	if (*s < '0' || *s > '9')
+		return false;
+	unsigned long port = strtoul(s, &end, 10);
+	return !*end && port >= 1 && port <= 65535;
+}
+
+static bool is_loopback(const char *host, size_t n)
+{
+	char text[64];
+	struct in_addr in;
+	if (n >= sizeof(text))
+		return false;
+	memcpy(text, host, n);
+	text[n] = 0;
+	return !strcmp(text, "localhost") || (inet_pton(AF_INET, text, &in) == 1 && ntohl(in.s_addr) >> 24 == 127);
+}
+
+static int check_tcp(const char *endpoint, const char *address, bool must_be_loopback, struct err *err)
+{
+	const char *colon = strrchr(address, ':');
+	if (!colon || colon == address || !is_port(colon + 1))
+		return err_set(err, ERR_USAGE, "%s is not tcp://ADDRESS:PORT", endpoint);
+	if (must_be_loopback && !is_loopback(address, (size_t)(colon - address)))
+		return err_set(err, ERR_USAGE,
+			       "cannot listen on %s: beyond this machine CURVE keys are needed, which are not there yet; "
+			       "use a 127.0.0.1 address",
+			       endpoint);
+	return 0;
+}
+
+static int check_endpoint(const char *endpoint, bool is_bind, struct err *err)
+{
+	const char *path = after(endpoint, "ipc://");
+	const char *address = after(endpoint, "tcp://");
+	if (address)
+		return check_tcp(endpoint, address, is_bind, err);
+	if (!path || !*path || *path == '@' || *path == '*')
+		return err_set(err, ERR_USAGE, "%s is neither ipc://PATH nor tcp://ADDRESS:PORT", endpoint);
+	if (strlen(path) > IPC_PATH_MAX)
+		return err_set(err, ERR_USAGE, "the path of %s is longer than %zu bytes", endpoint, IPC_PATH_MAX);
+	return 0;
+}
+
+/* --- the lock */
+
+static bool is_same_file(int fd, const char *path)
+{
+	struct stat a, b;
+	return !fstat(fd, &a) && !stat(path, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* The file may be unlinked by its last owner between our open and our flock: then again. */
+static int take_lock(struct bus *bus, const char *path, struct err *err)
+{
+	snprintf(bus->lock_path, sizeof(bus->lock_path), "%s.lock", path);
+	for (;;) {
+		int fd = open(bus->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (fd < 0)
+			return err_set(err, ERR_USAGE, "cannot open %s: %s", bus->lock_path, strerror(errno));
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+			int e = errno;
+			close(fd);
+			if (e == EINTR)
+				continue;
+			return err_set(err, ERR_USAGE, "another dispatcher is listening on ipc://%s", path);
+		}
+		if (is_same_file(fd, bus->lock_path)) {
+			bus->lock_fd = fd;
+			return 0;
+		}
+		close(fd);
+	}
+}
+
+/* --- making */
+
+static int set_int(struct bus *bus, int option, int value)
+{
+	return zmq_setsockopt(bus->socket, option, &value, sizeof(value));
+}
+
+static int set_options(struct bus *bus)
+{
+	int64_t max = BUS_MESSAGE_MAX;
+	int rc = zmq_setsockopt(bus->socket, ZMQ_MAXMSGSIZE, &max, sizeof(max));
+	rc |= set_int(bus, ZMQ_LINGER, 0);
+	rc |= set_int(bus, ZMQ_SNDHWM, HWM);
+	rc |= set_int(bus, ZMQ_RCVHWM, HWM);
+	rc |= set_int(bus, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+	if (bus->is_router)
+		return rc | set_int(bus, ZMQ_ROUTER_MANDATORY, 1);
+	rc |= set_int(bus, ZMQ_IMMEDIATE, 1);
+	rc |= set_int(bus, ZMQ_CONNECT_TIMEOUT, CONNECT_MS);
+	rc |= set_int(bus, ZMQ_RECONNECT_IVL, RECONNECT_MS);
+	return rc | set_int(bus, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
+}
+
+static int bus_create(struct bus **out, bool is_router, struct err *err)
+{
+	struct bus *bus = calloc(1, sizeof(*bus));
+	*out = bus;
+	if (!bus)
+		return err_set(err, ERR_NOMEM, "no memory for a socket");
+	bus->is_router = is_router;
+	bus->lock_fd = -1;
+	for (int i = 0; i < N_PARTS; i++)
+		zmq_msg_init(&bus->parts[i]);
+	zmq_msg_init(&bus->surplus);
+	bus->context = zmq_ctx_new();
+	if (!bus->context || zmq_ctx_set(bus->context, ZMQ_IO_THREADS, 1))
+		return err_set(err, ERR_NOMEM, "cannot start ZeroMQ: %s", zmq_strerror(zmq_errno()));
+	bus->socket = zmq_socket(bus->context, is_router ? ZMQ_ROUTER : ZMQ_DEALER);
+	size_t size = sizeof(bus->fd);
+	if (!bus->socket || set_options(bus) || zmq_getsockopt(bus->socket, ZMQ_FD, &bus->fd, &size))
+		return err_set(err, ERR_RETRY, "cannot make a ZeroMQ socket: %s", zmq_strerror(zmq_errno()));
+	return 0;
+}
+
+static int bind_socket(struct bus *bus, const char *endpoint, struct err *err)
+{
+	const char *path = after(endpoint, "ipc://");
+	if (path && take_lock(bus, path, err))
+		return ERR_USAGE;
+	/* The socket's mode follows the umask; whoever can open it can give and take jobs. */
+	mode_t old = umask(0077);
+	int rc = zmq_bind(bus->socket, endpoint);
+	umask(old);
+	if (rc)
+		return err_set(err, ERR_USAGE, "cannot listen on %s: %s", endpoint, zmq_strerror(zmq_errno()));
+	if (path)
+		snprintf(bus->path, sizeof(bus->path), "%s", path);
+	return 0;
+}
+
+int bus_bind(struct bus **bus, const char *endpoint, struct err *err)
+{
+	*bus = NULL;
+	int rc = check_endpoint(endpoint, true, err);
+	if (!rc)
+		rc = bus_create(bus, true, err);
+	if (!rc)
+		rc = bind_socket(*bus, endpoint, err);
+	if (rc) {
+		bus_destroy(*bus);
+		*bus = NULL;
+	}
+	return rc;
+}
+
+int bus_connect(struct bus **bus, const char *endpoint, struct err *err)
+{
+	*bus = NULL;
+	int rc = check_endpoint(endpoint, false, err);
+	if (!rc)
+		rc = bus_create(bus, false, err);
+	if (!rc && zmq_connect((*bus)->socket, endpoint))
+		rc = err_set(err, ERR_USAGE, "cannot connect to %s: %s", endpoint, zmq_strerror(zmq_errno()));
+	if (rc) {
+		bus_destroy(*bus);
+		*bus = NULL;
+	}
+	return rc;
+}
+
+void bus_destroy(struct bus *bus)
+{
+	if (!bus)
+		return;
+	for (int i = 0; i < N_PARTS; i++)
+		zmq_msg_close(&bus->parts[i]);
+	zmq_msg_close(&bus->surplus);
+	if (bus->socket)
+		zmq_close(bus->socket);
+	while (bus->context && zmq_ctx_term(bus->context) && zmq_errno() == EINTR)
+		;
+	if (bus->path[0])
+		unlink(bus->path);
+	if (bus->lock_fd >= 0) {
+		unlink(bus->lock_path);
+		close(bus->lock_fd);
+	}
+	free(bus);
+}
+
+int bus_fd(const struct bus *bus)
+{
+	return bus->fd;
+}
+
+/* --- sending */
+
+/* 0, or an errno. */
+static int send_part(struct bus *bus, const void *data, size_t size, bool has_more)
+{
+	int flags = ZMQ_DONTWAIT | (has_more ? ZMQ_SNDMORE : 0);
+	while (zmq_send(bus->socket, data, size, flags) < 0)
+		if (zmq_errno() != EINTR)
+			return zmq_errno();
+	return 0;
+}
+
+int bus_send(struct bus *bus, const struct bus_peer *peer, enum msg_verb verb, struct bytes json, struct err *err)
+{
+	ASSERT(!peer == !bus->is_router);
+	if (json.size > BUS_MESSAGE_MAX)
+		return err_set(err, ERR_LIMIT, "a %s of %zu bytes is over the limit of %d", msg_verb_name(verb), json.size,
+			       BUS_MESSAGE_MAX);
+	const char *name = msg_verb_name(verb);
+	int e = peer ? send_part(bus, peer->id, peer->size, true) : 0;
+	/* When a later part cannot be sent either, the library has taken back those before it. */
+	if (!e)
+		e = send_part(bus, MSG_PROTOCOL, strlen(MSG_PROTOCOL), true);
+	if (!e)
+		e = send_part(bus, name, strlen(name), true);
+	if (!e)
+		e = send_part(bus, json.data, json.size, false);
+	if (!e)
+		return 0;
+	if (e == EHOSTUNREACH)
+		return err_set(err, ERR_RETRY, "cannot send %s: the peer is gone", name);
+	return err_set(err, ERR_RETRY, "cannot send %s: %s", name,
+		       e == EAGAIN ? "not connected, or the queue is full" : zmq_strerror(e));
+}
+
+/* --- receiving */
+
+static struct bytes part_bytes(zmq_msg_t *part)
+{
+	return (struct bytes){ zmq_msg_data(part), zmq_msg_size(part) };
+}
+
+/* All parts of one message; how many they were (0: nothing there), or < 0. Messages come whole or not at all. */
+static int recv_parts(struct bus *bus, struct err *err)
+{
+	int n = 0;
+	for (;;) {
+		zmq_msg_t *part = n < N_PARTS ? &bus->parts[n] : &bus->surplus;
+		if (zmq_msg_recv(part, bus->socket, ZMQ_DONTWAIT) < 0) {
+			int e = zmq_errno();
+			if (e == EINTR)
+				continue;
+			if (e == EAGAIN && n == 0)
+				return 0;
+			return err_set(err, ERR_RETRY, "cannot receive: %s", zmq_strerror(e));
+		}
+		if (n <= N_PARTS)
+			n++;
+		if (!zmq_msg_more(part))
+			return n;
+	}
+}
+
+int bus_recv(struct bus *bus, struct bus_peer *peer, enum msg_verb *verb, struct bytes *json, struct err *err)
+{
+	int n = recv_parts(bus, err);
+	if (n <= 0)
+		return n;
+	zmq_msg_t *part = bus->parts;
+	if (peer)
+		peer->size = 0;
+	if (bus->is_router) {
+		struct bytes id = part_bytes(part++);
+		n--;
+		if (id.size > BUS_PEER_MAX)
+			return err_set(err, ERR_DATA, "a message of a peer with an id of %zu bytes", id.size);
+		if (peer) {
+			memcpy(peer->id, id.data, id.size);
+			peer->size = (uint8_t)id.size;
+		}
+	}
+	if (n != N_PARTS - 1)
+		return err_set(err, ERR_DATA, "a message of a wrong number of parts");
+	struct bytes protocol = part_bytes(part++);
+	if (protocol.size != strlen(MSG_PROTOCOL) || memcmp(protocol.data, MSG_PROTOCOL, protocol.size))
+		return err_set(err, ERR_DATA, "a message of another protocol than %s", MSG_PROTOCOL);
+	int v = msg_verb_from_name(part_bytes(part++));
+	if (v < 0)
+		return err_set(err, ERR_DATA, "a message with an unknown verb");
+	*verb = (enum msg_verb)v;
+	*json = part_bytes(part);
+	return 1;
+}
+
+static bool is_readable(struct bus *bus)
+{
+	int events = 0;
+	size_t size = sizeof(events);
+	while (zmq_getsockopt(bus->socket, ZMQ_EVENTS, &events, &size) < 0)
+		if (zmq_errno() != EINTR)
+			return true; /* let bus_recv say what is wrong */
+	return events & ZMQ_POLLIN;
+}
+
+int bus_wait(struct bus *bus, int timeout_ms)
+{
+	int64_t end_ms = timeout_ms < 0 ? INT64_MAX : proc_now_ms() + timeout_ms;
+	while (!is_readable(bus)) {
+		int64_t left_ms = timeout_ms < 0 ? -1 : end_ms - proc_now_ms();
+		if (timeout_ms >= 0 && left_ms <= 0)
+			return 0;
+		struct pollfd p = { .fd = bus->fd, .events = POLLIN };
+		if (poll(&p, 1, (int)left_ms) < 0)
+			return 0;
+	}
+	return 1;
+}

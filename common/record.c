@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "common/record.h"
+
+#include "common/json.h"
+#include "common/key.h"
+#include "common/timeline.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FORMAT 1 /* of index and plan; part of the plan's hash */
+
+#define OFFSET_MAX (INT64_C(1) << 62) /* bytes of a file */
+#define RATE_MIN 1000                 /* Hz */
+#define RATE_MAX 768000
+#define SAMPLES_MAX (INT64_C(2000) * 3600 * RATE_MAX) /* TIMELINE_MAX_NS in samples */
+#define CHANNELS_MAX 64
+#define UNIT_MAX 65536
+#define SOURCE_UNIT_MAX (1 << 24)
+#define LEAD_MAX (1 << 26)
+#define FRAME_RATE_MAX (INT64_C(1) << 40) /* numerator and denominator */
+#define SIZE_MAX_SAMPLES 16384            /* width and height */
+#define DEADLINE_MAX_MS (INT64_C(7) * 24 * 3600 * 1000)
+
+#define CODECS_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.,-"
+#define RENDITION_CHARS "abcdefghijklmnopqrstuvwxyz0123456789_-"
+
+static bool in_range(int64_t v, int64_t min, int64_t max)
+{
+	return v >= min && v <= max;
+}
+
+/* --- source */
+
+static void put_source(struct buf *b, const struct record_source *s)
+{
+	jput_raw(b, "path", s->path);
+	jput_int(b, "size", s->size);
+	jput_int(b, "mtime_ns", s->mtime_ns);
+	jput_close(b, '}');
+}
+
+static int get_source(const json_t *object, struct record_source *s, struct err *err)
+{
+	struct jget g = jget_begin(object, "source", err);
+	jget_raw(&g, "path", s->path, sizeof(s->path));
+	if (s->path[0] != '/')
+		jget_fail(&g, "path", "is not absolute");
+	s->size = jget_int(&g, "size", 0, OFFSET_MAX);
+	s->mtime_ns = jget_int(&g, "mtime_ns", INT64_MIN, INT64_MAX - 1);
+	return jget_end(&g);
+}
+
+int record_source_put(const struct record_source *source, struct buf *json)
+{
+	size_t start = json->size;
+	jput_begin(json);
+	put_source(json, source);
+	return jput_result(json, start, RECORD_JSON_MAX);
+}
+
+int record_source_get(struct bytes json, struct record_source *source, struct err *err)
+{
+	json_t *root;
+	int rc = jget_parse(&root, json, RECORD_JSON_MAX, "source", err);
+	if (rc)
+		return rc;
+	rc = get_source(root, source, err);
+	json_decref(root);
+	return rc;
+}
+
+/* --- options */
+
+void record_options_init(struct record_options *o)
+{
+	*o = (struct record_options){
+		.target_ticks = 6 * TICKS_PER_SECOND,
+		.audio_mode = RECORD_AUDIO_QUALITY,
+		.audio_quality = 1500,
+		.audio_bitrate = 192000,
+		.audio_channels = 2,
+	};
+}
+
+static void put_options(struct buf *b, const struct record_options *o)
+{
+	jput_int(b, "target_ticks", o->target_ticks);
+	jput_str(b, "audio_mode", o->audio_mode == RECORD_AUDIO_BITRATE ? "bitrate" : "quality");
+	jput_int(b, "audio_quality", o->audio_quality);
+	jput_int(b, "audio_bitrate", o->audio_bitrate);
+	jput_int(b, "audio_channels", o->audio_channels);
+	jput_close(b, '}');
+}
+
+static int get_options(const json_t *object, struct record_options *o, struct err *err)
+{
+	struct jget g = jget_begin(object, "options", err);
+	char mode[16];
+	o->target_ticks = jget_int(&g, "target_ticks", TICKS_PER_SECOND / 2, INT64_C(600) * TICKS_PER_SECOND);
+	jget_str(&g, "audio_mode", mode, sizeof(mode), NULL);
+	o->audio_mode = !strcmp(mode, "bitrate") ? RECORD_AUDIO_BITRATE : RECORD_AUDIO_QUALITY;
+	if (o->audio_mode == RECORD_AUDIO_QUALITY && strcmp(mode, "quality"))
+		jget_fail(&g, "audio_mode", "is neither quality nor bitrate");
+	o->audio_quality = (int)jget_int(&g, "audio_quality", 100, 10000);
+	o->audio_bitrate = (int)jget_int(&g, "audio_bitrate", 16000, 512000);
+	o->audio_channels = (int)jget_int(&g, "audio_channels", 1, 6);
+	if (o->audio_channels > 2 && o->audio_channels < 6)
+		jget_fail(&g, "audio_channels", "is not 1, 2 or 6");
+	return jget_end(&g);
+}
+
+int record_options_put(const struct record_options *o, struct buf *json)
+{
+	size_t start = json->size;
+	jput_begin(json);
+	put_options(json, o);
+	return jput_result(json, start, RECORD_JSON_MAX);
+}
+
+int record_options_get(struct bytes json, struct record_options *o, struct err *err)
+{
+	json_t *root;
+	int rc = jget_parse(&root, json, RECORD_JSON_MAX, "options", err);
+	if (rc)
+		return rc;
+	rc = get_options(root, o, err);
+	json_decref(root);
+	return rc;
+}
+
+/* --- video */
+
+static void put_video(struct buf *b, const struct record_video *v)
+{
+	if (!v->is_present) {
+		jput_null(b, "video");
+		return;
+	}
+	jput_open(b, "video", '{');
+	jput_int(b, "track", v->track);
+	jput_str(b, "codecs", v->codecs);
+	jput_int(b, "width", v->width);
+	jput_int(b, "height", v->height);
+	jput_int(b, "rate_num", v->rate_num);
+	jput_int(b, "rate_den", v->rate_den);
+	jput_str(b, "range", v->range);
+	jput_int(b, "start_ticks", v->start_ticks);
+	jput_int(b, "end_ticks", v->end_ticks);
+	jput_int(b, "delay_ticks", v->delay_ticks);
+	jput_close(b, '}');
+}
+
+static bool is_video_range(const char *s)
+{
+	return !strcmp(s, "SDR") || !strcmp(s, "PQ") || !strcmp(s, "HLG");
+}
+
+static int get_video(struct jget *parent, struct record_video *v)
+{
+	*v = (struct record_video){ 0 };
+	const json_t *object = jget_object_or_null(parent, "video");
+	if (!object)
+		return parent->code;
+	struct jget g = jget_begin(object, "video track", parent->err);
+	v->is_present = true;
+	v->track = jget_int(&g, "track", 0, INT64_MAX - 1);
+	jget_str(&g, "codecs", v->codecs, sizeof(v->codecs), CODECS_CHARS);
+	if (!v->codecs[0])
+		jget_fail(&g, "codecs", "is empty");
+	v->width = (int)jget_int(&g, "width", 1, SIZE_MAX_SAMPLES);
+	v->height = (int)jget_int(&g, "height", 1, SIZE_MAX_SAMPLES);
+	v->rate_num = jget_int(&g, "rate_num", 0, FRAME_RATE_MAX);
+	v->rate_den = jget_int(&g, "rate_den", 0, FRAME_RATE_MAX);
+	if (!v->rate_num != !v->rate_den)
+		jget_fail(&g, "rate_num", "is 0 alone");
+	jget_str(&g, "range", v->range, sizeof(v->range), NULL);
+	if (!is_video_range(v->range))
+		jget_fail(&g, "range", "is not SDR, PQ or HLG");
+	v->start_ticks = jget_int(&g, "start_ticks", 0, TIMELINE_MAX_TICKS);
+	v->end_ticks = jget_int(&g, "end_ticks", v->start_ticks, TIMELINE_MAX_TICKS);
+	v->delay_ticks = jget_int(&g, "delay_ticks", 0, TIMELINE_MAX_TICKS);
+	return parent->code = jget_end(&g);
+}
+
+/* --- audio */
+
+static void put_audio(struct buf *b, const struct record_audio *a)
+{
+	if (!a->is_present) {
+		jput_null(b, "audio");
+		return;
+	}
+	jput_open(b, "audio", '{');
+	jput_bool(b, "is_copy", a->is_copy);
+	jput_int(b, "track", a->track);
+	jput_str(b, "codecs", a->codecs);
+	jput_int(b, "rate", a->rate);
+	jput_int(b, "channels", a->channels);
+	jput_int(b, "unit", a->unit);
+	jput_int(b, "base", a->base);
+	jput_int(b, "frames", a->frames);
+	jput_int(b, "source_rate", a->source_rate);
+	jput_int(b, "source_unit", a->source_unit);
+	jput_int(b, "source_base", a->source_base);
+	jput_int(b, "source_end", a->source_end);
+	jput_int(b, "lead", a->lead);
+	jput_close(b, '}');
+}
+
+static int get_audio(struct jget *parent, struct record_audio *a)
+{
+	*a = (struct record_audio){ 0 };
+	const json_t *object = jget_object_or_null(parent, "audio");
+	if (!object)
+		return parent->code;
+	struct jget g = jget_begin(object, "audio track", parent->err);
+	a->is_present = true;
+	a->is_copy = jget_bool(&g, "is_copy");
+	a->track = jget_int(&g, "track", 0, INT64_MAX - 1);
+	jget_str(&g, "codecs", a->codecs, sizeof(a->codecs), CODECS_CHARS);
+	if (!a->codecs[0])
+		jget_fail(&g, "codecs", "is empty");
+	a->rate = (int)jget_int(&g, "rate", RATE_MIN, RATE_MAX);
+	a->channels = (int)jget_int(&g, "channels", 1, CHANNELS_MAX);
+	a->unit = jget_int(&g, "unit", 1, UNIT_MAX);
+	a->base = jget_int(&g, "base", -SAMPLES_MAX, SAMPLES_MAX);
+	a->frames = jget_int(&g, "frames", 0, SAMPLES_MAX);
+	a->source_rate = (int)jget_int(&g, "source_rate", RATE_MIN, RATE_MAX);
+	if (a->is_copy && a->source_rate != a->rate)
+		jget_fail(&g, "source_rate", "of copied audio is not rate");
+	a->source_unit = jget_int(&g, "source_unit", 0, SOURCE_UNIT_MAX);
+	a->source_base = jget_int(&g, "source_base", -SAMPLES_MAX, SAMPLES_MAX);
+	a->source_end = jget_int(&g, "source_end", a->source_base, SAMPLES_MAX);
+	a->lead = jget_int(&g, "lead", 0, LEAD_MAX);
+	return parent->code = jget_end(&g);
+}
+
+/* --- index */
+
+static void put_sync(struct buf *b, const struct record_sync *s)
+{
+	jput_open(b, NULL, '[');
+	jput_int(b, NULL, s->start);
+	jput_int(b, NULL, s->pts);
+	jput_int(b, NULL, s->cluster);
+	jput_int(b, NULL, s->block);
+	jput_int(b, NULL, s->audio_pos);
+	jput_int(b, NULL, s->is_closed);
+	jput_close(b, ']');
+}
+
+static bool is_audio_pos(int64_t v)
+{
+	return v == INT64_MAX || in_range(v, -SAMPLES_MAX, SAMPLES_MAX);
+}
+
+static bool get_sync(const json_t *row, struct record_sync *s)
+{
+	int64_t v[6];
+	if (!jget_row(row, v, 6))
+		return false;
+	*s = (struct record_sync){ v[0], v[1], v[2], v[3], v[4], v[5] == 1 };
+	return in_range(s->start, 0, TIMELINE_MAX_TICKS) && in_range(s->pts, s->start, TIMELINE_MAX_TICKS) &&
+	       in_range(s->cluster, 0, OFFSET_MAX) && in_range(s->block, s->cluster, OFFSET_MAX) &&
+	       is_audio_pos(s->audio_pos) && in_range(v[5], 0, 1);
+}
+
+static bool is_sync_after(const struct record_sync *s, const struct record_sync *before)
+{
+	return s->start > before->start && s->pts > before->pts && s->cluster >= before->cluster && s->block > before->block;
+}
+
+static void get_syncs(struct jget *g, struct index *index)
+{
+	const json_t *rows = jget_array(g, "syncs", 0, index->video.is_present ? RECORD_SYNCS_MAX : 0);
+	size_t n = rows ? json_array_size(rows) : 0;
+	if (!n)
+		return;
+	index->syncs = calloc(n, sizeof(index->syncs[0]));
+	if (!index->syncs) {
+		g->code = err_set(g->err, ERR_NOMEM, "no memory for %zu sync samples", n);
+		return;
+	}
+	for (size_t i = 0; i < n && !g->code; i++) {
+		struct record_sync *s = &index->syncs[i];
+		if (!get_sync(json_array_get(rows, i), s))
+			jget_fail(g, "syncs", "has a row that is out of its ranges");
+		else if (i && !is_sync_after(s, s - 1))
+			jget_fail(g, "syncs", "does not rise");
+	}
+	index->n_syncs = n;
+}
+
+void index_finish(struct index *index)
+{
+	free(index->syncs);
+	*index = (struct index){ 0 };
+}
+
+int index_put(const struct index *index, struct buf *json)
+{
+	size_t start = json->size;
+	jput_begin(json);
+	jput_int(json, "format", FORMAT);
+	put_video(json, &index->video);
+	put_audio(json, &index->audio);
+	jput_int(json, "origin_ns", index->origin_ns);
+	jput_int(json, "first_cluster", index->first_cluster);
+	jput_open(json, "syncs", '[');
+	for (size_t i = 0; i < index->n_syncs; i++)
+		put_sync(json, &index->syncs[i]);
+	jput_close(json, ']');
+	jput_close(json, '}');
+	return jput_result(json, start, RECORD_JSON_MAX);
+}
+
+int index_get(struct bytes json, struct index *index, struct err *err)
+{
+	*index = (struct index){ 0 };
+	json_t *root;
+	int rc = jget_parse(&root, json, RECORD_JSON_MAX, "index", err);
+	if (rc)
+		return rc;
+	struct jget g = jget_begin(root, "index", err);
+	jget_int(&g, "format", FORMAT, FORMAT);
+	get_video(&g, &index->video);
+	get_audio(&g, &index->audio);
+	index->origin_ns = jget_int(&g, "origin_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
+	index->first_cluster = jget_int(&g, "first_cluster", 0, OFFSET_MAX);
+	get_syncs(&g, index);
+	rc = jget_end(&g);
+	json_decref(root);
+	if (rc)
+		index_finish(index);
+	return rc;
+}
+
+/* --- plan */
+
+static void put_segment(struct buf *b, const char *name, const struct plan_segment *s)
+{
+	jput_open(b, name, '[');
+	jput_int(b, NULL, s->start);
+	jput_int(b, NULL, s->duration);
+	jput_int(b, NULL, s->video_cluster);
+	jput_int(b, NULL, s->video_block);
+	jput_int(b, NULL, s->video_end);
+	jput_int(b, NULL, s->audio_cluster);
+	jput_int(b, NULL, s->audio_pos);
+	jput_int(b, NULL, s->audio_first);
+	jput_int(b, NULL, s->audio_end);
+	jput_close(b, ']');
+}
+
+static bool get_segment(const json_t *row, struct plan_segment *s)
+{
+	int64_t v[9];
+	if (!jget_row(row, v, 9))
+		return false;
+	*s = (struct plan_segment){ v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8] };
+	return in_range(s->start, 0, TIMELINE_MAX_TICKS) && in_range(s->duration, 1, TIMELINE_MAX_TICKS - s->start) &&
+	       in_range(s->video_cluster, 0, OFFSET_MAX) && in_range(s->video_block, s->video_cluster, OFFSET_MAX) &&
+	       (s->video_end == INT64_MAX || in_range(s->video_end, s->video_block, OFFSET_MAX)) &&
+	       in_range(s->audio_cluster, 0, OFFSET_MAX) && is_audio_pos(s->audio_pos) &&
+	       in_range(s->audio_first, 0, SAMPLES_MAX) && in_range(s->audio_end, s->audio_first, SAMPLES_MAX);
+}
+
+/* What a segment may not say of tracks that are not there, or beyond their ends. */
+static bool is_segment_of(const struct plan_segment *s, const struct record_video *v, const struct record_audio *a)
+{
+	return (v->is_present || (!s->video_cluster && !s->video_block)) && (!v->is_present || s->video_end > s->video_block) &&
+	       s->audio_end <= (a->is_present ? a->frames : 0);
+}
+
+static bool is_segment_after(const struct plan_segment *s, const struct plan_segment *before, bool has_video)
+{
+	return before->start + before->duration == s->start && before->audio_end == s->audio_first &&
+	       (!has_video || before->video_end == s->video_block);
+}
+
+/* Everything to the end, once. */
+static bool is_last_segment(const struct plan_segment *s, const struct plan *plan)
+{
+	return (!plan->video.is_present || s->video_end == INT64_MAX) &&
+	       s->audio_end == (plan->audio.is_present ? plan->audio.frames : 0);
+}
+
+static void get_segments(struct jget *g, struct plan *plan)
+{
+	const json_t *rows = jget_array(g, "segments", 1, RECORD_SEGMENTS_MAX);
+	size_t n = rows ? json_array_size(rows) : 0;
+	if (!n)
+		return;
+	plan->segments = calloc(n, sizeof(plan->segments[0]));
+	if (!plan->segments) {
+		g->code = err_set(g->err, ERR_NOMEM, "no memory for %zu segments", n);
+		return;
+	}
+	for (size_t i = 0; i < n && !g->code; i++) {
+		struct plan_segment *s = &plan->segments[i];
+		if (!get_segment(json_array_get(rows, i), s) || !is_segment_of(s, &plan->video, &plan->audio))
+			jget_fail(g, "segments", "has a row that is out of its ranges");
+		else if (i && !is_segment_after(s, s - 1, plan->video.is_present))
+			jget_fail(g, "segments", "has a gap or an overlap");
+	}
+	if (!g->code && !is_last_segment(&plan->segments[n - 1], plan))
+		jget_fail(g, "segments", "does not reach the end");
+	plan->n_segments = n;
+}
+
+void plan_finish(struct plan *plan)
+{
+	free(plan->segments);
+	*plan = (struct plan){ 0 };
+}
+
+int plan_put(const struct plan *plan, struct buf *json)
+{
+	size_t start = json->size;
+	jput_begin(json);
+	jput_int(json, "format", FORMAT);
+	jput_str(json, "hash", plan->hash);
+	jput_open(json, "options", '{');
+	put_options(json, &plan->options);
+	put_video(json, &plan->video);
+	put_audio(json, &plan->audio);
+	jput_int(json, "origin_ns", plan->origin_ns);
+	jput_open(json, "segments", '[');
+	for (size_t i = 0; i < plan->n_segments; i++)
+		put_segment(json, NULL, &plan->segments[i]);
+	jput_close(json, ']');
+	jput_close(json, '}');
+	return jput_result(json, start, RECORD_JSON_MAX);
+}
+
+static void get_key(struct jget *g, const char *name, char key[RECORD_KEY_SIZE], bool may_be_empty)
+{
+	jget_str(g, name, key, RECORD_KEY_SIZE, NULL);
+	if (!key_is_valid(key) && !(may_be_empty && !key[0]))
+		jget_fail(g, name, "is not a key");
+}
+
+static void get_options_field(struct jget *g, struct record_options *o)
+{
+	const json_t *object = jget_object_or_null(g, "options");
+	if (!object)
+		jget_fail(g, "options", "is null");
+	else if (!g->code)
+		g->code = get_options(object, o, g->err);
+}
+
+static void get_source_field(struct jget *g, struct record_source *s)
+{
+	const json_t *object = jget_object_or_null(g, "source");
+	if (!object)
+		jget_fail(g, "source", "is null");
+	else if (!g->code)
+		g->code = get_source(object, s, g->err);
+}
+
+int plan_get(struct bytes json, struct plan *plan, struct err *err)
+{
+	*plan = (struct plan){ 0 };
+	json_t *root;
+	int rc = jget_parse(&root, json, RECORD_JSON_MAX, "plan", err);
+	if (rc)
+		return rc;
+	struct jget g = jget_begin(root, "plan", err);
+	jget_int(&g, "format", FORMAT, FORMAT);
+	get_key(&g, "hash", plan->hash, true);
+	get_options_field(&g, &plan->options);
+	get_video(&g, &plan->video);
+	get_audio(&g, &plan->audio);
+	plan->origin_ns = jget_int(&g, "origin_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
+	get_segments(&g, plan);
+	rc = jget_end(&g);
+	json_decref(root);
+	if (rc)
+		plan_finish(plan);
+	return rc;
+}
+
+/* --- job */
+
+static const char *const job_types[] = { [JOB_PROBE] = "probe", [JOB_SEGMENT] = "segment", [JOB_NOOP] = "noop" };
+
+static enum job_type get_job_type(struct jget *g)
+{
+	char name[16];
+	jget_str(g, "type", name, sizeof(name), NULL);
+	for (int i = 0; i <= JOB_NOOP; i++)
+		if (!strcmp(job_types[i], name))
+			return (enum job_type)i;
+	jget_fail(g, "type", "is unknown");
+	return JOB_NOOP;
+}
+
+static void put_job_segment(struct buf *b, const struct job *job)
+{
+	jput_str(b, "rendition", job->rendition);
+	jput_str(b, "plan_hash", job->plan_hash);
+	jput_int(b, "number", job->number);
+	jput_int(b, "origin_ns", job->origin_ns);
+	put_segment(b, "segment", &job->segment);
+	put_video(b, &job->video);
+	put_audio(b, &job->audio);
+}
+
+static void get_job_segment(struct jget *g, struct job *job)
+{
+	jget_str(g, "rendition", job->rendition, sizeof(job->rendition), RENDITION_CHARS);
+	if (!job->rendition[0])
+		jget_fail(g, "rendition", "is empty");
+	get_key(g, "plan_hash", job->plan_hash, false);
+	job->number = jget_int(g, "number", 0, RECORD_SEGMENTS_MAX - 1);
+	job->origin_ns = jget_int(g, "origin_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
+	const json_t *row = jget_array(g, "segment", 9, 9);
+	get_video(g, &job->video);
+	get_audio(g, &job->audio);
+	if (g->code)
+		return;
+	if (!get_segment(row, &job->segment) || !is_segment_of(&job->segment, &job->video, &job->audio))
+		jget_fail(g, "segment", "is out of its ranges");
+}
+
+/* A no-op job carries nothing but its identity: it measures the queue. */
+int job_put(const struct job *job, struct buf *json)
+{
+	size_t start = json->size;
+	jput_begin(json);
+	jput_int(json, "id", job->id);
+	jput_str(json, "type", job_types[job->type]);
+	jput_str(json, "stream", job->stream);
+	jput_int(json, "deadline_ms", job->deadline_ms);
+	if (job->type != JOB_NOOP) {
+		jput_open(json, "source", '{');
+		put_source(json, &job->source);
+		jput_open(json, "options", '{');
+		put_options(json, &job->options);
+	}
+	if (job->type == JOB_SEGMENT)
+		put_job_segment(json, job);
+	jput_close(json, '}');
+	return jput_result(json, start, RECORD_JSON_MAX);
+}
+
+int job_get(struct bytes json, struct job *job, struct err *err)
+{
+	*job = (struct job){ 0 };
+	json_t *root;
+	int rc = jget_parse(&root, json, RECORD_JSON_MAX, "job", err);
+	if (rc)
+		return rc;
+	struct jget g = jget_begin(root, "job", err);
+	job->id = jget_int(&g, "id", 1, INT64_MAX - 1);
+	job->type = get_job_type(&g);
+	get_key(&g, "stream", job->stream, job->type == JOB_NOOP);
+	job->deadline_ms = jget_int(&g, "deadline_ms", 1, DEADLINE_MAX_MS);
+	if (job->type != JOB_NOOP) {
+		get_source_field(&g, &job->source);
+		get_options_field(&g, &job->options);
+	}
+	if (job->type == JOB_SEGMENT)
+		get_job_segment(&g, job);
+	rc = jget_end(&g);
+	json_decref(root);
+	return rc;
+}

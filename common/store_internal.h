@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What store_connection.c, store.c (keys, streams, values) and store_segment.c share. Nobody else includes this,
+ * or hiredis.
+ */
+#ifndef SEGFARM_COMMON_STORE_INTERNAL_H
+#define SEGFARM_COMMON_STORE_INTERNAL_H
+
+#include "common/store.h"
+
+#include <hiredis/hiredis.h>
+#include <xxhash.h>
+
+#define STORE_KEY_MAX 256  /* bytes of a Redis key, NUL included */
+#define STORE_SHA_SIZE 41
+#define STORE_BATCH 512    /* buffers given to one sendmsg; at most IOV_MAX */
+#define STORE_TEXT 16384   /* bytes of command heads per batch */
+
+enum store_script { STORE_SCRIPT_PEEK, STORE_SCRIPT_COMMIT, STORE_N_SCRIPTS };
+
+struct store {
+	char *path;     /* unix socket, or NULL: host and port */
+	char *host;
+	int port;
+	char *password; /* or NULL; never logged */
+	int db;
+	char *name;     /* the url without its password, for messages */
+	int timeout_ms;
+	const char *prefix;
+	redisContext *c; /* NULL: not connected */
+	unsigned generation;
+	char sha[STORE_N_SCRIPTS][STORE_SHA_SIZE]; /* "": not loaded yet */
+	XXH3_state_t *hash;
+};
+
+/* Commands on their way out without being copied: buffers are gathered and sent when a batch is full. */
+struct store_sender {
+	struct store *s;
+	struct err *err;
+	int rc; /* sticky */
+	int n;
+	size_t n_text;
+	struct iovec v[STORE_BATCH];
+	char text[STORE_TEXT];
+};
+void store_sender_init(struct store_sender *o, struct store *s, struct err *err);
+/* data must stay as it is until store_sender_flush. */
+void store_sender_put(struct store_sender *o, const void *data, size_t size);
+void store_sender_printf(struct store_sender *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int store_sender_flush(struct store_sender *o);
+
+/* Connects if there is no connection. */
+int store_connect(struct store *s, struct err *err);
+void store_disconnect(struct store *s);
+/* Sends a command in hiredis' own format without waiting; store_reply takes the answer. */
+int store_send(struct store *s, struct err *err, const char *fmt, ...);
+/* The next reply; free it. An error reply is turned into a code. */
+int store_reply(struct store *s, redisReply **reply, struct err *err);
+/* The next n replies, thrown away; the first error among them. All n are read unless the connection is lost. */
+int store_replies(struct store *s, int n, struct err *err);
+/* send and reply */
+int store_call(struct store *s, redisReply **reply, struct err *err, const char *fmt, ...);
+/* A reply of a type that cannot be. Frees it and disconnects. */
+int store_surprise(struct store *s, redisReply *reply, struct err *err);
+
+/* "<prefix>{<stream>}:<rest>" */
+int store_key(const struct store *s, char key[STORE_KEY_MAX], const char *stream, struct err *err, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
+bool store_begins_with(const char *s, const char *prefix);
+bool store_is_rendition(const char *s);
+
+#endif

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Segments: pieces and the record that commits them.
+ *
+ * A writer sets all pieces with a short lifetime and then runs one script, which looks whether they are all there and
+ * whether the stream's plan is still the writer's. A writer that dies in between leaves nothing behind for long. Who
+ * comes second finds the record before writing and leaves it alone; two that write at the same time write equal bytes,
+ * and the record then describes the pieces that lie there.
+ */
+#include "common/store_internal.h"
+
+#include "common/key.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PIECE_LIFETIME "600" /* seconds, until the commit */
+#define SCAN_COUNT 1000
+#define FIELD_MAX 96         /* bytes of a hash field, NUL included */
+#define RECORD_MAX 96
+#define REASON_MAX 1024
+#define PIECES_MAX ((int)(STORE_SEGMENT_MAX / STORE_PIECE))
+_Static_assert(PIECES_MAX == 4096, "the scripts have this number");
+
+/* KEYS: stream's hash, commit records, what every piece's key begins with. All keys of a stream share its hash tag, so
+ * the pieces' own are not listed. ARGV: field, plan hash. Answers the record, PLAN, or nil. */
+static const char script_peek[] =
+	"if redis.call('HGET', KEYS[1], 'plan_hash') ~= ARGV[2] then return 'PLAN' end\n"
+	"local old = redis.call('HGET', KEYS[2], ARGV[1])\n"
+	"if not old then return false end\n"
+	"local n, plan = string.match(old, '^%d+ (%d+) %x+ (%x+)$')\n"
+	"if plan ~= ARGV[2] then return false end\n"
+	"for i = 0, math.min(tonumber(n), 4096) - 1 do\n"
+	"  if redis.call('EXISTS', KEYS[3] .. i) == 0 then return false end\n"
+	"end\n"
+	"return old\n";
+
+/* ARGV: field, plan hash, record, pieces, lifetime. Answers the record, PLAN or PIECE. */
+static const char script_commit[] =
+	"if redis.call('HGET', KEYS[1], 'plan_hash') ~= ARGV[2] then return 'PLAN' end\n"
+	"local n, ttl = tonumber(ARGV[4]), tonumber(ARGV[5])\n"
+	"for i = 0, n - 1 do\n"
+	"  if redis.call('EXISTS', KEYS[3] .. i) == 0 then return 'PIECE' end\n"
+	"end\n"
+	"local old = redis.call('HGET', KEYS[2], ARGV[1])\n"
+	"local n_old = tonumber(old and string.match(old, '^%d+ (%d+) ') or 0)\n"
+	"for i = n, math.min(n_old, 4096) - 1 do redis.call('DEL', KEYS[3] .. i) end\n"
+	"for i = 0, n - 1 do\n"
+	"  if ttl > 0 then redis.call('EXPIRE', KEYS[3] .. i, ttl) else redis.call('PERSIST', KEYS[3] .. i) end\n"
+	"end\n"
+	"if old ~= ARGV[3] then redis.call('HSET', KEYS[2], ARGV[1], ARGV[3]) end\n"
+	"return ARGV[3]\n";
+
+static const char *const script_texts[] = { [STORE_SCRIPT_PEEK] = script_peek, [STORE_SCRIPT_COMMIT] = script_commit };
+
+/* The keys and the field of one segment. */
+struct names {
+	char stream[STORE_KEY_MAX];
+	char commits[STORE_KEY_MAX];
+	char piece[STORE_KEY_MAX]; /* without the number */
+	char field[FIELD_MAX];
+};
+
+static int get_names(const struct store *s, const struct store_segment *seg, struct names *n, struct err *err)
+{
+	if (!store_is_rendition(seg->rendition))
+		return err_set(err, ERR_USAGE, "\"%.40s\" is not a rendition's name", seg->rendition);
+	snprintf(n->field, sizeof(n->field), "%" PRId64 ":%" PRId64, seg->start, seg->duration);
+	int rc = store_key(s, n->stream, seg->stream, err, "stream");
+	if (!rc)
+		rc = store_key(s, n->commits, seg->stream, err, "segs:%s", seg->rendition);
+	if (!rc)
+		rc = store_key(s, n->piece, seg->stream, err, "seg:%s:%s:", seg->rendition, n->field);
+	/* Room for a number behind it. */
+	if (!rc && strlen(n->piece) + 12 >= STORE_KEY_MAX)
+		rc = err_set(err, ERR_USAGE, "the prefix of the keys is too long");
+	return rc;
+}
+
+/* --- commit records */
+
+static int pieces_of(int64_t bytes)
+{
+	return (int)((bytes + STORE_PIECE - 1) / STORE_PIECE);
+}
+
+static void format_commit(const struct store_commit *c, char text[RECORD_MAX])
+{
+	snprintf(text, RECORD_MAX, "%" PRId64 " %d %s %s", c->bytes, c->pieces, c->checksum, c->plan_hash);
+}
+
+static bool parse_commit(const redisReply *r, struct store_commit *c)
+{
+	char again[RECORD_MAX];
+	if (r->type != REDIS_REPLY_STRING || r->len >= RECORD_MAX)
+		return false;
+	if (sscanf(r->str, "%" SCNd64 " %d %16s %16s", &c->bytes, &c->pieces, c->checksum, c->plan_hash) != 4)
+		return false;
+	if (c->bytes < 1 || c->bytes > STORE_SEGMENT_MAX || c->pieces != pieces_of(c->bytes))
+		return false;
+	/* What we would have written is what must be there, to the last byte. */
+	format_commit(c, again);
+	return key_is_valid(c->checksum) && key_is_valid(c->plan_hash) && strlen(again) == r->len && !strcmp(again, r->str);
+}
+
+/* --- scripts */
+
+static int load_script(struct store *s, enum store_script which, struct err *err)
+{
+	redisReply *reply;
+	int rc = store_call(s, &reply, err, "SCRIPT LOAD %s", script_texts[which]);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_STRING || reply->len != STORE_SHA_SIZE - 1)
+		return store_surprise(s, reply, err);
+	memcpy(s->sha[which], reply->str, STORE_SHA_SIZE);
+	freeReplyObject(reply);
+	return 0;
+}
+
+struct script_args {
+	const char *field, *plan_hash, *record;
+	int pieces;
+	int64_t ttl_s;
+};
+
+static int run_script(struct store *s, enum store_script which, const struct names *n, const struct script_args *a,
+		      redisReply **reply, struct err *err)
+{
+	struct err e = { 0 };
+	int rc = 0;
+	*reply = NULL;
+	for (int try = 0; try < 2; try++) {
+		rc = s->sha[which][0] ? 0 : load_script(s, which, &e);
+		if (!rc)
+			rc = store_call(s, reply, &e, "EVALSHA %s 3 %s %s %s %s %s %s %d %lld", s->sha[which], n->stream, n->commits,
+					n->piece, a->field, a->plan_hash, a->record, a->pieces, (long long)a->ttl_s);
+		/* Redis forgets scripts when it restarts. */
+		if (!rc || !strstr(e.msg, "NOSCRIPT"))
+			break;
+		s->sha[which][0] = 0;
+	}
+	if (rc && err)
+		*err = e;
+	return rc;
+}
+
+static int other_plan(struct err *err)
+{
+	return err_set(err, ERR_STOPPED, "the stream has another plan by now");
+}
+
+/* 1 and *commit: the segment exists; 0: it has to be written. */
+static int peek(struct store *s, const struct names *n, const char *plan_hash, struct store_commit *commit, struct err *err)
+{
+	struct script_args a = { n->field, plan_hash, "-", 0, 0 };
+	redisReply *reply;
+	int rc = run_script(s, STORE_SCRIPT_PEEK, n, &a, &reply, err);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_NIL && reply->type != REDIS_REPLY_STRING)
+		return store_surprise(s, reply, err);
+	/* A record that cannot be read is written anew. */
+	if (reply->type == REDIS_REPLY_STRING)
+		rc = !strcmp(reply->str, "PLAN") ? other_plan(err) : parse_commit(reply, commit);
+	freeReplyObject(reply);
+	return rc;
+}
+
+static int commit_pieces(struct store *s, const struct names *n, int64_t ttl_s, const struct store_commit *commit,
+			 struct err *err)
+{
+	char record[RECORD_MAX];
+	format_commit(commit, record);
+	struct script_args a = { n->field, commit->plan_hash, record, commit->pieces, ttl_s };
+	redisReply *reply;
+	int rc = run_script(s, STORE_SCRIPT_COMMIT, n, &a, &reply, err);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_STRING)
+		return store_surprise(s, reply, err);
+	if (!strcmp(reply->str, "PLAN"))
+		rc = other_plan(err);
+	else if (!strcmp(reply->str, "PIECE"))
+		rc = err_set(err, ERR_RETRY, "Redis at %s has dropped a piece before its commit", s->name);
+	freeReplyObject(reply);
+	return rc;
+}
+
+/* --- writing */
+
+/* Where writing has got to in the caller's buffers. */
+struct cursor {
+	struct iovec *iov;
+	int n;
+};
+
+static void send_piece(struct store_sender *o, const struct names *n, int i, size_t size, struct cursor *at)
+{
+	char key[STORE_KEY_MAX + 16];
+	int n_key = snprintf(key, sizeof(key), "%s%d", n->piece, i);
+	store_sender_printf(o, "*5\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%zu\r\n", n_key, key, size);
+	while (size) {
+		size_t take = at->iov->iov_len < size ? at->iov->iov_len : size;
+		store_sender_put(o, at->iov->iov_base, take);
+		if (take)
+			XXH3_64bits_update(o->s->hash, at->iov->iov_base, take);
+		at->iov->iov_base = (char *)at->iov->iov_base + take;
+		at->iov->iov_len -= take;
+		size -= take;
+		if (!at->iov->iov_len) {
+			at->iov++;
+			at->n--;
+		}
+	}
+	store_sender_printf(o, "\r\n$2\r\nEX\r\n$%zu\r\n" PIECE_LIFETIME "\r\n", strlen(PIECE_LIFETIME));
+}
+
+static int send_pieces(struct store *s, const struct names *n, struct iovec *iov, int n_iov, struct store_commit *commit,
+		       struct err *err)
+{
+	struct store_sender o;
+	struct cursor at = { iov, n_iov };
+	int64_t left = commit->bytes;
+	store_sender_init(&o, s, err);
+	XXH3_64bits_reset(s->hash);
+	for (int i = 0; i < commit->pieces && !o.rc; i++) {
+		size_t size = left < (int64_t)STORE_PIECE ? (size_t)left : STORE_PIECE;
+		send_piece(&o, n, i, size, &at);
+		left -= (int64_t)size;
+	}
+	int rc = store_sender_flush(&o);
+	if (rc)
+		return rc;
+	snprintf(commit->checksum, sizeof(commit->checksum), "%016" PRIx64, (uint64_t)XXH3_64bits_digest(s->hash));
+	return store_replies(s, commit->pieces, err);
+}
+
+static int total_size(const struct iovec *iov, int n_iov, int64_t *bytes, struct err *err)
+{
+	*bytes = 0;
+	for (int i = 0; i < n_iov; i++) {
+		if (iov[i].iov_len > (size_t)(STORE_SEGMENT_MAX - *bytes))
+			return err_set(err, ERR_LIMIT, "a segment is over the limit of %" PRId64 " bytes", STORE_SEGMENT_MAX);
+		*bytes += (int64_t)iov[i].iov_len;
+	}
+	return *bytes ? 0 : err_set(err, ERR_USAGE, "a segment has no bytes");
+}
+
+int store_put_segment(struct store *s, const struct store_segment *seg, const char *plan_hash, struct iovec *iov, int n_iov,
+		      int64_t ttl_s, struct store_commit *commit, struct err *err)
+{
+	struct names names;
+	struct store_commit c = { 0 };
+	int rc = get_names(s, seg, &names, err);
+	if (!rc && !key_is_valid(plan_hash))
+		rc = err_set(err, ERR_USAGE, "\"%.40s\" is not a plan's hash", plan_hash);
+	if (!rc)
+		rc = total_size(iov, n_iov, &c.bytes, err);
+	if (rc)
+		return rc;
+	struct store_commit there = { 0 };
+	rc = peek(s, &names, plan_hash, &there, err);
+	if (rc == 1) {
+		c = there;
+	} else if (!rc) {
+		c.pieces = pieces_of(c.bytes);
+		memcpy(c.plan_hash, plan_hash, sizeof(c.plan_hash));
+		rc = send_pieces(s, &names, iov, n_iov, &c, err);
+		if (!rc)
+			rc = commit_pieces(s, &names, ttl_s, &c, err);
+	}
+	if (rc < 0)
+		return rc;
+	if (commit)
+		*commit = c;
+	return 0;
+}
+
+/* --- reading */
+
+int store_get_commit(struct store *s, const struct store_segment *seg, struct store_commit *commit, struct err *err)
+{
+	struct names n;
+	redisReply *reply;
+	int rc = get_names(s, seg, &n, err);
+	if (!rc)
+		rc = store_call(s, &reply, err, "HGET %s %s", n.commits, n.field);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_NIL && reply->type != REDIS_REPLY_STRING)
+		return store_surprise(s, reply, err);
+	if (reply->type == REDIS_REPLY_STRING)
+		rc = parse_commit(reply, commit) ? 1 : err_set(err, ERR_DATA, "the commit record of %s is broken", n.field);
+	freeReplyObject(reply);
+	return rc;
+}
+
+int store_get_piece(struct store *s, const struct store_segment *seg, int i, struct buf *out, struct err *err)
+{
+	struct names n;
+	redisReply *reply;
+	int rc = get_names(s, seg, &n, err);
+	if (!rc && (i < 0 || i >= PIECES_MAX))
+		rc = err_set(err, ERR_USAGE, "there is no piece %d", i);
+	if (!rc)
+		rc = store_call(s, &reply, err, "GET %s%d", n.piece, i);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_NIL && reply->type != REDIS_REPLY_STRING)
+		return store_surprise(s, reply, err);
+	if (reply->type == REDIS_REPLY_STRING && (!reply->len || reply->len > STORE_PIECE)) {
+		rc = err_set(err, ERR_DATA, "piece %d of %s has a wrong size of %zu bytes", i, n.field, reply->len);
+	} else if (reply->type == REDIS_REPLY_STRING) {
+		buf_put(out, reply->str, reply->len);
+		rc = buf_failed(out) ? err_set(err, ERR_NOMEM, "no memory for a piece of a segment") : 1;
+	}
+	freeReplyObject(reply);
+	return rc;
+}
+
+int store_drop_commit(struct store *s, const struct store_segment *seg, struct err *err)
+{
+	struct names n;
+	int rc = get_names(s, seg, &n, err);
+	if (!rc)
+		rc = store_send(s, err, "HDEL %s %s", n.commits, n.field);
+	return rc ? rc : store_replies(s, 1, err);
+}
+
+/* "<start>:<duration>" and nothing else. */
+static bool parse_field(const redisReply *r, int64_t *start, int64_t *duration)
+{
+	char again[FIELD_MAX];
+	if (r->type != REDIS_REPLY_STRING || r->len >= FIELD_MAX || sscanf(r->str, "%" SCNd64 ":%" SCNd64, start, duration) != 2)
+		return false;
+	snprintf(again, sizeof(again), "%" PRId64 ":%" PRId64, *start, *duration);
+	return strlen(again) == r->len && !strcmp(again, r->str);
+}
+
+typedef int list_fn(void *arg, int64_t start, int64_t duration, const struct store_commit *c);
+
+/* One page of HSCAN: fields and records in turn. */
+static int list_page(const redisReply *page, const char *key, list_fn *fn, void *arg)
+{
+	int rc = 0;
+	for (size_t i = 0; i + 1 < page->elements && !rc; i += 2) {
+		int64_t start, duration;
+		struct store_commit c = { 0 };
+		if (parse_field(page->element[i], &start, &duration) && parse_commit(page->element[i + 1], &c))
+			rc = fn(arg, start, duration, &c);
+		else
+			log_warn("broken commit record passed over", "key=%s", key);
+	}
+	return rc;
+}
+
+int store_list_commits(struct store *s, const char *stream, const char *rendition, list_fn *fn, void *arg, struct err *err)
+{
+	char key[STORE_KEY_MAX];
+	char cursor[32] = "0";
+	if (!store_is_rendition(rendition))
+		return err_set(err, ERR_USAGE, "\"%.40s\" is not a rendition's name", rendition);
+	int rc = store_key(s, key, stream, err, "segs:%s", rendition);
+	if (rc)
+		return rc;
+	do {
+		redisReply *reply;
+		rc = store_call(s, &reply, err, "HSCAN %s %s COUNT %d", key, cursor, SCAN_COUNT);
+		if (rc)
+			return rc;
+		if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
+		    reply->element[0]->len >= sizeof(cursor) || reply->element[1]->type != REDIS_REPLY_ARRAY)
+			return store_surprise(s, reply, err);
+		memcpy(cursor, reply->element[0]->str, reply->element[0]->len + 1);
+		rc = list_page(reply->element[1], key, fn, arg);
+		freeReplyObject(reply);
+	} while (!rc && strcmp(cursor, "0"));
+	return rc;
+}
+
+/* --- failures */
+
+int store_put_fail(struct store *s, const struct store_segment *seg, const char *class_name, int attempts, const char *reason,
+		   struct err *err)
+{
+	char key[STORE_KEY_MAX], text[REASON_MAX];
+	struct names n;
+	int rc = get_names(s, seg, &n, err);
+	if (!rc)
+		rc = store_key(s, key, seg->stream, err, "fails");
+	if (rc)
+		return rc;
+	int len = snprintf(text, sizeof(text), "%s %d %s", class_name, attempts, reason);
+	if (len < 0 || (size_t)len >= sizeof(text))
+		len = (int)sizeof(text) - 1;
+	rc = store_send(s, err, "HSET %s %s:%s %b", key, seg->rendition, n.field, text, (size_t)len);
+	return rc ? rc : store_replies(s, 1, err);
+}

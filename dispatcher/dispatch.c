@@ -1,0 +1,656 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "dispatcher/dispatch.h"
+
+#include "common/key.h"
+#include "common/log.h"
+#include "common/proc.h"
+#include "dispatcher/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHECK_MS 250      /* between looks at workers and deadlines */
+#define ROUNDS_MAX 64     /* of one dispatch_work: others want their turn as well */
+#define MESSAGES_MAX 1024 /* of one round */
+#define NOOP_KEY "0000000000000000"
+
+/* --- workers */
+
+static struct dispatch_worker *find_peer(const struct dispatch *d, const struct bus_peer *peer)
+{
+	for (int i = 0; i < d->n_workers; i++) {
+		struct dispatch_worker *w = d->workers[i];
+
+		if (w->peer.size == peer->size && !memcmp(w->peer.id, peer->id, peer->size))
+			return w;
+	}
+	return NULL;
+}
+
+static struct dispatch_worker *find_name(const struct dispatch *d, const char *name)
+{
+	for (int i = 0; i < d->n_workers; i++)
+		if (!strcmp(d->workers[i]->name, name))
+			return d->workers[i];
+	return NULL;
+}
+
+static struct dispatch_worker *find_number(const struct dispatch *d, int number)
+{
+	for (int i = 0; i < d->n_workers; i++)
+		if (d->workers[i]->number == number)
+			return d->workers[i];
+	return NULL;
+}
+
+static struct dispatch_stream *find_stream(const struct dispatch *d, int number)
+{
+	for (int i = 0; i < d->n_streams; i++)
+		if (d->streams[i]->number == number)
+			return d->streams[i];
+	return NULL;
+}
+
+static void note_trouble(struct dispatch *d, const struct err *err)
+{
+	if (err->code == ERR_RETRY && !d->is_store_down)
+		log_warn("store is down", "reason=\"%s\"", err->msg);
+	d->is_store_down |= err->code == ERR_RETRY;
+}
+
+/* --- ends of jobs */
+
+/* The job ended badly, unless what it should make is there all the same: its DONE may have been overtaken. */
+static void fail_item(struct dispatch *d, struct queue_item *item, enum queue_failure failure, int code,
+		      const char *reason)
+{
+	struct dispatch_stream *s = find_stream(d, item->stream);
+	uint32_t slot = item->slot;
+	int attempts;
+	struct err err;
+
+	if (slot && !s->is_noop && !d->is_store_down && stream_check_slot(d, s, slot, &err) == 1) {
+		queue_done(&d->queue, item);
+		return;
+	}
+	d->counters.jobs_failed++;
+	log_warn("job failed", "stream=%s slot=%u job=%" PRId64 " code=%s reason=\"%s\"", s->key, slot, item->job,
+		 err_code_name(code), reason);
+	if (!queue_fail(&d->queue, item, failure, proc_now_ms(), &attempts))
+		stream_give_up(d, s, slot, code, attempts, reason);
+}
+
+/* DONE is a hint: the store says whether it is so. */
+static void finish_item(struct dispatch *d, struct queue_item *item)
+{
+	struct dispatch_stream *s = find_stream(d, item->stream);
+	struct err err = { 0 };
+	int ret = stream_check_slot(d, s, item->slot, &err);
+
+	if (ret == 1 || ret == ERR_RETRY) {
+		d->counters.jobs_done++;
+		queue_done(&d->queue, item);
+		if (ret < 0)
+			note_trouble(d, &err); /* what it made is looked for when the store is back */
+	} else if (!ret) {
+		fail_item(d, item, QUEUE_LOST, ERR_RETRY, "the worker said done, but the store does not have it");
+	} else {
+		fail_item(d, item, QUEUE_REFUSED, err.code, err.msg);
+	}
+}
+
+static void remove_worker(struct dispatch *d, struct dispatch_worker *w, enum queue_failure failure, const char *reason)
+{
+	struct queue_item *item;
+
+	while (w->number >= 0 && (item = queue_first_job(&d->queue, w->number)))
+		fail_item(d, item, failure, failure == QUEUE_CRASH ? ERR_DATA : ERR_RETRY, reason);
+	if (w->number >= 0)
+		queue_remove_worker(&d->queue, w->number);
+	for (int i = 0; i < d->n_workers; i++)
+		if (d->workers[i] == w)
+			d->workers[i] = d->workers[--d->n_workers];
+	free(w);
+}
+
+/* --- messages */
+
+/* For a log line and for people: nothing that could break either. */
+static void clean_reason(char *reason)
+{
+	for (; *reason; reason++)
+		if ((unsigned char)*reason < 0x20 || *reason == 0x7f || *reason == '"' || *reason == '\\')
+			*reason = '\'';
+}
+
+static void refuse(struct dispatch *d, enum msg_verb verb, const char *name, const char *why)
+{
+	d->counters.messages_refused++;
+	log_warn("message refused", "verb=%s from=%s reason=\"%s\"", msg_verb_name(verb), name, why);
+}
+
+static void on_hello(struct dispatch *d, const struct bus_peer *peer, const struct msg *m)
+{
+	struct dispatch_worker *w = find_peer(d, peer), **grown;
+
+	if (w)
+		remove_worker(d, w, QUEUE_LOST, "the worker started again");
+	w = find_name(d, m->name);
+	if (w) /* the same process, connected anew */
+		remove_worker(d, w, QUEUE_LOST, "the worker connected again");
+	if (d->n_workers == DISPATCH_WORKERS_MAX) {
+		refuse(d, MSG_HELLO, m->name, "too many workers");
+		return;
+	}
+	grown = realloc(d->workers, ((size_t)d->n_workers + 1) * sizeof(struct dispatch_worker *));
+	if (grown)
+		d->workers = grown;
+	w = calloc(1, sizeof(*w));
+	if (w)
+		w->number = m->is_pool ? -1 : queue_add_worker(&d->queue);
+	if (!grown || !w || (!m->is_pool && w->number < 0)) {
+		free(w);
+		refuse(d, MSG_HELLO, m->name, "out of memory");
+		return;
+	}
+	w->peer = *peer;
+	memcpy(w->name, m->name, sizeof(w->name));
+	w->pid = m->pid;
+	w->is_pool = m->is_pool;
+	w->heard_ms = proc_now_ms();
+	d->workers[d->n_workers++] = w;
+	log_info("worker joined", "worker=%s pid=%" PRId64 " pool=%d", w->name, w->pid, w->is_pool);
+}
+
+static void on_done(struct dispatch *d, struct dispatch_worker *w, const struct msg *m)
+{
+	struct queue_item *item = queue_find(&d->queue, w->number, m->job);
+
+	if (!item) {
+		refuse(d, MSG_DONE, w->name, "it does not hold that job");
+		return;
+	}
+	log_debug("job done", "job=%" PRId64 " worker=%s elapsed_us=%" PRId64 " cpu_us=%" PRId64 " bytes=%" PRId64, m->job,
+		  w->name, m->elapsed_us, m->cpu_us, m->bytes);
+	finish_item(d, item);
+}
+
+static void on_fail(struct dispatch *d, struct dispatch_worker *w, struct msg *m)
+{
+	struct queue_item *item = queue_find(&d->queue, w->number, m->job);
+	enum queue_failure failure = QUEUE_REFUSED;
+
+	if (!item) {
+		refuse(d, MSG_FAIL, w->name, "it does not hold that job");
+		return;
+	}
+	clean_reason(m->reason);
+	if (m->code == ERR_RETRY || m->code == ERR_STOPPED)
+		failure = QUEUE_RETRY;
+	else if (m->code == ERR_NOMEM)
+		failure = QUEUE_CRASH;
+	fail_item(d, item, failure, m->code, m->reason);
+}
+
+static void on_died(struct dispatch *d, struct dispatch_worker *pool, struct msg *m)
+{
+	struct dispatch_worker *w = find_name(d, m->name);
+	char reason[MSG_REASON_MAX + 1];
+
+	if (!w || w->is_pool) /* it had not said HELLO, or has said BYE */
+		return;
+	clean_reason(m->reason);
+	if (m->reason[0])
+		snprintf(reason, sizeof(reason), "%s", m->reason);
+	else if (m->signal)
+		snprintf(reason, sizeof(reason), "the worker process was killed by signal %d", m->signal);
+	else
+		snprintf(reason, sizeof(reason), "the worker process exited with status %d", m->status);
+	log_warn("worker died", "worker=%s pool=%s reason=\"%s\"", w->name, pool->name, reason);
+	remove_worker(d, w, QUEUE_CRASH, reason);
+}
+
+/* Whether a session of this kind may send this verb after its HELLO. */
+static bool is_expected(const struct dispatch_worker *w, enum msg_verb verb)
+{
+	switch (verb) {
+	case MSG_BEAT:
+	case MSG_BYE:
+		return true;
+	case MSG_READY:
+	case MSG_DONE:
+	case MSG_FAIL:
+		return !w->is_pool;
+	case MSG_DIED:
+		return w->is_pool;
+	default:
+		return false;
+	}
+}
+
+static void on_session(struct dispatch *d, struct dispatch_worker *w, struct msg *m)
+{
+	w->heard_ms = proc_now_ms();
+	switch (m->verb) {
+	case MSG_READY:
+		queue_add_credits(&d->queue, w->number, m->credits);
+		break;
+	case MSG_DONE:
+		on_done(d, w, m);
+		break;
+	case MSG_FAIL:
+		on_fail(d, w, m);
+		break;
+	case MSG_DIED:
+		on_died(d, w, m);
+		break;
+	case MSG_BYE:
+		remove_worker(d, w, QUEUE_LOST, "the worker left");
+		break;
+	default:
+		break;
+	}
+}
+
+/* A session that we do not know, after we restarted or gave it up, must begin again: HELLO asks it to. Once per beat,
+ * so that a row of its messages does not make a row of sessions. */
+static void on_stranger(struct dispatch *d, const struct bus_peer *peer, enum msg_verb verb)
+{
+	struct msg hello = { .verb = MSG_HELLO, .name = "dispatcher", .pid = getpid() };
+	struct err err;
+
+	refuse(d, verb, "stranger", "no HELLO before it");
+	buf_reset(&d->json);
+	if (verb == MSG_BEAT && msg_put(&hello, &d->json) == 0 &&
+	    bus_send(d->bus, peer, MSG_HELLO, buf_bytes(&d->json), &err) < 0)
+		log_debug("stranger is gone", "reason=\"%s\"", err.msg);
+}
+
+static void on_message(struct dispatch *d, const struct bus_peer *peer, enum msg_verb verb, struct bytes json)
+{
+	struct dispatch_worker *w = find_peer(d, peer);
+	const char *name = w ? w->name : "stranger";
+	struct msg m;
+	struct err err;
+
+	if (!w && verb != MSG_HELLO) {
+		on_stranger(d, peer, verb);
+	} else if (verb != MSG_HELLO && !is_expected(w, verb)) {
+		refuse(d, verb, name, "not a verb for it to send");
+	} else if (msg_get(verb, json, &m, &err) < 0) {
+		clean_reason(err.msg);
+		refuse(d, verb, name, err.msg);
+	} else if (verb == MSG_HELLO) {
+		on_hello(d, peer, &m);
+	} else {
+		m.verb = verb;
+		on_session(d, w, &m);
+	}
+}
+
+static int receive(struct dispatch *d)
+{
+	struct bus_peer peer;
+	enum msg_verb verb;
+	struct bytes json;
+	struct err err;
+	int n = 0, ret;
+
+	while (n < MESSAGES_MAX && (ret = bus_recv(d->bus, &peer, &verb, &json, &err)) != 0) {
+		n++;
+		if (ret > 0) {
+			on_message(d, &peer, verb, json);
+		} else if (ret == ERR_DATA) {
+			d->counters.messages_refused++;
+			clean_reason(err.msg);
+			log_warn("message refused", "reason=\"%s\"", err.msg);
+		} else {
+			log_error("bus failed", "reason=\"%s\"", err.msg);
+			break;
+		}
+	}
+	return n;
+}
+
+/* --- giving */
+
+static void send_job(struct dispatch *d, struct queue_item *item)
+{
+	struct dispatch_worker *w = find_number(d, item->worker);
+	struct dispatch_stream *s = find_stream(d, item->stream);
+	struct job job;
+	struct err err = { 0 };
+
+	if (item->slot && !s->is_noop && (!s->has_plan || item->slot > s->plan.n_segments)) {
+		queue_done(&d->queue, item);
+		return;
+	}
+	stream_make_job(s, item, &job);
+	queue_set_deadline(item, proc_now_ms(), job.deadline_ms);
+	buf_reset(&d->json);
+	if (job_put(&job, &d->json) < 0 || bus_send(d->bus, &w->peer, MSG_JOB, buf_bytes(&d->json), &err) < 0) {
+		log_warn("job could not be sent", "worker=%s reason=\"%s\"", w->name, err.msg);
+		queue_take_back(&d->queue, item);
+		d->counters.workers_lost++;
+		remove_worker(d, w, QUEUE_LOST, "the worker is gone");
+		return;
+	}
+	d->counters.jobs_given++;
+	log_debug("job given", "job=%" PRId64 " stream=%s slot=%u worker=%s", item->job, s->key, item->slot, w->name);
+}
+
+static int give(struct dispatch *d)
+{
+	struct queue_item *item;
+	int n = 0;
+
+	while (!d->is_store_down && queue_give(&d->queue, proc_now_ms(), &item)) {
+		send_job(d, item);
+		n++;
+	}
+	return n;
+}
+
+/* --- the clock */
+
+static void cancel_overdue(struct dispatch *d, int64_t now_ms)
+{
+	struct msg cancel = { .verb = MSG_CANCEL };
+	struct queue_item *item;
+	struct err err;
+
+	while ((item = queue_overdue(&d->queue, now_ms))) {
+		struct dispatch_worker *w = find_number(d, item->worker);
+
+		cancel.job = item->job;
+		buf_reset(&d->json);
+		if (msg_put(&cancel, &d->json) == 0 && bus_send(d->bus, &w->peer, MSG_CANCEL, buf_bytes(&d->json), &err) < 0)
+			log_debug("cancel not sent", "worker=%s", w->name);
+		fail_item(d, item, QUEUE_CRASH, ERR_LIMIT, "the job took too long");
+	}
+}
+
+static void check_workers(struct dispatch *d, int64_t now_ms)
+{
+	for (int i = d->n_workers - 1; i >= 0; i--) {
+		struct dispatch_worker *w = d->workers[i];
+
+		if (now_ms - w->heard_ms < DISPATCH_LOST_MS)
+			continue;
+		log_warn("worker lost", "worker=%s silent_ms=%" PRId64, w->name, now_ms - w->heard_ms);
+		d->counters.workers_lost++;
+		remove_worker(d, w, QUEUE_LOST, "the worker is silent");
+	}
+}
+
+static void reconcile_all(struct dispatch *d)
+{
+	struct err err = { 0 };
+
+	for (int i = 0; i < d->n_streams; i++) {
+		int ret = stream_reconcile(d, d->streams[i], &err);
+
+		if (ret == ERR_RETRY) {
+			note_trouble(d, &err);
+			return;
+		}
+		if (ret < 0)
+			stream_give_up(d, d->streams[i], 0, ret, 1, err.msg);
+	}
+	queue_forgive(&d->queue);
+}
+
+/* Is it there, and is it the one that we knew? */
+static void check_store(struct dispatch *d, int64_t now_ms)
+{
+	struct err err = { 0 };
+	bool was_down = d->is_store_down;
+
+	if (store_ping(d->store, &err) < 0) {
+		note_trouble(d, &err);
+		d->is_store_down = true;
+	} else if (was_down || store_generation(d->store) != d->generation) {
+		d->is_store_down = false;
+		d->generation = store_generation(d->store);
+		log_info("comparing with the store", "generation=%u", d->generation);
+		reconcile_all(d);
+	}
+	d->store_next_ms = now_ms + (d->is_store_down ? DISPATCH_STORE_WAIT_MS : DISPATCH_STORE_PING_MS);
+}
+
+static void tick(struct dispatch *d)
+{
+	int64_t now_ms = proc_now_ms();
+
+	if (now_ms >= d->store_next_ms || (d->is_store_down && d->store_next_ms > now_ms + DISPATCH_STORE_WAIT_MS))
+		check_store(d, now_ms);
+	if (now_ms >= d->check_next_ms) {
+		receive(d); /* a slow store must not make workers look silent */
+		now_ms = proc_now_ms();
+		check_workers(d, now_ms);
+		cancel_overdue(d, now_ms);
+		d->check_next_ms = now_ms + CHECK_MS;
+	}
+}
+
+bool dispatch_work(struct dispatch *d)
+{
+	for (int round = 0; round < ROUNDS_MAX; round++) {
+		int n = receive(d);
+
+		tick(d);
+		if (n + give(d) == 0)
+			return false;
+	}
+	return true;
+}
+
+int64_t dispatch_next_ms(const struct dispatch *d)
+{
+	int64_t next_ms = d->check_next_ms < d->store_next_ms ? d->check_next_ms : d->store_next_ms;
+	int64_t queue_ms = d->is_store_down ? INT64_MAX : queue_next_ms(&d->queue);
+
+	return queue_ms < next_ms ? queue_ms : next_ms;
+}
+
+/* --- set up */
+
+int dispatch_init(struct dispatch *d, const char *endpoint, const char *redis_url, struct err *err)
+{
+	int ret;
+
+	memset(d, 0, sizeof(*d));
+	queue_init(&d->queue);
+	ret = store_open(&d->store, redis_url, DISPATCH_STORE_MS, err);
+	if (ret >= 0)
+		ret = bus_bind(&d->bus, endpoint, err);
+	if (ret < 0) {
+		dispatch_finish(d);
+		return ret;
+	}
+	d->generation = store_generation(d->store);
+	return 0;
+}
+
+void dispatch_finish(struct dispatch *d)
+{
+	bus_destroy(d->bus);
+	store_close(d->store);
+	for (int i = 0; i < d->n_streams; i++)
+		stream_destroy(d->streams[i]);
+	for (int i = 0; i < d->n_workers; i++)
+		free(d->workers[i]);
+	free(d->streams);
+	free(d->workers);
+	queue_finish(&d->queue);
+	buf_finish(&d->json);
+	memset(d, 0, sizeof(*d));
+}
+
+int dispatch_look_at(const char *path, struct record_source *source, struct err *err)
+{
+	char resolved[PATH_MAX];
+	struct stat st;
+	int fd;
+
+	memset(source, 0, sizeof(*source));
+	if (!realpath(path, resolved))
+		return err_set(err, ERR_USAGE, "%.300s: %s", path, errno == ENOENT ? "there is no such file" : strerror(errno));
+	/* O_NONBLOCK: opening a FIFO must not wait for its other end */
+	fd = open(resolved, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		int ret = err_set(err, ERR_USAGE, "%.300s cannot be read: %s", path, strerror(errno));
+
+		if (fd >= 0)
+			close(fd);
+		return ret;
+	}
+	close(fd);
+	if (S_ISDIR(st.st_mode))
+		return err_set(err, ERR_USAGE, "%.300s is a directory, not a media file", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, ERR_USAGE, "%.300s is not a regular file", path);
+	if (!st.st_size)
+		return err_set(err, ERR_USAGE, "%.300s is empty", path);
+	snprintf(source->path, sizeof(source->path), "%s", resolved);
+	source->size = st.st_size;
+	source->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	return 0;
+}
+
+static int add_stream(struct dispatch *d, const char *key, const struct record_source *source,
+		      const struct record_options *options, struct dispatch_stream **stream, struct err *err)
+{
+	int ret = stream_create(d, key, stream, err);
+
+	if (ret < 0)
+		return ret;
+	(*stream)->source = *source;
+	(*stream)->options = *options;
+	ret = stream_reconcile(d, *stream, err);
+	if (ret == ERR_RETRY)
+		note_trouble(d, err); /* accepted already: it goes on when the store is back */
+	else if (ret < 0)
+		stream_give_up(d, *stream, 0, ret, 1, err->msg);
+	return 0;
+}
+
+int dispatch_add(struct dispatch *d, const struct record_source *source, const struct record_options *options,
+		 struct dispatch_stream **stream, struct err *err)
+{
+	char key[RECORD_KEY_SIZE];
+	int ret;
+
+	key_derive_source(source, options, key);
+	*stream = dispatch_find(d, key);
+	if (*stream)
+		return 0;
+	ret = store_put_stream(d->store, key, source, options, err);
+	if (ret < 0)
+		return ret;
+	return add_stream(d, key, source, options, stream, err);
+}
+
+struct key_list {
+	char (*keys)[RECORD_KEY_SIZE];
+	size_t n;
+};
+
+static int list_key(void *arg, const char *key)
+{
+	struct key_list *list = arg;
+	char (*grown)[RECORD_KEY_SIZE] = realloc(list->keys, (list->n + 1) * sizeof(*grown));
+
+	if (!grown)
+		return ERR_NOMEM;
+	list->keys = grown;
+	snprintf(list->keys[list->n++], RECORD_KEY_SIZE, "%s", key);
+	return 0;
+}
+
+static int resume_key(struct dispatch *d, const char *key, struct err *err)
+{
+	struct record_source source, now;
+	struct record_options options;
+	struct dispatch_stream *stream;
+	int ret;
+
+	if (!key_is_valid(key) || dispatch_find(d, key))
+		return 0;
+	ret = store_get_stream(d->store, key, &source, &options, err);
+	if (ret == ERR_DATA) {
+		log_warn("stream in the store is damaged", "stream=%s reason=\"%s\"", key, err->msg);
+		return 0;
+	}
+	if (ret <= 0)
+		return ret;
+	ret = add_stream(d, key, &source, &options, &stream, err);
+	if (ret < 0)
+		return ret;
+	if (stream->state != DISPATCH_DONE && (dispatch_look_at(source.path, &now, err) < 0 || now.size != source.size ||
+					       now.mtime_ns != source.mtime_ns))
+		stream_give_up(d, stream, 0, ERR_DATA, 1, "the source file is not what it was when it was accepted");
+	return 0;
+}
+
+int dispatch_resume(struct dispatch *d, struct err *err)
+{
+	struct key_list list = { 0 };
+	int ret = store_list_streams(d->store, list_key, &list, err);
+
+	for (size_t i = 0; i < list.n && ret >= 0; i++)
+		ret = resume_key(d, list.keys[i], err);
+	free(list.keys);
+	return ret;
+}
+
+int dispatch_add_noop(struct dispatch *d, size_t count, struct dispatch_stream **stream, struct err *err)
+{
+	int ret = stream_create(d, NOOP_KEY, stream, err);
+
+	if (ret < 0)
+		return ret;
+	(*stream)->is_noop = true;
+	(*stream)->state = DISPATCH_WORKING;
+	snprintf((*stream)->source.path, sizeof((*stream)->source.path), "/");
+	record_options_init(&(*stream)->options);
+	if (!queue_set_slots(&d->queue, (*stream)->number, count))
+		return err_set(err, ERR_NOMEM, "out of memory for %zu jobs", count);
+	for (size_t i = 0; i < count; i++)
+		if (queue_push(&d->queue, (*stream)->number, (uint32_t)i) < 0)
+			return err_set(err, ERR_NOMEM, "out of memory for %zu jobs", count);
+	return 0;
+}
+
+struct dispatch_stream *dispatch_find(const struct dispatch *d, const char *key)
+{
+	for (int i = 0; i < d->n_streams; i++)
+		if (!strcmp(d->streams[i]->key, key))
+			return d->streams[i];
+	return NULL;
+}
+
+void dispatch_remake(struct dispatch *d, struct dispatch_stream *stream, size_t segment)
+{
+	struct store_segment address;
+	struct err err = { 0 };
+
+	if (!stream->has_plan || segment >= stream->plan.n_segments || stream->segments[segment] != DISPATCH_MADE)
+		return;
+	dispatch_address(stream, segment, &address);
+	log_warn("segment is gone, making it again", "stream=%s start=%" PRId64, stream->key, address.start);
+	if (store_drop_commit(d->store, &address, &err) < 0)
+		note_trouble(d, &err);
+	stream_unmake(d, stream, segment);
+	if (stream->state == DISPATCH_DONE)
+		stream->state = DISPATCH_WORKING;
+	if (queue_push(&d->queue, stream->number, (uint32_t)segment + 1) < 0)
+		d->is_store_down = true; /* no memory: the next reconciliation tries again */
+}

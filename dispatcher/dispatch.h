@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Dispatch: drives every stream from its source to its last segment. Redis is the truth, the queue is derived from it:
+ *
+ *   source -> probe job -> index -> plan -> (plan minus what is committed) -> segment jobs -> commits
+ *
+ * What workers say is a hint that is looked up; what they wrote is checked like a stranger's. One thread.
+ */
+#ifndef SEGFARM_DISPATCHER_DISPATCH_H
+#define SEGFARM_DISPATCHER_DISPATCH_H
+
+#include "common/bus.h"
+#include "common/record.h"
+#include "common/store.h"
+#include "dispatcher/queue.h"
+
+#include <sys/types.h>
+
+#define DISPATCH_WORKERS_MAX 4096
+#define DISPATCH_LOST_MS 3500       /* three beats missed, and a little for a busy dispatcher */
+#define DISPATCH_STORE_MS 2000      /* time-out of one call to Redis */
+#define DISPATCH_STORE_PING_MS 1000 /* how often Redis is looked at */
+#define DISPATCH_STORE_WAIT_MS 100  /* between tries while it is down */
+
+enum dispatch_state { DISPATCH_PROBING, DISPATCH_WORKING, DISPATCH_DONE, DISPATCH_FAILED };
+
+enum dispatch_segment { DISPATCH_MISSING, DISPATCH_MADE, DISPATCH_QUARANTINED };
+
+struct dispatch_stream {
+	char key[RECORD_KEY_SIZE];
+	struct record_source source;
+	struct record_options options;
+	enum dispatch_state state;
+	bool has_plan;
+	bool is_noop;      /* bench: empty jobs, nothing in the store */
+	struct plan plan;
+	uint8_t *segments; /* enum dispatch_segment of each */
+	int64_t *sizes;    /* bytes of each, -1 not known */
+	size_t n_made, n_quarantined;
+	int64_t ticks_made;
+	int number;        /* in the queue; slot 0 is the probe, slot 1 + i segment i */
+	char error[400];   /* why it failed, "" */
+};
+
+struct dispatch_worker {
+	struct bus_peer peer;
+	char name[MSG_NAME_MAX + 1];
+	int64_t pid;
+	int64_t heard_ms;
+	bool is_pool;
+	int number; /* in the queue; -1 for a pool */
+};
+
+struct dispatch_counters {
+	uint64_t jobs_given, jobs_done, jobs_failed, workers_lost, messages_refused;
+};
+
+struct dispatch {
+	struct bus *bus;
+	struct store *store;
+	struct queue queue;
+	struct dispatch_stream **streams;
+	int n_streams;
+	struct dispatch_worker **workers;
+	int n_workers;
+	unsigned generation;  /* of the store when the streams were last compared with it */
+	bool is_store_down;
+	int64_t store_next_ms, check_next_ms;
+	uint64_t shuffle_seed; /* 0: plan order */
+	struct dispatch_counters counters;
+	struct buf json;       /* of the message being sent */
+	/* Told about every segment that has come to exist; may be NULL. */
+	void (*on_made)(void *arg, struct dispatch_stream *stream, size_t segment);
+	void *on_made_arg;
+};
+
+/* Binds the bus and connects to Redis. */
+int dispatch_init(struct dispatch *d, const char *endpoint, const char *redis_url, struct err *err);
+void dispatch_finish(struct dispatch *d);
+
+/* Facts of a local file: ERR_USAGE with one sentence when it is missing, a directory or unreadable. */
+int dispatch_look_at(const char *path, struct record_source *source, struct err *err);
+/* Accepts a source: it is in the store when this returns. The same one twice is one stream. */
+int dispatch_add(struct dispatch *d, const struct record_source *source, const struct record_options *options,
+		 struct dispatch_stream **stream, struct err *err);
+/* Takes up every stream that the store knows. */
+int dispatch_resume(struct dispatch *d, struct err *err);
+/* A stream of `count` empty jobs. */
+int dispatch_add_noop(struct dispatch *d, size_t count, struct dispatch_stream **stream, struct err *err);
+
+/* Does everything that can be done now, until the bus is silent. Must be called when its descriptor is readable, when
+ * the time of dispatch_next_ms has come, and after any other call, before going to sleep. true: there is more to do. */
+bool dispatch_work(struct dispatch *d);
+int64_t dispatch_next_ms(const struct dispatch *d);
+
+struct dispatch_stream *dispatch_find(const struct dispatch *d, const char *key);
+/* A segment turned out to be gone: drop its commit and make it again. */
+void dispatch_remake(struct dispatch *d, struct dispatch_stream *stream, size_t segment);
+/* Store address of a segment. */
+void dispatch_address(const struct dispatch_stream *stream, size_t segment, struct store_segment *address);
+
+#endif

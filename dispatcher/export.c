@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "dispatcher/export.h"
+
+#include "dispatcher/playlist.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#define TEMPORARY ".segfarm.tmp"
+#define STORE_WAIT_MS 2000
+#define SEGMENTS_PER_TURN 4
+
+static int complain(const struct export *e, const char *name, struct err *err)
+{
+	return err_set(err, ERR_USAGE, "cannot write %.150s/%.100s: %s", e->dir, name, strerror(errno));
+}
+
+static int write_all(int fd, const uint8_t *data, size_t size)
+{
+	while (size) {
+		ssize_t n = write(fd, data, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		data += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+/* The temporary file: one at a time is enough. */
+static int begin_file(int dir_fd)
+{
+	return openat(dir_fd, TEMPORARY, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+}
+
+/* Closes it and gives it its name; ret < 0: removes it. */
+static int end_file(const struct export *e, int dir_fd, int fd, const char *name, int ret, struct err *err)
+{
+	if (close(fd) < 0 && ret >= 0)
+		ret = complain(e, name, err);
+	if (ret > 0 && renameat(dir_fd, TEMPORARY, dir_fd, name) < 0)
+		ret = complain(e, name, err);
+	if (ret <= 0)
+		unlinkat(dir_fd, TEMPORARY, 0);
+	return ret;
+}
+
+static int write_file(const struct export *e, int dir_fd, const char *name, struct buf *body, struct err *err)
+{
+	int fd, ret = 1;
+
+	if (buf_failed(body))
+		return err_set(err, ERR_NOMEM, "out of memory for %s", name);
+	fd = begin_file(dir_fd);
+	if (fd < 0)
+		return complain(e, name, err);
+	if (write_all(fd, body->data, body->size) < 0)
+		ret = complain(e, name, err);
+	return end_file(e, dir_fd, fd, name, ret, err);
+}
+
+/* 1 written, 0 not (or not right) in the store. */
+static int copy_pieces(const struct export *e, const struct store_segment *address, const struct store_commit *commit,
+		       int fd, const char *name, struct err *err)
+{
+	struct buf piece = { 0 };
+	XXH3_state_t *state = XXH3_createState();
+	char checksum[17];
+	int64_t bytes = 0;
+	int ret = state ? 1 : err_set(err, ERR_NOMEM, "out of memory");
+
+	if (state)
+		XXH3_64bits_reset(state);
+	for (int i = 0; i < commit->pieces && ret > 0; i++) {
+		buf_reset(&piece);
+		ret = store_get_piece(e->store, address, i, &piece, err);
+		if (ret <= 0)
+			break;
+		XXH3_64bits_update(state, piece.data, piece.size);
+		bytes += (int64_t)piece.size;
+		if (write_all(fd, piece.data, piece.size) < 0)
+			ret = complain(e, name, err);
+	}
+	if (ret > 0) {
+		snprintf(checksum, sizeof(checksum), "%016" PRIx64, (uint64_t)XXH3_64bits_digest(state));
+		ret = bytes == commit->bytes && !strcmp(checksum, commit->checksum);
+	}
+	XXH3_freeState(state);
+	buf_finish(&piece);
+	return ret;
+}
+
+static int write_segment(const struct export *e, const struct dispatch_stream *s, size_t i, struct err *err)
+{
+	struct store_segment address;
+	struct store_commit commit;
+	char name[PLAYLIST_NAME_MAX];
+	int fd, ret;
+
+	dispatch_address(s, i, &address);
+	playlist_segment_name(&s->plan.segments[i], name);
+	ret = store_get_commit(e->store, &address, &commit, err);
+	if (ret <= 0)
+		return ret;
+	fd = begin_file(e->rendition_fd);
+	if (fd < 0)
+		return complain(e, name, err);
+	ret = copy_pieces(e, &address, &commit, fd, name, err);
+	return end_file(e, e->rendition_fd, fd, name, ret, err);
+}
+
+static int open_directory(const struct export *e, int at, const char *name, struct err *err)
+{
+	int fd;
+
+	if (mkdirat(at, name, 0755) < 0 && errno != EEXIST)
+		return err_set(err, ERR_USAGE, "cannot make the directory %.300s: %s",
+			       at == AT_FDCWD ? name : e->dir, strerror(errno));
+	fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(err, ERR_USAGE, "cannot open the directory %.300s: %s",
+			       at == AT_FDCWD ? name : e->dir, strerror(errno));
+	return fd;
+}
+
+int export_open(struct export *e, const char *dir, struct err *err)
+{
+	int ret, fd;
+
+	memset(e, 0, sizeof(*e));
+	e->dir = dir;
+	e->rendition_fd = -1;
+	ret = e->dir_fd = open_directory(e, AT_FDCWD, dir, err);
+	if (ret >= 0)
+		ret = e->rendition_fd = open_directory(e, e->dir_fd, RECORD_RENDITION, err);
+	if (ret >= 0) {
+		fd = begin_file(e->rendition_fd);
+		ret = fd < 0 ? complain(e, RECORD_RENDITION, err) : end_file(e, e->rendition_fd, fd, "", 0, err);
+	}
+	if (ret < 0)
+		export_close(e);
+	return ret < 0 ? ret : 0;
+}
+
+void export_close(struct export *e)
+{
+	if (e->dir_fd >= 0)
+		close(e->dir_fd);
+	if (e->rendition_fd >= 0)
+		close(e->rendition_fd);
+	store_close(e->store);
+	free(e->pending);
+	free(e->is_written);
+	memset(e, 0, sizeof(*e));
+	e->dir_fd = e->rendition_fd = -1;
+}
+
+void export_note(void *arg, struct dispatch_stream *stream, size_t segment)
+{
+	struct export *e = arg;
+	size_t *grown;
+
+	(void)stream;
+	if (e->n_pending == e->cap) {
+		grown = realloc(e->pending, (e->cap * 2 + 64) * sizeof(*grown));
+		if (!grown) {
+			e->is_out_of_memory = true;
+			return;
+		}
+		e->pending = grown;
+		e->cap = e->cap * 2 + 64;
+	}
+	e->pending[e->n_pending++] = segment;
+}
+
+static int prepare(struct export *e, const struct dispatch_stream *s, const char *redis_url, struct err *err)
+{
+	if (!e->store && store_open(&e->store, redis_url, STORE_WAIT_MS, err) < 0)
+		return err->code;
+	if (e->n_segments != s->plan.n_segments) {
+		uint8_t *grown = realloc(e->is_written, s->plan.n_segments);
+
+		if (!grown)
+			return err_set(err, ERR_NOMEM, "out of memory");
+		memset(grown, 0, s->plan.n_segments);
+		e->is_written = grown;
+		e->n_segments = s->plan.n_segments;
+		e->n_written = 0;
+	}
+	return 0;
+}
+
+int export_work(struct export *e, struct dispatch *d, struct dispatch_stream *stream, const char *redis_url,
+		struct err *err)
+{
+	int ret = e->is_out_of_memory ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+
+	if (!e->n_pending && ret >= 0)
+		return 0;
+	if (ret >= 0)
+		ret = prepare(e, stream, redis_url, err);
+	for (int n = 0; n < SEGMENTS_PER_TURN && e->n_pending && ret >= 0; n++) {
+		size_t i = e->pending[e->n_pending - 1];
+
+		ret = i < e->n_segments && !e->is_written[i] ? write_segment(e, stream, i, err) : 2;
+		if (ret < 0)
+			break;
+		e->n_pending--;
+		if (ret == 0)
+			dispatch_remake(d, stream, i);
+		if (ret == 1) {
+			e->is_written[i] = 1;
+			e->n_written++;
+		}
+	}
+	if (ret == ERR_RETRY)
+		return 0;
+	return ret < 0 ? ret : e->n_pending > 0;
+}
+
+bool export_has_all(const struct export *e, const struct dispatch_stream *stream)
+{
+	return stream->has_plan && e->n_written == stream->plan.n_segments && e->n_segments == e->n_written;
+}
+
+int export_end(struct export *e, const struct dispatch_stream *stream, struct err *err)
+{
+	struct buf init = { 0 }, media = { 0 }, master = { 0 };
+	int ret = store_get_value(e->store, stream->key, "init:" RECORD_RENDITION, &init, err);
+
+	if (ret == 0)
+		ret = err_set(err, ERR_RETRY, "the init segment is not in the store");
+	if (ret > 0)
+		ret = write_file(e, e->rendition_fd, PLAYLIST_INIT, &init, err);
+	playlist_put_media(&stream->plan, &media);
+	if (ret > 0)
+		ret = write_file(e, e->rendition_fd, PLAYLIST_MEDIA, &media, err);
+	playlist_put_master(&stream->plan, stream->sizes, &master);
+	if (ret > 0)
+		ret = write_file(e, e->dir_fd, PLAYLIST_MASTER, &master, err);
+	buf_finish(&init);
+	buf_finish(&media);
+	buf_finish(&master);
+	return ret < 0 ? ret : 0;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Export: a stream as files that any static server can serve: master.m3u8, main/index.m3u8, main/init.mp4,
+ * main/<start>-<duration>.m4s. Every file appears whole (temporary file, then rename); the playlists come last.
+ */
+#ifndef SEGFARM_DISPATCHER_EXPORT_H
+#define SEGFARM_DISPATCHER_EXPORT_H
+
+#include "dispatcher/dispatch.h"
+
+struct export {
+	int dir_fd, rendition_fd;
+	const char *dir;
+	struct store *store;
+	size_t *pending; /* made, not written yet */
+	size_t n_pending, cap;
+	uint8_t *is_written;
+	size_t n_segments, n_written;
+	bool is_out_of_memory;
+};
+
+/* Makes the directories and tries to write there: ERR_USAGE when that does not work. dir is kept by pointer. */
+int export_open(struct export *e, const char *dir, struct err *err);
+void export_close(struct export *e);
+/* A dispatch.on_made, arg: the struct export. */
+void export_note(void *arg, struct dispatch_stream *stream, size_t segment);
+/* Writes some of what is pending. 1: more is pending. < 0: the files cannot be written. */
+int export_work(struct export *e, struct dispatch *d, struct dispatch_stream *stream, const char *redis_url,
+		struct err *err);
+bool export_has_all(const struct export *e, const struct dispatch_stream *stream);
+/* Init and playlists; ERR_RETRY: the store is down, call again. */
+int export_end(struct export *e, const struct dispatch_stream *stream, struct err *err);
+
+#endif

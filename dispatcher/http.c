@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "dispatcher/http.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/key.h"
+#include "dispatcher/playlist.h"
+
+#define CONNECTIONS_MAX 1000
+#define IDLE_TIMEOUT_S 60
+#define STORE_WAIT_MS 2000
+
+#define TYPE_PLAYLIST "application/vnd.apple.mpegurl"
+#define TYPE_MP4 "video/mp4"
+#define TYPE_TEXT "text/plain; charset=utf-8"
+#define TYPE_HTML "text/html; charset=utf-8"
+#define CACHE_FOREVER "public, max-age=31536000, immutable"
+#define CACHE_NEVER "no-store"
+#define CACHE_SHORTLY "no-cache"
+
+struct http {
+	struct MHD_Daemon *daemon;
+	int socket; /* ours until the daemon has taken it */
+	struct dispatch *dispatch;
+	const char *redis_url;
+	struct store *store;
+	char base[CLI_HOST_MAX + 32];
+};
+
+/* A segment on its way out. */
+struct outgoing {
+	struct http *http;
+	struct store_segment address;
+	struct store_commit commit;
+	struct buf piece;
+	int number; /* of the piece held */
+};
+
+void http_parse_path(const char *path, struct http_target *target)
+{
+	const char *rest = path + strlen("/hls/") + RECORD_KEY_SIZE - 1;
+
+	memset(target, 0, sizeof(*target));
+	if (!strcmp(path, "/"))
+		target->what = HTTP_ROOT;
+	else if (!strcmp(path, "/healthz"))
+		target->what = HTTP_HEALTH;
+	if (strncmp(path, "/hls/", 5) || strlen(path) < (size_t)(rest - path))
+		return;
+	memcpy(target->key, path + 5, RECORD_KEY_SIZE - 1);
+	if (!key_is_valid(target->key))
+		return;
+	if (!strcmp(rest, "/" PLAYLIST_MASTER)) {
+		target->what = HTTP_MASTER;
+		return;
+	}
+	if (strncmp(rest, "/" RECORD_RENDITION "/", sizeof(RECORD_RENDITION) + 1))
+		return;
+	target->name = rest + sizeof(RECORD_RENDITION) + 1;
+	if (!strcmp(target->name, PLAYLIST_MEDIA))
+		target->what = HTTP_MEDIA;
+	else if (!strcmp(target->name, PLAYLIST_INIT))
+		target->what = HTTP_INIT;
+	else if (target->name[0] && !strchr(target->name, '/') && strlen(target->name) < PLAYLIST_NAME_MAX)
+		target->what = HTTP_SEGMENT;
+}
+
+static enum MHD_Result send_response(struct MHD_Connection *connection, unsigned status, struct MHD_Response *response,
+				     const char *type, const char *cache)
+{
+	enum MHD_Result result;
+
+	if (!response)
+		return MHD_NO;
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, cache);
+	MHD_add_response_header(response, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+	if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+	result = MHD_queue_response(connection, status, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+static enum MHD_Result send_text(struct MHD_Connection *connection, unsigned status, const char *text)
+{
+	char line[512];
+	int size = snprintf(line, sizeof(line), "%s\n", text);
+
+	if (size >= (int)sizeof(line))
+		size = sizeof(line) - 1;
+	return send_response(connection, status,
+			     MHD_create_response_from_buffer((size_t)size, line, MHD_RESPMEM_MUST_COPY), TYPE_TEXT,
+			     CACHE_NEVER);
+}
+
+/* Sends a buffer and frees it. */
+static enum MHD_Result send_buf(struct MHD_Connection *connection, struct buf *body, const char *type, const char *cache)
+{
+	enum MHD_Result result;
+
+	if (buf_failed(body)) {
+		result = send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
+	} else {
+		struct MHD_Response *response =
+			MHD_create_response_from_buffer(body->size, body->data, MHD_RESPMEM_MUST_COPY);
+
+		result = send_response(connection, MHD_HTTP_OK, response, type, cache);
+	}
+	buf_finish(body);
+	return result;
+}
+
+/* The connection to the store, made when it is first wanted. */
+static struct store *use_store(struct http *h, struct err *err)
+{
+	if (!h->store)
+		store_open(&h->store, h->redis_url, STORE_WAIT_MS, err);
+	return h->store;
+}
+
+static int load_piece(struct outgoing *out, int number, struct err *err)
+{
+	int64_t expected = number == out->commit.pieces - 1 ? out->commit.bytes - (int64_t)number * STORE_PIECE : STORE_PIECE;
+	int ret;
+
+	if (out->number == number)
+		return 1;
+	out->number = -1;
+	buf_reset(&out->piece);
+	ret = store_get_piece(out->http->store, &out->address, number, &out->piece, err);
+	if (ret <= 0)
+		return ret;
+	if (out->piece.size != (size_t)expected)
+		return 0;
+	out->number = number;
+	return 1;
+}
+
+static void remake(struct http *h, const struct store_segment *address)
+{
+	struct dispatch_stream *s = dispatch_find(h->dispatch, address->stream);
+	struct plan_segment segment = { .start = address->start, .duration = address->duration };
+	char name[PLAYLIST_NAME_MAX];
+	int64_t i;
+
+	playlist_segment_name(&segment, name);
+	i = s && s->has_plan ? playlist_find_segment(&s->plan, name) : -1;
+	if (i >= 0)
+		dispatch_remake(h->dispatch, s, (size_t)i);
+}
+
+/* Microhttpd asks for bytes. An error ends the connection short of its Content-Length: nobody takes it as whole. */
+static ssize_t read_segment(void *arg, uint64_t position, char *to, size_t max)
+{
+	struct outgoing *out = arg;
+	size_t offset = position % STORE_PIECE, size;
+	struct err err;
+	int ret;
+
+	if (position >= (uint64_t)out->commit.bytes)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	ret = load_piece(out, (int)(position / STORE_PIECE), &err);
+	if (ret == 0)
+		remake(out->http, &out->address);
+	if (ret <= 0)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	size = out->piece.size - offset;
+	size = size < max ? size : max;
+	memcpy(to, out->piece.data + offset, size);
+	return (ssize_t)size;
+}
+
+static void free_outgoing(void *arg)
+{
+	struct outgoing *out = arg;
+
+	buf_finish(&out->piece);
+	free(out);
+}
+
+static enum MHD_Result answer_unready(struct MHD_Connection *connection, const struct dispatch_stream *s, size_t i)
+{
+	if (s->segments[i] == DISPATCH_QUARANTINED)
+		return send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
+	if (s->state == DISPATCH_FAILED)
+		return send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
+	return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "this segment is not made yet");
+}
+
+/* 1 the first piece is in hand, 0 the segment is gone. */
+static int open_segment(struct outgoing *out, struct err *err)
+{
+	struct store *store = use_store(out->http, err);
+	int ret;
+
+	if (!store)
+		return ERR_RETRY;
+	ret = store_get_commit(store, &out->address, &out->commit, err);
+	if (ret <= 0)
+		return ret;
+	if (out->commit.bytes <= 0 || out->commit.pieces != (out->commit.bytes + STORE_PIECE - 1) / (int64_t)STORE_PIECE)
+		return 0;
+	return load_piece(out, 0, err);
+}
+
+static enum MHD_Result answer_segment(struct http *h, struct MHD_Connection *connection, struct dispatch_stream *s,
+				      const char *name)
+{
+	int64_t i = playlist_find_segment(&s->plan, name);
+	struct outgoing *out;
+	struct err err = { 0 };
+	uint64_t size;
+	int ret;
+
+	if (i < 0)
+		return send_text(connection, MHD_HTTP_NOT_FOUND, "this title has no such segment");
+	if (s->segments[i] != DISPATCH_MADE)
+		return answer_unready(connection, s, (size_t)i);
+	out = calloc(1, sizeof(*out));
+	if (!out)
+		return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
+	out->http = h;
+	out->number = -1;
+	dispatch_address(s, (size_t)i, &out->address);
+	ret = open_segment(out, &err);
+	if (ret <= 0) {
+		free_outgoing(out);
+		if (!ret)
+			dispatch_remake(h->dispatch, s, (size_t)i);
+		return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+				 ret ? "the store does not answer" : "this segment is gone and is made again");
+	}
+	size = (uint64_t)out->commit.bytes;
+	return send_response(connection, MHD_HTTP_OK,
+			     MHD_create_response_from_callback(size, STORE_PIECE, read_segment, out, free_outgoing), TYPE_MP4,
+			     CACHE_FOREVER);
+}
+
+static enum MHD_Result answer_init(struct http *h, struct MHD_Connection *connection, const struct dispatch_stream *s)
+{
+	struct buf body = { 0 };
+	struct err err = { 0 };
+	struct store *store = use_store(h, &err);
+	int ret = store ? store_get_value(store, s->key, "init:" RECORD_RENDITION, &body, &err) : ERR_RETRY;
+
+	if (ret > 0)
+		return send_buf(connection, &body, TYPE_MP4, CACHE_SHORTLY);
+	buf_finish(&body);
+	return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+			 ret ? "the store does not answer" : "the init segment is not made yet");
+}
+
+static enum MHD_Result answer_stream(struct http *h, struct MHD_Connection *connection, const struct http_target *target)
+{
+	struct dispatch_stream *s = dispatch_find(h->dispatch, target->key);
+	struct buf body = { 0 };
+
+	if (!s || s->is_noop)
+		return send_text(connection, MHD_HTTP_NOT_FOUND, "there is no such stream");
+	if (!s->has_plan && s->state == DISPATCH_FAILED)
+		return send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
+	if (!s->has_plan)
+		return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the title is still being looked at");
+	switch (target->what) {
+	case HTTP_MASTER:
+		playlist_put_master(&s->plan, s->sizes, &body);
+		return send_buf(connection, &body, TYPE_PLAYLIST, CACHE_SHORTLY);
+	case HTTP_MEDIA:
+		playlist_put_media(&s->plan, &body);
+		return send_buf(connection, &body, TYPE_PLAYLIST, CACHE_SHORTLY);
+	case HTTP_INIT:
+		return answer_init(h, connection, s);
+	default:
+		return answer_segment(h, connection, s, target->name);
+	}
+}
+
+/* Text inside HTML. */
+static void put_escaped(struct buf *out, const char *text)
+{
+	for (; *text; text++) {
+		if (strchr("<>&\"'", *text))
+			buf_printf(out, "&#%d;", *text);
+		else
+			buf_put_u8(out, (uint8_t)*text);
+	}
+}
+
+static enum MHD_Result answer_root(struct http *h, struct MHD_Connection *connection)
+{
+	static const char *const states[] = { "being looked at", "being made", "complete", "failed" };
+	const struct dispatch *d = h->dispatch;
+	struct buf body = { 0 };
+
+	buf_put_str(&body, "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>segfarm</title>\n"
+			   "<style>body{font:16px sans-serif;margin:2em}td,th{padding:.3em 1em;text-align:left}</style>\n"
+			   "<h1>segfarm</h1>\n<table><tr><th>title<th>state<th>segments<th>playlist\n");
+	for (int i = 0; i < d->n_streams; i++) {
+		const struct dispatch_stream *s = d->streams[i];
+		const char *slash = strrchr(s->source.path, '/');
+
+		buf_put_str(&body, "<tr><td>");
+		put_escaped(&body, slash ? slash + 1 : s->source.path);
+		buf_printf(&body, "<td>%s", states[s->state]);
+		if (s->error[0])
+			buf_put_str(&body, ": ");
+		put_escaped(&body, s->error);
+		buf_printf(&body, "<td>%zu / %zu<td><a href=\"/hls/%s/master.m3u8\">/hls/%s/master.m3u8</a>\n", s->n_made,
+			   s->plan.n_segments, s->key, s->key);
+	}
+	buf_put_str(&body, "</table></html>\n");
+	return send_buf(connection, &body, TYPE_HTML, CACHE_NEVER);
+}
+
+static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
+			      const char *version, const char *upload, size_t *upload_size, void **request)
+{
+	static int seen;
+	struct http *h = arg;
+	struct http_target target;
+
+	(void)version, (void)upload;
+	if (!*request) { /* only the header is there: answers come after the (ignored) body */
+		*request = &seen;
+		return MHD_YES;
+	}
+	if (*upload_size) {
+		*upload_size = 0;
+		return MHD_YES;
+	}
+	http_parse_path(url, &target);
+	if (target.what == HTTP_NOTHING)
+		return send_text(connection, MHD_HTTP_NOT_FOUND, "there is nothing here");
+	if (strcmp(method, MHD_HTTP_METHOD_GET) && strcmp(method, MHD_HTTP_METHOD_HEAD))
+		return send_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are answered here");
+	if (target.what == HTTP_HEALTH)
+		return send_text(connection, MHD_HTTP_OK, "ok");
+	if (!h->dispatch)
+		return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the farm is starting");
+	if (target.what == HTTP_ROOT)
+		return answer_root(h, connection);
+	return answer_stream(h, connection, &target);
+}
+
+/* --- set up */
+
+static socklen_t make_address(const struct cli_listen *listen_at, struct sockaddr_storage *address)
+{
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(listen_at->port) };
+	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(listen_at->port) };
+
+	memset(address, 0, sizeof(*address));
+	if (inet_pton(AF_INET, listen_at->host, &four.sin_addr) == 1) {
+		memcpy(address, &four, sizeof(four));
+		return sizeof(four);
+	}
+	inet_pton(AF_INET6, listen_at->host, &six.sin6_addr);
+	memcpy(address, &six, sizeof(six));
+	return sizeof(six);
+}
+
+static uint16_t bound_port(int fd)
+{
+	struct sockaddr_storage address = { 0 };
+	socklen_t size = sizeof(address);
+	struct sockaddr_in6 six;
+	struct sockaddr_in four;
+
+	getsockname(fd, (struct sockaddr *)&address, &size);
+	memcpy(&four, &address, sizeof(four));
+	memcpy(&six, &address, sizeof(six));
+	return ntohs(address.ss_family == AF_INET ? four.sin_port : six.sin6_port);
+}
+
+static int listen_on(struct http *h, const struct cli_listen *at, struct err *err)
+{
+	bool is_six = strchr(at->host, ':');
+	struct sockaddr_storage address;
+	socklen_t size = make_address(at, &address);
+	int on = 1;
+
+	h->socket = socket(is_six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (h->socket >= 0) {
+		setsockopt(h->socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+		if (is_six)
+			setsockopt(h->socket, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	}
+	if (h->socket < 0 || bind(h->socket, (struct sockaddr *)&address, size) < 0 || listen(h->socket, 128) < 0)
+		return err_set(err, ERR_USAGE, "cannot listen on %s port %u: %s; choose another with --listen ADDRESS:PORT",
+			       at->host, at->port, errno == EADDRINUSE ? "the port is in use" : strerror(errno));
+	snprintf(h->base, sizeof(h->base), is_six ? "http://[%s]:%u" : "http://%s:%u", at->host, bound_port(h->socket));
+	return 0;
+}
+
+int http_create(struct http **http, const struct cli_listen *listen, struct err *err)
+{
+	struct http *h = calloc(1, sizeof(*h));
+	int ret;
+
+	if (!h)
+		return err_set(err, ERR_NOMEM, "out of memory for the HTTP server");
+	ret = listen_on(h, listen, err);
+	if (ret < 0)
+		goto fail;
+	h->daemon = MHD_start_daemon(MHD_USE_EPOLL | (strchr(listen->host, ':') ? MHD_USE_IPv6 : 0), 0, NULL, NULL, answer,
+				     h, MHD_OPTION_LISTEN_SOCKET, h->socket, MHD_OPTION_CONNECTION_LIMIT,
+				     (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
+				     MHD_OPTION_END);
+	if (!h->daemon) {
+		ret = err_set(err, ERR_USAGE, "the HTTP server cannot be started on %s", h->base);
+		goto fail;
+	}
+	*http = h;
+	return 0;
+fail:
+	if (h->socket >= 0)
+		close(h->socket);
+	free(h);
+	return ret;
+}
+
+void http_attach(struct http *http, struct dispatch *dispatch, const char *redis_url)
+{
+	http->dispatch = dispatch;
+	http->redis_url = redis_url;
+}
+
+void http_destroy(struct http *http)
+{
+	if (!http)
+		return;
+	MHD_stop_daemon(http->daemon);
+	store_close(http->store);
+	free(http);
+}
+
+const char *http_base(const struct http *http)
+{
+	return http->base;
+}
+
+int http_fd(const struct http *http)
+{
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+
+	return info ? info->epoll_fd : -1;
+}
+
+void http_work(struct http *http)
+{
+	MHD_run(http->daemon);
+}
+
+int http_timeout_ms(const struct http *http)
+{
+	MHD_UNSIGNED_LONG_LONG timeout_ms;
+
+	if (MHD_get_timeout(http->daemon, &timeout_ms) != MHD_YES)
+		return -1;
+	return timeout_ms < 60000 ? (int)timeout_ms : 60000;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "dispatcher/options.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct argp_option encode_options[] = {
+	{ NULL, 0, NULL, 0, "What is made:", 10 },
+	{ "segment-duration", OPTIONS_KEY_DURATION, "SECONDS", 0,
+	  "Length of a segment aimed at, 0.5 to 600, decimals allowed (default 6); it is cut at the first key frame at or "
+	  "after that", 10 },
+	{ "audio-quality", OPTIONS_KEY_QUALITY, "Q", 0,
+	  "Constant quality of encoded audio, 0.1 to 10; segments join as if encoded in one go (the default)", 10 },
+	{ "audio-bitrate", OPTIONS_KEY_BITRATE, "KBPS", 0,
+	  "Encode audio at this bit rate instead, 16 to 512; joints are then not exact", 10 },
+	{ "audio-channels", OPTIONS_KEY_CHANNELS, "N", 0, "Channels of encoded audio: 1, 2 or 6", 10 },
+	{ 0 },
+};
+
+void options_check(int ret, const struct err *err, struct argp_state *state)
+{
+	if (ret >= 0)
+		return;
+	fprintf(stderr, "%s: %s\n", state->name, err->msg);
+	exit(OPTIONS_EXIT_USAGE);
+}
+
+static error_t parse_encode(int key, char *arg, struct argp_state *state)
+{
+	struct record_options *options = state->input;
+	struct err err = { 0 };
+	int64_t value;
+
+	switch (key) {
+	case OPTIONS_KEY_DURATION:
+		options_check(cli_parse_segment_duration(arg, &options->target_ticks, &err), &err, state);
+		break;
+	case OPTIONS_KEY_QUALITY:
+		options_check(cli_parse_decimal(arg, 3, &value, &err), &err, state);
+		if (value < 100 || value > 10000)
+			options_check(err_set(&err, ERR_USAGE, "an audio quality is 0.1 to 10, not %.40s", arg), &err, state);
+		options->audio_mode = RECORD_AUDIO_QUALITY;
+		options->audio_quality = (int)value;
+		break;
+	case OPTIONS_KEY_BITRATE:
+		options_check(cli_parse_int(arg, 16, 512, &value, &err), &err, state);
+		options->audio_mode = RECORD_AUDIO_BITRATE;
+		options->audio_bitrate = (int)value * 1000;
+		break;
+	case OPTIONS_KEY_CHANNELS:
+		options_check(cli_parse_int(arg, 1, 6, &value, &err), &err, state);
+		if (value != 1 && value != 2 && value != 6)
+			options_check(err_set(&err, ERR_USAGE, "audio channels are 1, 2 or 6"), &err, state);
+		options->audio_channels = (int)value;
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+const struct argp options_encode = { .options = encode_options, .parser = parse_encode };
+
+int options_parse_order(const char *text, uint64_t *seed, struct err *err)
+{
+	int64_t value;
+
+	if (!strcmp(text, "plan")) {
+		*seed = 0;
+		return 0;
+	}
+	if (strncmp(text, "shuffle:", 8) || cli_parse_int(text + 8, 0, 1000000, &value, err) < 0)
+		return err_set(err, ERR_USAGE, "an order is 'plan' or 'shuffle:NUMBER', not '%.40s'", text);
+	*seed = (uint64_t)value + 1;
+	return 0;
+}
+
+int options_n_cpus(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 1;
+	return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
+}
+
+void options_parse(const struct argp *argp, const char *name, int argc, char **argv, void *input)
+{
+	static char full_name[40];
+
+	/* argp takes the program's name for its messages from here */
+	snprintf(full_name, sizeof(full_name), "segfarm %s", name);
+	argv[0] = full_name;
+	argp_err_exit_status = OPTIONS_EXIT_USAGE;
+	argp_parse(argp, argc, argv, 0, NULL, input);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Options that several subcommands share, and the subcommands themselves.
+ */
+#ifndef SEGFARM_DISPATCHER_OPTIONS_H
+#define SEGFARM_DISPATCHER_OPTIONS_H
+
+#include "common/record.h"
+#include "dispatcher/cli.h"
+
+#include <argp.h>
+
+#define OPTIONS_LISTEN "127.0.0.1:8090"
+#define OPTIONS_EXIT_USAGE 2
+
+enum { /* keys of long options without a letter */
+	OPTIONS_KEY_DURATION = 0x100,
+	OPTIONS_KEY_QUALITY,
+	OPTIONS_KEY_CHANNELS,
+	OPTIONS_KEY_BITRATE,
+	OPTIONS_KEY_LISTEN,
+	OPTIONS_KEY_ONCE,
+	OPTIONS_KEY_ORDER,
+	OPTIONS_KEY_REDIS,
+	OPTIONS_KEY_BIND,
+};
+
+/* For argp_child; its input is a struct record_options. */
+extern const struct argp options_encode;
+
+/* Ends the program with the message of a failed cli_parse_*. */
+void options_check(int ret, const struct err *err, struct argp_state *state);
+/* "plan" gives 0, "shuffle:N" a seed that is never 0. */
+int options_parse_order(const char *text, uint64_t *seed, struct err *err);
+int options_n_cpus(void);
+/* Parses argv of the subcommand `name`. */
+void options_parse(const struct argp *argp, const char *name, int argc, char **argv, void *input);
+
+int run_main(int argc, char **argv);
+int serve_main(int argc, char **argv);
+int bench_main(int argc, char **argv);
+
+#endif

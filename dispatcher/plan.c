@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "dispatcher/plan.h"
+
+#include "common/key.h"
+#include "common/timeline.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t clamp(int64_t v, int64_t low, int64_t high)
+{
+	return v < low ? low : v > high ? high : v;
+}
+
+/* The last segment, or NULL when there is none yet. */
+static struct plan_segment *last_segment(struct plan *plan)
+{
+	return plan->n_segments ? &plan->segments[plan->n_segments - 1] : NULL;
+}
+
+static int add_segment(struct plan *plan, size_t *cap, const struct plan_segment *segment, struct err *err)
+{
+	if (plan->n_segments == RECORD_SEGMENTS_MAX)
+		return err_set(err, ERR_LIMIT, "the title needs more than %d segments", RECORD_SEGMENTS_MAX);
+	if (plan->n_segments == *cap) {
+		size_t more = *cap ? *cap * 2 : 64;
+		struct plan_segment *grown = realloc(plan->segments, more * sizeof(*grown));
+
+		if (!grown)
+			return err_set(err, ERR_NOMEM, "out of memory for a plan of %zu segments", more);
+		plan->segments = grown;
+		*cap = more;
+	}
+	plan->segments[plan->n_segments++] = *segment;
+	return 0;
+}
+
+/* Ends the open segment at the cut `sync`. */
+static void end_at(struct plan_segment *open, int64_t end, int64_t video_end)
+{
+	open->duration = end - open->start;
+	open->video_end = video_end;
+}
+
+static int cut_video(const struct index *index, struct plan *plan, struct err *err)
+{
+	int64_t end = index->video.end_ticks;
+	size_t cap = 0;
+
+	if (!index->n_syncs || index->syncs[0].start < 0 || index->syncs[0].start >= end)
+		return err_set(err, ERR_DATA, "the video has no sync sample before its end");
+	for (size_t i = 0; i < index->n_syncs; i++) {
+		const struct record_sync *sync = &index->syncs[i];
+		struct plan_segment *open = last_segment(plan);
+		struct plan_segment next = { .start = sync->start, .video_cluster = sync->cluster, .video_block = sync->block };
+		int ret;
+
+		if (open && (sync->start - open->start < plan->options.target_ticks || end - sync->start < PLAN_TAIL_MIN))
+			continue;
+		if (open && sync->block <= open->video_block)
+			return err_set(err, ERR_DATA, "the sync samples are not in order");
+		if (open)
+			end_at(open, sync->start, sync->block);
+		ret = add_segment(plan, &cap, &next, err);
+		if (ret < 0)
+			return ret;
+	}
+	end_at(last_segment(plan), end, INT64_MAX);
+	return 0;
+}
+
+/* The first audio frame of the segment that starts at `start` ticks. */
+static int64_t frame_at(const struct record_audio *audio, int64_t start)
+{
+	int64_t position = timeline_ticks_to_samples(start, audio->rate) - audio->base;
+
+	return clamp(timeline_scale_floor(position, 1, audio->unit), 0, audio->frames);
+}
+
+static void share_frames(struct plan *plan)
+{
+	const struct record_audio *audio = &plan->audio;
+
+	for (size_t i = 0; i < plan->n_segments; i++) {
+		struct plan_segment *segment = &plan->segments[i];
+
+		segment->audio_first = i ? plan->segments[i - 1].audio_end : 0;
+		segment->audio_end = frame_at(audio, segment->start + segment->duration);
+	}
+	last_segment(plan)->audio_end = audio->frames;
+}
+
+static int64_t frame_ticks(const struct record_audio *audio, int64_t frame)
+{
+	int64_t ticks = timeline_samples_to_ticks(audio->base + frame * audio->unit, audio->rate);
+
+	return ticks > 0 ? ticks : 0;
+}
+
+static int cut_audio(struct plan *plan, struct err *err)
+{
+	const struct record_audio *audio = &plan->audio;
+	int64_t end = frame_ticks(audio, audio->frames);
+	size_t cap = 0;
+
+	if (audio->frames <= 0 || end <= frame_ticks(audio, 0))
+		return err_set(err, ERR_DATA, "the audio track is empty");
+	for (int64_t k = 0, first = 0; first < audio->frames; k++) {
+		int64_t next = timeline_scale_ceil((k + 1) * plan->options.target_ticks, audio->rate,
+						   TICKS_PER_SECOND * audio->unit);
+		struct plan_segment segment = { .start = frame_ticks(audio, first), .audio_first = first };
+		int ret;
+
+		if (next >= audio->frames || end - frame_ticks(audio, next) < PLAN_TAIL_MIN)
+			next = audio->frames;
+		segment.audio_end = next;
+		segment.duration = frame_ticks(audio, next) - segment.start;
+		ret = add_segment(plan, &cap, &segment, err);
+		if (ret < 0)
+			return ret;
+		first = next;
+	}
+	return 0;
+}
+
+/* Where each segment starts to read audio: the last place known to be early enough. */
+static void place_audio(const struct index *index, struct plan *plan)
+{
+	const struct record_audio *audio = &plan->audio;
+	size_t known = 0; /* syncs in front of which we may start; both sides only rise */
+
+	for (size_t i = 0; i < plan->n_segments; i++) {
+		struct plan_segment *segment = &plan->segments[i];
+		int64_t grid = audio->base + segment->audio_first * audio->unit;
+		int64_t need = timeline_scale_floor(grid, audio->source_rate, audio->rate) - audio->lead;
+
+		while (known < index->n_syncs && index->syncs[known].audio_pos <= need)
+			known++;
+		segment->audio_cluster = known ? index->syncs[known - 1].cluster : index->first_cluster;
+		segment->audio_pos = known ? index->syncs[known - 1].audio_pos : audio->source_base;
+	}
+}
+
+static int hash_plan(struct plan *plan, struct err *err)
+{
+	struct buf json = { 0 };
+	int ret;
+
+	memset(plan->hash, 0, sizeof(plan->hash));
+	ret = plan_put(plan, &json);
+	if (ret < 0)
+		err_set(err, ret, "the plan cannot be written as JSON");
+	else
+		key_hash(buf_bytes(&json), plan->hash);
+	buf_finish(&json);
+	return ret;
+}
+
+int plan_make(const struct index *index, const struct record_options *options, struct plan *plan, struct err *err)
+{
+	int ret;
+
+	memset(plan, 0, sizeof(*plan));
+	plan->options = *options;
+	plan->video = index->video;
+	plan->audio = index->audio;
+	plan->origin_ns = index->origin_ns;
+	if (index->video.is_present)
+		ret = cut_video(index, plan, err);
+	else if (index->audio.is_present)
+		ret = cut_audio(plan, err);
+	else
+		ret = err_set(err, ERR_UNSUPPORTED, "the file has neither a video nor an audio track that can be used");
+	if (ret < 0)
+		goto out;
+	if (index->video.is_present && index->audio.is_present)
+		share_frames(plan);
+	if (index->audio.is_present)
+		place_audio(index, plan);
+	ret = hash_plan(plan, err);
+out:
+	if (ret < 0)
+		plan_finish(plan);
+	return ret;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Playlists (RFC 8216) of a plan. Pure. Complete from the first moment: sizes of segments that are not made yet are
+ * estimated from the source's. URIs are relative to the playlist.
+ */
+#ifndef SEGFARM_DISPATCHER_PLAYLIST_H
+#define SEGFARM_DISPATCHER_PLAYLIST_H
+
+#include "common/buf.h"
+#include "common/record.h"
+
+#define PLAYLIST_VERSION 7
+#define PLAYLIST_MASTER "master.m3u8"
+#define PLAYLIST_MEDIA "index.m3u8"
+#define PLAYLIST_INIT "init.mp4"
+#define PLAYLIST_NAME_MAX 64 /* bytes of a segment's file name with its NUL */
+
+/* sizes: bytes of each segment, -1 where not known yet; NULL: none is. */
+void playlist_put_master(const struct plan *plan, const int64_t *sizes, struct buf *out);
+void playlist_put_media(const struct plan *plan, struct buf *out);
+
+/* "<start>-<duration>.m4s" */
+void playlist_segment_name(const struct plan_segment *segment, char name[PLAYLIST_NAME_MAX]);
+/* The segment of that name, or -1. Only the one spelling that playlist_segment_name gives is accepted. */
+int64_t playlist_find_segment(const struct plan *plan, const char *name);
+
+#endif

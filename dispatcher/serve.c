@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "common/log.h"
+#include "dispatcher/loop.h"
+#include "dispatcher/options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WAIT_MS 1000
+#define DEFAULT_REDIS "redis://127.0.0.1:6379"
+#define DEFAULT_BIND "ipc:///tmp/segfarm.sock"
+
+struct serve_options {
+	const char *redis, *bind;
+	char *const *paths;
+	int n_paths;
+	struct record_options encode;
+	struct cli_listen listen;
+	bool is_verbose;
+	uint64_t shuffle_seed;
+};
+
+static const struct argp_option serve_argp_options[] = {
+	{ "redis", OPTIONS_KEY_REDIS, "URL", 0,
+	  "The Redis that keeps everything: unix:///PATH or redis://[:PASSWORD@]HOST[:PORT][/DB] (default " DEFAULT_REDIS ")", 1 },
+	{ "bind", OPTIONS_KEY_BIND, "ENDPOINT", 0,
+	  "Where workers connect: ipc://PATH or tcp://ADDR:PORT (default " DEFAULT_BIND ")", 1 },
+	{ "listen", OPTIONS_KEY_LISTEN, "ADDR:PORT", 0, "Where to serve (default " OPTIONS_LISTEN "; port 0: any free one)", 1 },
+	{ "verbose", 'v', NULL, 0, "Tell on stderr what happens", 1 },
+	{ "order", OPTIONS_KEY_ORDER, "ORDER", OPTION_HIDDEN, NULL, 1 },
+	{ 0 },
+};
+
+static error_t parse_serve(int key, char *arg, struct argp_state *state)
+{
+	struct serve_options *o = state->input;
+	struct err err = { 0 };
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &o->encode;
+		break;
+	case 'v':
+		o->is_verbose = true;
+		break;
+	case OPTIONS_KEY_REDIS:
+		o->redis = arg;
+		break;
+	case OPTIONS_KEY_BIND:
+		o->bind = arg;
+		break;
+	case OPTIONS_KEY_LISTEN:
+		options_check(cli_parse_listen(arg, &o->listen, &err), &err, state);
+		break;
+	case OPTIONS_KEY_ORDER:
+		options_check(options_parse_order(arg, &o->shuffle_seed, &err), &err, state);
+		break;
+	case ARGP_KEY_ARGS:
+		o->paths = state->argv + state->next;
+		o->n_paths = state->argc - state->next;
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp_child serve_children[] = { { &options_encode, 0, NULL, 0 }, { 0 } };
+static const struct argp serve_argp = {
+	.options = serve_argp_options,
+	.parser = parse_serve,
+	.args_doc = "[FILE...]",
+	.doc = "Dispatches jobs to the workers that connect, and serves HLS from Redis. Streams that were accepted before are "
+	       "taken up again; each FILE is accepted as well."
+	       "\vWorkers are started apart from it, on this machine or elsewhere:\n\n"
+	       "  segfarm serve --redis unix:///run/redis.sock --bind ipc:///run/segfarm.sock film.mkv\n"
+	       "  segfarm-worker -j 4 --connect ipc:///run/segfarm.sock --redis unix:///run/redis.sock\n\n"
+	       "There is no authentication: keep the endpoint where only your workers reach it.",
+	.children = serve_children,
+};
+
+static int accept_file(struct dispatch *d, const struct serve_options *o, const char *path, const struct http *http,
+		       struct err *err)
+{
+	struct record_source source;
+	struct dispatch_stream *stream;
+	int ret = dispatch_look_at(path, &source, err);
+
+	if (ret >= 0)
+		ret = dispatch_add(d, &source, &o->encode, &stream, err);
+	if (ret >= 0)
+		printf("playlist: %s/hls/%s/master.m3u8 %s\n", http_base(http), stream->key, path);
+	return ret;
+}
+
+static int serve(const struct serve_options *o, struct loop *loop, struct dispatch *d, struct err *err)
+{
+	int ret = http_create(&loop->http, &o->listen, err);
+
+	if (ret >= 0)
+		ret = dispatch_init(d, o->bind, o->redis, err);
+	if (ret < 0)
+		return ret;
+	d->shuffle_seed = o->shuffle_seed;
+	http_attach(loop->http, d, o->redis);
+	ret = dispatch_resume(d, err);
+	for (int i = 0; i < o->n_paths && ret >= 0; i++)
+		ret = accept_file(d, o, o->paths[i], loop->http, err);
+	if (ret < 0)
+		return ret;
+	printf("serving %d streams on %s, workers at %s\n", d->n_streams, http_base(loop->http), o->bind);
+	fflush(stdout);
+	while (ret >= 0)
+		ret = loop_step(loop, WAIT_MS, err);
+	return ret == ERR_STOPPED ? 0 : ret;
+}
+
+int serve_main(int argc, char **argv)
+{
+	struct serve_options options = { .redis = DEFAULT_REDIS, .bind = DEFAULT_BIND };
+	struct dispatch dispatch = { 0 };
+	struct loop loop;
+	struct err err = { 0 };
+	int ret;
+
+	record_options_init(&options.encode);
+	cli_parse_listen(OPTIONS_LISTEN, &options.listen, NULL);
+	options_parse(&serve_argp, "serve", argc, argv, &options);
+	log_init("segfarm", options.is_verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	ret = loop_init(&loop, &err);
+	if (ret >= 0) {
+		loop.dispatch = &dispatch;
+		ret = serve(&options, &loop, &dispatch, &err);
+	}
+	http_destroy(loop.http);
+	dispatch_finish(&dispatch);
+	loop_finish(&loop);
+	if (ret < 0)
+		fprintf(stderr, "segfarm serve: %s\n", err.msg);
+	return ret == ERR_USAGE ? OPTIONS_EXIT_USAGE : ret < 0;
+}

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "dispatcher/stream.h"
+
+#include "common/log.h"
+#include "common/timeline.h"
+#include "dispatcher/plan.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INIT "init:" RECORD_RENDITION
+#define JOB_DEADLINE_MS 30000
+#define JOB_DEADLINE_FACTOR 10       /* times the segment's duration */
+#define PROBE_BYTES_PER_MS 20000     /* the slowest disk that may have to be read through */
+#define QUARANTINE_SOURCE_AT 8       /* quarantined segments, when they are also most of those finished */
+
+void stream_destroy(struct dispatch_stream *s)
+{
+	if (!s)
+		return;
+	plan_finish(&s->plan);
+	free(s->segments);
+	free(s->sizes);
+	free(s);
+}
+
+int stream_create(struct dispatch *d, const char *key, struct dispatch_stream **stream, struct err *err)
+{
+	struct dispatch_stream **grown = realloc(d->streams, ((size_t)d->n_streams + 1) * sizeof(struct dispatch_stream *));
+	struct dispatch_stream *s = calloc(1, sizeof(*s));
+
+	if (grown)
+		d->streams = grown;
+	if (s)
+		s->number = queue_add_stream(&d->queue, 1);
+	if (!grown || !s || s->number < 0) {
+		free(s);
+		return err_set(err, ERR_NOMEM, "out of memory for a stream");
+	}
+	snprintf(s->key, sizeof(s->key), "%s", key);
+	d->streams[d->n_streams++] = s;
+	*stream = s;
+	return 0;
+}
+
+void dispatch_address(const struct dispatch_stream *stream, size_t segment, struct store_segment *address)
+{
+	memset(address, 0, sizeof(*address));
+	snprintf(address->stream, sizeof(address->stream), "%s", stream->key);
+	snprintf(address->rendition, sizeof(address->rendition), "%s", RECORD_RENDITION);
+	address->start = stream->plan.segments[segment].start;
+	address->duration = stream->plan.segments[segment].duration;
+}
+
+static void set_state(struct dispatch *d, struct dispatch_stream *s, enum dispatch_state state)
+{
+	static const char *const names[] = { "probing", "working", "done", "failed" };
+	struct err err;
+
+	s->state = state;
+	if (s->is_noop)
+		return;
+	if (state == DISPATCH_FAILED)
+		log_error("stream failed", "stream=%s reason=\"%s\"", s->key, s->error);
+	else
+		log_info("stream state", "stream=%s state=%s", s->key, names[state]);
+	if (store_set_state(d->store, s->key, names[state], s->error, &err) < 0)
+		d->is_store_down |= err.code == ERR_RETRY;
+}
+
+/* The state that follows from the counts. */
+static void update_state(struct dispatch *d, struct dispatch_stream *s)
+{
+	enum dispatch_state state = DISPATCH_WORKING;
+
+	if (s->state == DISPATCH_FAILED || !s->has_plan)
+		return;
+	if (s->n_made == s->plan.n_segments)
+		state = DISPATCH_DONE;
+	else if (s->n_made + s->n_quarantined == s->plan.n_segments)
+		state = DISPATCH_FAILED;
+	if (state != s->state)
+		set_state(d, s, state);
+}
+
+static void mark_made(struct dispatch *d, struct dispatch_stream *s, size_t i, int64_t size)
+{
+	if (s->segments[i] == DISPATCH_MADE)
+		return;
+	s->n_quarantined -= s->segments[i] == DISPATCH_QUARANTINED;
+	s->segments[i] = DISPATCH_MADE;
+	s->sizes[i] = size;
+	s->n_made++;
+	s->ticks_made += s->plan.segments[i].duration;
+	if (d->on_made)
+		d->on_made(d->on_made_arg, s, i);
+}
+
+void stream_unmake(struct dispatch *d, struct dispatch_stream *s, size_t i)
+{
+	(void)d;
+	if (s->segments[i] != DISPATCH_MADE)
+		return;
+	s->segments[i] = DISPATCH_MISSING;
+	s->sizes[i] = -1;
+	s->n_made--;
+	s->ticks_made -= s->plan.segments[i].duration;
+}
+
+/* Takes a plan over; what an earlier one had queued is dropped. */
+static int adopt_plan(struct dispatch *d, struct dispatch_stream *s, struct plan *plan, struct err *err)
+{
+	uint8_t *segments = calloc(plan->n_segments, 1);
+	int64_t *sizes = malloc(plan->n_segments * sizeof(*sizes));
+
+	if (!segments || !sizes || !queue_set_slots(&d->queue, s->number, plan->n_segments + 1)) {
+		free(segments);
+		free(sizes);
+		plan_finish(plan);
+		return err_set(err, ERR_NOMEM, "out of memory for a plan");
+	}
+	for (size_t i = 0; i < plan->n_segments; i++)
+		sizes[i] = -1;
+	queue_drop_pending(&d->queue, s->number);
+	plan_finish(&s->plan);
+	free(s->segments);
+	free(s->sizes);
+	s->plan = *plan;
+	s->segments = segments;
+	s->sizes = sizes;
+	s->n_made = s->n_quarantined = 0;
+	s->ticks_made = 0;
+	s->has_plan = true;
+	log_info("stream planned", "stream=%s segments=%zu plan=%s", s->key, plan->n_segments, plan->hash);
+	return 0;
+}
+
+/* 1 index and init are in the store and the stream has its plan, 0 they are not there. */
+static int load_index(struct dispatch *d, struct dispatch_stream *s, struct err *err)
+{
+	struct index index = { 0 };
+	struct buf json = { 0 }, init = { 0 };
+	struct plan plan;
+	int ret = store_get_value(d->store, s->key, "index", &json, err);
+
+	if (ret > 0)
+		ret = store_get_value(d->store, s->key, INIT, &init, err);
+	if (ret <= 0)
+		goto out;
+	ret = index_get(buf_bytes(&json), &index, err);
+	if (ret < 0) {
+		err_prefix(err, "the index of the worker");
+		goto out;
+	}
+	ret = plan_make(&index, &s->options, &plan, err);
+	if (ret < 0)
+		goto out;
+	if (s->has_plan && !strcmp(plan.hash, s->plan.hash))
+		plan_finish(&plan);
+	else
+		ret = adopt_plan(d, s, &plan, err);
+	ret = ret < 0 ? ret : 1;
+out:
+	index_finish(&index);
+	buf_finish(&json);
+	buf_finish(&init);
+	return ret;
+}
+
+static int write_plan(struct dispatch *d, struct dispatch_stream *s, struct err *err)
+{
+	struct buf json = { 0 };
+	int ret = plan_put(&s->plan, &json);
+
+	if (ret < 0)
+		err_set(err, ret, "the plan cannot be written as JSON");
+	else
+		ret = store_put_plan(d->store, s->key, buf_bytes(&json), s->plan.hash, err);
+	buf_finish(&json);
+	return ret;
+}
+
+struct listing {
+	struct dispatch_stream *stream;
+	int64_t *sizes;    /* of what is committed, -1: nothing */
+	uint8_t *is_stale; /* committed, but from another plan */
+};
+
+static int64_t find_start(const struct plan *plan, int64_t start, int64_t duration)
+{
+	size_t low = 0, high = plan->n_segments;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (plan->segments[middle].start < start)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == plan->n_segments || plan->segments[low].start != start || plan->segments[low].duration != duration)
+		return -1;
+	return (int64_t)low;
+}
+
+static int list_commit(void *arg, int64_t start, int64_t duration, const struct store_commit *commit)
+{
+	struct listing *listing = arg;
+	const struct plan *plan = &listing->stream->plan;
+	int64_t i = find_start(plan, start, duration);
+
+	if (i < 0)
+		return 0;
+	if (strcmp(commit->plan_hash, plan->hash))
+		listing->is_stale[i] = 1;
+	else
+		listing->sizes[i] = commit->bytes;
+	return 0;
+}
+
+/* Brings segment states in line with the commits. */
+static int apply_listing(struct dispatch *d, struct listing *listing, struct err *err)
+{
+	struct dispatch_stream *s = listing->stream;
+	struct store_segment address;
+
+	for (size_t i = 0; i < s->plan.n_segments; i++) {
+		if (listing->sizes[i] >= 0) {
+			mark_made(d, s, i, listing->sizes[i]);
+			continue;
+		}
+		stream_unmake(d, s, i);
+		dispatch_address(s, i, &address);
+		if (listing->is_stale[i] && store_drop_commit(d->store, &address, err) < 0)
+			return err->code;
+	}
+	return 0;
+}
+
+static int read_commits(struct dispatch *d, struct dispatch_stream *s, struct err *err)
+{
+	struct listing listing = { .stream = s };
+	size_t n = s->plan.n_segments;
+	int ret;
+
+	listing.sizes = malloc(n * sizeof(*listing.sizes));
+	listing.is_stale = calloc(n, 1);
+	if (!listing.sizes || !listing.is_stale) {
+		ret = err_set(err, ERR_NOMEM, "out of memory for a list of segments");
+		goto out;
+	}
+	for (size_t i = 0; i < n; i++)
+		listing.sizes[i] = -1;
+	ret = store_list_commits(d->store, s->key, RECORD_RENDITION, list_commit, &listing, err);
+	if (ret >= 0)
+		ret = apply_listing(d, &listing, err);
+out:
+	free(listing.sizes);
+	free(listing.is_stale);
+	return ret;
+}
+
+/* splitmix64: the order of a shuffled run depends on its seed only. */
+static uint64_t next_random(uint64_t *state)
+{
+	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return z ^ z >> 31;
+}
+
+static void shuffle(uint32_t *slots, size_t n, uint64_t seed)
+{
+	for (size_t i = n; i > 1; i--) {
+		size_t other = (size_t)(next_random(&seed) % i);
+		uint32_t slot = slots[i - 1];
+
+		slots[i - 1] = slots[other];
+		slots[other] = slot;
+	}
+}
+
+static int queue_missing(struct dispatch *d, struct dispatch_stream *s, struct err *err)
+{
+	uint32_t *slots = malloc(s->plan.n_segments * sizeof(*slots));
+	size_t n = 0;
+	int ret = slots ? 0 : -1;
+
+	for (size_t i = 0; slots && i < s->plan.n_segments; i++)
+		if (s->segments[i] == DISPATCH_MISSING)
+			slots[n++] = (uint32_t)i + 1;
+	if (d->shuffle_seed)
+		shuffle(slots, n, d->shuffle_seed);
+	for (size_t i = 0; i < n && ret >= 0; i++)
+		ret = queue_push(&d->queue, s->number, slots[i]);
+	free(slots);
+	return ret < 0 ? err_set(err, ERR_NOMEM, "out of memory for the queue") : 0;
+}
+
+int stream_reconcile(struct dispatch *d, struct dispatch_stream *s, struct err *err)
+{
+	int has_index, ret;
+
+	if (s->is_noop)
+		return 0;
+	ret = store_put_stream(d->store, s->key, &s->source, &s->options, err);
+	if (ret < 0 || s->state == DISPATCH_FAILED)
+		return ret;
+	has_index = load_index(d, s, err);
+	if (has_index < 0)
+		return has_index;
+	if (!has_index && queue_push(&d->queue, s->number, 0) < 0)
+		return err_set(err, ERR_NOMEM, "out of memory for the queue");
+	if (!s->has_plan)
+		return 0;
+	ret = write_plan(d, s, err);
+	if (ret >= 0)
+		ret = read_commits(d, s, err);
+	if (ret >= 0)
+		ret = queue_missing(d, s, err);
+	if (ret >= 0)
+		update_state(d, s);
+	return ret < 0 ? ret : 0;
+}
+
+void stream_make_job(const struct dispatch_stream *s, const struct queue_item *item, struct job *job)
+{
+	size_t i = item->slot - 1;
+
+	memset(job, 0, sizeof(*job));
+	job->id = item->job;
+	memcpy(job->stream, s->key, sizeof(job->stream));
+	job->source = s->source;
+	job->options = s->options;
+	job->deadline_ms = JOB_DEADLINE_MS;
+	if (s->is_noop) {
+		job->type = JOB_NOOP;
+		return;
+	}
+	if (!item->slot) {
+		job->type = JOB_PROBE;
+		job->deadline_ms += s->source.size / PROBE_BYTES_PER_MS;
+		return;
+	}
+	job->type = JOB_SEGMENT;
+	snprintf(job->rendition, sizeof(job->rendition), "%s", RECORD_RENDITION);
+	memcpy(job->plan_hash, s->plan.hash, sizeof(job->plan_hash));
+	job->number = (int64_t)i;
+	job->origin_ns = s->plan.origin_ns;
+	job->segment = s->plan.segments[i];
+	job->video = s->plan.video;
+	job->audio = s->plan.audio;
+	job->deadline_ms += JOB_DEADLINE_FACTOR * job->segment.duration / (TICKS_PER_SECOND / 1000);
+}
+
+static int check_segment(struct dispatch *d, struct dispatch_stream *s, size_t i, struct err *err)
+{
+	struct store_segment address;
+	struct store_commit commit;
+	int ret;
+
+	if (!s->has_plan || i >= s->plan.n_segments)
+		return 1; /* of a plan that is no more: nobody wants it */
+	dispatch_address(s, i, &address);
+	ret = store_get_commit(d->store, &address, &commit, err);
+	if (ret <= 0 || strcmp(commit.plan_hash, s->plan.hash))
+		return ret < 0 ? ret : 0;
+	mark_made(d, s, i, commit.bytes);
+	update_state(d, s);
+	return 1;
+}
+
+int stream_check_slot(struct dispatch *d, struct dispatch_stream *s, uint32_t slot, struct err *err)
+{
+	int ret;
+
+	if (s->is_noop) {
+		s->n_made++;
+		return 1;
+	}
+	if (slot)
+		return check_segment(d, s, slot - 1, err);
+	ret = load_index(d, s, err);
+	if (ret <= 0)
+		return ret;
+	ret = stream_reconcile(d, s, err);
+	return ret < 0 ? ret : 1;
+}
+
+void stream_give_up(struct dispatch *d, struct dispatch_stream *s, uint32_t slot, int code, int attempts,
+		    const char *reason)
+{
+	struct store_segment address;
+	size_t i = slot - 1;
+	struct err err;
+
+	if (s->is_noop || (slot && (!s->has_plan || i >= s->plan.n_segments)))
+		return;
+	if (!slot) {
+		snprintf(s->error, sizeof(s->error), "%s", reason);
+		queue_drop_pending(&d->queue, s->number);
+		set_state(d, s, DISPATCH_FAILED);
+		return;
+	}
+	s->segments[i] = DISPATCH_QUARANTINED;
+	s->n_quarantined++;
+	if (!s->error[0])
+		snprintf(s->error, sizeof(s->error), "segment %zu of %zu: %s", i + 1, s->plan.n_segments, reason);
+	log_error("segment quarantined", "stream=%s start=%" PRId64 " attempts=%d reason=\"%s\"", s->key,
+		  s->plan.segments[i].start, attempts, reason);
+	dispatch_address(s, i, &address);
+	if (store_put_fail(d->store, &address, err_code_name(code), attempts, reason, &err) < 0)
+		d->is_store_down |= err.code == ERR_RETRY;
+	if (s->n_quarantined >= QUARANTINE_SOURCE_AT && s->n_quarantined > s->n_made && s->state != DISPATCH_FAILED) {
+		queue_drop_pending(&d->queue, s->number);
+		set_state(d, s, DISPATCH_FAILED);
+	}
+	update_state(d, s);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * One stream's way from source to last segment, as the dispatcher sees it: what is in the store, what is missing.
+ * Internal to dispatch.c.
+ */
+#ifndef SEGFARM_DISPATCHER_STREAM_H
+#define SEGFARM_DISPATCHER_STREAM_H
+
+#include "dispatcher/dispatch.h"
+
+/* Adds an empty stream to d, in the state DISPATCH_PROBING; nothing is written or queued. */
+int stream_create(struct dispatch *d, const char *key, struct dispatch_stream **stream, struct err *err);
+void stream_destroy(struct dispatch_stream *s);
+
+/* Makes store and queue agree with each other: writes what the store must have, reads what it has, queues the rest.
+ * ERR_RETRY: the store is down, call again. ERR_DATA, ERR_UNSUPPORTED, ERR_LIMIT: the index it holds is no good. */
+int stream_reconcile(struct dispatch *d, struct dispatch_stream *s, struct err *err);
+
+/* Fills the job of a slot. */
+void stream_make_job(const struct dispatch_stream *s, const struct queue_item *item, struct job *job);
+/* 1 what the slot should make is there (and is noted as made), 0 it is not, ERR_RETRY store down, else as above. */
+int stream_check_slot(struct dispatch *d, struct dispatch_stream *s, uint32_t slot, struct err *err);
+/* The slot cannot be done. */
+void stream_give_up(struct dispatch *d, struct dispatch_stream *s, uint32_t slot, int code, int attempts,
+		    const char *reason);
+void stream_unmake(struct dispatch *d, struct dispatch_stream *s, size_t segment);
+
+#endif

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "dispatcher/plan.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/timeline.h"
+#include "tests/suites.h"
+
+#define SECOND INT64_C(90000)
+#define SYNCS_MAX 512
+
+struct title {
+	struct index index;
+	struct record_options options;
+	struct record_sync syncs[SYNCS_MAX];
+	struct plan plan;
+	struct err err;
+};
+
+/* Video of `seconds` with a sync sample every `gop` ticks, starting at `start`. */
+static void set_video(struct title *t, int64_t start, int64_t gop, int64_t seconds)
+{
+	struct record_video *video = &t->index.video;
+
+	*video = (struct record_video){ .is_present = true, .track = 1, .codecs = "avc1.640028", .width = 1920, .height = 1080,
+					.rate_num = 25, .rate_den = 1, .range = "SDR", .start_ticks = start,
+					.end_ticks = start + seconds * SECOND };
+	t->index.syncs = t->syncs;
+	t->index.n_syncs = 0;
+	for (int64_t at = start; at < video->end_ticks && t->index.n_syncs < SYNCS_MAX; at += gop) {
+		int64_t i = (int64_t)t->index.n_syncs;
+
+		t->syncs[t->index.n_syncs++] = (struct record_sync){ .start = at, .pts = at, .cluster = 1000 + i * 1000,
+								    .block = 1020 + i * 1000, .audio_pos = INT64_MAX,
+								    .is_closed = true };
+	}
+}
+
+static void set_audio(struct title *t, int rate, int64_t base, int64_t frames)
+{
+	t->index.audio = (struct record_audio){ .is_present = true, .track = 2, .codecs = "mp4a.40.2", .rate = rate,
+						.channels = 2, .unit = 1024, .base = base, .frames = frames,
+						.source_rate = rate, .source_unit = 1536, .source_base = -256,
+						.source_end = base + frames * 1024, .lead = 6000 };
+	for (size_t i = 0; i < t->index.n_syncs; i++)
+		t->syncs[i].audio_pos = timeline_ticks_to_samples(t->syncs[i].start, rate);
+}
+
+static void start(struct title *t)
+{
+	memset(t, 0, sizeof(*t));
+	record_options_init(&t->options);
+	t->index.first_cluster = 500;
+}
+
+static int make(struct title *t)
+{
+	return plan_make(&t->index, &t->options, &t->plan, &t->err);
+}
+
+/* What holds of every plan: no gap, no overlap, no frame lost or twice, reading starts early enough. */
+static void check_plan(const struct title *t)
+{
+	const struct plan *plan = &t->plan;
+	const struct record_audio *audio = &plan->audio;
+
+	ck_assert_uint_gt(plan->n_segments, 0);
+	for (size_t i = 0; i < plan->n_segments; i++) {
+		const struct plan_segment *s = &plan->segments[i], *next = s + 1;
+		int64_t need = timeline_scale_floor(audio->is_present ? audio->base + s->audio_first * audio->unit : 0,
+						    audio->source_rate, audio->is_present ? audio->rate : 1) - audio->lead;
+
+		ck_assert_int_gt(s->duration, 0);
+		ck_assert_int_le(s->audio_first, s->audio_end);
+		if (audio->is_present)
+			ck_assert(s->audio_pos <= need || s->audio_cluster == t->index.first_cluster);
+		if (i + 1 == plan->n_segments)
+			break;
+		ck_assert_int_eq(s->start + s->duration, next->start);
+		ck_assert_int_eq(s->audio_end, next->audio_first);
+		if (plan->video.is_present)
+			ck_assert_int_eq(s->video_end, next->video_block);
+	}
+	ck_assert_int_eq(plan->segments[0].audio_first, 0);
+	ck_assert_int_eq(plan->segments[plan->n_segments - 1].audio_end, audio->is_present ? audio->frames : 0);
+	if (plan->video.is_present)
+		ck_assert_int_eq(plan->segments[plan->n_segments - 1].video_end, INT64_MAX);
+}
+
+static const struct {
+	int64_t target, gop, start, seconds;
+	int rate;
+	int64_t base, frames;
+	size_t n_segments;
+} plans[] = {
+	{ 6 * SECOND, 2 * SECOND, 0, 60, 48000, 0, 2813, 10 },
+	{ 2 * SECOND, 2 * SECOND, 0, 60, 48000, 0, 2813, 30 },
+	{ 30 * SECOND, 2 * SECOND, 0, 60, 48000, 0, 2813, 2 },
+	{ 6 * SECOND, 225000, 0, 60, 44100, 0, 2584, 8 },      /* 2.5 s: cut at 7.5 s each */
+	{ 6 * SECOND, 25 * SECOND, 0, 60, 48000, 0, 2813, 3 }, /* long GOP: nothing to cut at */
+	{ 6 * SECOND, 2 * SECOND, 90, 60, 48000, -312, 2813, 10 },
+	{ 6 * SECOND, 2 * SECOND, 450000, 60, 48000, 0, 3047, 10 },  /* audio earlier than video */
+	{ 6 * SECOND, 2 * SECOND, 0, 60, 48000, 480000, 2344, 10 },  /* later */
+	{ 6 * SECOND, 2 * SECOND, 0, 60, 48000, 0, 100, 10 },        /* much shorter */
+	{ 6 * SECOND, 2 * SECOND, 0, 60, 48000, 0, 9000, 10 },       /* much longer */
+	{ 6 * SECOND, 100 * SECOND, 0, 60, 48000, 0, 2813, 1 },      /* a single sync sample */
+};
+
+START_TEST(every_frame_and_every_moment_belongs_to_exactly_one_segment)
+{
+	struct title t;
+
+	start(&t);
+	t.options.target_ticks = plans[_i].target;
+	set_video(&t, plans[_i].start, plans[_i].gop, plans[_i].seconds);
+	set_audio(&t, plans[_i].rate, plans[_i].base, plans[_i].frames);
+	ck_assert_int_eq(make(&t), 0);
+	ck_assert_uint_eq(t.plan.n_segments, plans[_i].n_segments);
+	ck_assert_int_eq(t.plan.segments[0].start, plans[_i].start);
+	check_plan(&t);
+	plan_finish(&t.plan);
+}
+END_TEST
+
+START_TEST(an_open_gop_is_cut_at_its_leading_pictures)
+{
+	struct title t;
+
+	start(&t);
+	set_video(&t, 0, 6 * SECOND, 18);
+	for (size_t i = 1; i < t.index.n_syncs; i++) {
+		t.syncs[i].start -= 7200;
+		t.syncs[i].is_closed = false;
+	}
+	ck_assert_int_eq(make(&t), 0);
+	check_plan(&t);
+	/* the sync at 6 s starts at 5.92 s, before the target: the cut comes at the next */
+	ck_assert_uint_eq(t.plan.n_segments, 2);
+	ck_assert_int_eq(t.plan.segments[1].start, 12 * SECOND - 7200);
+	ck_assert_int_eq(t.plan.segments[1].video_block, t.syncs[2].block);
+	plan_finish(&t.plan);
+}
+END_TEST
+
+START_TEST(a_tail_under_half_a_second_joins_the_segment_before)
+{
+	struct title t;
+
+	start(&t);
+	set_video(&t, 0, 6 * SECOND, 12);
+	t.index.video.end_ticks = 12 * SECOND + 44999;
+	t.syncs[t.index.n_syncs++] = (struct record_sync){ .start = 12 * SECOND, .pts = 12 * SECOND, .cluster = 9000,
+							  .block = 9020, .audio_pos = INT64_MAX };
+	ck_assert_int_eq(make(&t), 0);
+	ck_assert_uint_eq(t.plan.n_segments, 2);
+	plan_finish(&t.plan);
+	t.index.video.end_ticks++;
+	ck_assert_int_eq(make(&t), 0);
+	ck_assert_uint_eq(t.plan.n_segments, 3);
+	plan_finish(&t.plan);
+}
+END_TEST
+
+START_TEST(audio_alone_is_cut_on_its_own_frames)
+{
+	static const int rates[] = { 44100, 48000 };
+	struct title t;
+
+	start(&t);
+	set_audio(&t, rates[_i], 0, 3000);
+	ck_assert_int_eq(make(&t), 0);
+	check_plan(&t);
+	for (size_t i = 1; i < t.plan.n_segments; i++) {
+		const struct plan_segment *s = &t.plan.segments[i];
+
+		ck_assert_int_eq(s->start, timeline_samples_to_ticks(s->audio_first * 1024, rates[_i]));
+		ck_assert_int_ge(s->start, (int64_t)i * 6 * SECOND);
+		ck_assert_int_lt(s->start - (int64_t)i * 6 * SECOND, 2400);
+		ck_assert_int_eq(s->audio_cluster, t.index.first_cluster);
+	}
+	plan_finish(&t.plan);
+}
+END_TEST
+
+START_TEST(audio_alone_reads_from_the_anchors_that_the_index_has)
+{
+	struct title t;
+
+	start(&t);
+	set_video(&t, 0, 5 * SECOND, 60);
+	memset(&t.index.video, 0, sizeof(t.index.video));
+	set_audio(&t, 48000, 0, 2813);
+	ck_assert_int_eq(make(&t), 0);
+	check_plan(&t);
+	ck_assert_int_eq(t.plan.segments[0].audio_cluster, t.index.first_cluster);
+	ck_assert_int_eq(t.plan.segments[0].audio_pos, t.index.audio.source_base);
+	ck_assert_int_eq(t.plan.segments[2].audio_pos, 10 * 48000); /* 12 s less the warm-up: the anchor at 10 s */
+	plan_finish(&t.plan);
+}
+END_TEST
+
+START_TEST(a_resampled_title_reads_from_its_source_position)
+{
+	struct title t;
+
+	start(&t);
+	set_video(&t, 0, 6 * SECOND, 60);
+	set_audio(&t, 48000, 0, 2813);
+	t.index.audio.source_rate = 44100;
+	for (size_t i = 0; i < t.index.n_syncs; i++)
+		t.syncs[i].audio_pos = timeline_ticks_to_samples(t.syncs[i].start, 44100);
+	ck_assert_int_eq(make(&t), 0);
+	check_plan(&t);
+	ck_assert_int_eq(t.plan.segments[2].audio_pos, 6 * 44100);
+	plan_finish(&t.plan);
+}
+END_TEST
+
+START_TEST(a_file_without_tracks_is_refused)
+{
+	struct title t;
+
+	start(&t);
+	ck_assert_int_eq(make(&t), ERR_UNSUPPORTED);
+	ck_assert_ptr_null(t.plan.segments);
+}
+END_TEST
+
+START_TEST(an_index_that_contradicts_itself_is_refused)
+{
+	struct title t;
+
+	start(&t);
+	set_video(&t, 0, 6 * SECOND, 60);
+	t.index.n_syncs = 0;
+	ck_assert_int_eq(make(&t), ERR_DATA);
+	set_video(&t, 0, 6 * SECOND, 60);
+	t.syncs[3].block = 10;
+	ck_assert_int_eq(make(&t), ERR_DATA);
+	set_video(&t, 0, 6 * SECOND, 60);
+	t.index.video.end_ticks = 0;
+	ck_assert_int_eq(make(&t), ERR_DATA);
+}
+END_TEST
+
+START_TEST(the_hash_follows_every_cut_and_option)
+{
+	struct title t;
+	char first[RECORD_KEY_SIZE];
+
+	start(&t);
+	set_video(&t, 0, 6 * SECOND, 60);
+	ck_assert_int_eq(make(&t), 0);
+	memcpy(first, t.plan.hash, sizeof(first));
+	plan_finish(&t.plan);
+	ck_assert_int_eq(make(&t), 0);
+	ck_assert_str_eq(first, t.plan.hash);
+	plan_finish(&t.plan);
+	t.syncs[2].block++;
+	ck_assert_int_eq(make(&t), 0);
+	ck_assert_str_ne(first, t.plan.hash);
+	plan_finish(&t.plan);
+	t.syncs[2].block--;
+	t.options.audio_quality++;
+	ck_assert_int_eq(make(&t), 0);
+	ck_assert_str_ne(first, t.plan.hash);
+	plan_finish(&t.plan);
+}
+END_TEST
+
+Suite *suite_plan(void)
+{
+	Suite *suite = suite_create("dispatcher/plan");
+	TCase *tc = tcase_create("plan");
+
+	tcase_add_loop_test(tc, every_frame_and_every_moment_belongs_to_exactly_one_segment, 0,
+			    sizeof(plans) / sizeof(plans[0]));
+	tcase_add_test(tc, an_open_gop_is_cut_at_its_leading_pictures);
+	tcase_add_test(tc, a_tail_under_half_a_second_joins_the_segment_before);
+	tcase_add_loop_test(tc, audio_alone_is_cut_on_its_own_frames, 0, 2);
+	tcase_add_test(tc, audio_alone_reads_from_the_anchors_that_the_index_has);
+	tcase_add_test(tc, a_resampled_title_reads_from_its_source_position);
+	tcase_add_test(tc, a_file_without_tracks_is_refused);
+	tcase_add_test(tc, an_index_that_contradicts_itself_is_refused);
+	tcase_add_test(tc, the_hash_follows_every_cut_and_option);
+	suite_add_tcase(suite, tc);
+	return suite;
+}

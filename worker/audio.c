@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * packet -> decode -> mix (format and channels, sample by sample) -> rate (only when not 48 kHz) -> AAC encode -> frames
+ *
+ * Positions: packets and decoded samples at the source's rate; the encoder's input on the output grid.
+ */
+#include "worker/audio.h"
+
+#include "common/timeline.h"
+#include "worker/audio_codec.h"
+#include "worker/audio_encoder.h"
+
+#include <libavutil/channel_layout.h>
+#include <libavutil/opt.h>
+#include <libswresample/swresample.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RATE_WARM 512       /* source samples in front of the first wanted one: several filter lengths */
+#define CHUNK 4096          /* samples moved at a time */
+#define LIMIT_FRAME 1048576 /* samples of one decoded frame */
+
+struct audio_stage {
+	const struct record_audio *audio;
+	int64_t first, end;         /* wanted frames */
+	bool is_done;
+	int64_t broken;
+	/* decode; all NULL when packets are copied */
+	AVCodecContext *dec;
+	AVPacket *packet;
+	AVFrame *decoded;
+	int64_t decode_from;        /* packets ending before it are skipped */
+	int64_t cursor;             /* source position of the next sample to go into the chain */
+	/* mix and rate */
+	SwrContext *mix, *rate;
+	AVFrame *mix_format;        /* rate, layout and format that mix was made for */
+	float *mixed[8];
+	int64_t rate_skip;          /* samples behind `rate` to throw away up to the encoder's first */
+	struct audio_encoder *enc;
+	int64_t next_copy;       /* copy: next frame expected */
+	/* made */
+	struct audio_frame *frames;
+	int64_t n_frames;
+	struct buf data;
+};
+
+int64_t audio_lead(int source_rate, int rate, int64_t unit, int64_t packet_warm)
+{
+	int64_t warm = timeline_scale_ceil((AUDIO_ENCODER_WARM + 1) * unit, source_rate, rate);
+
+	/* One period of the rate ratio is at most the source's rate over their common divisor; bounded by CHUNK samples. */
+	return warm + (source_rate == rate ? 0 : RATE_WARM + CHUNK) + packet_warm;
+}
+
+static int64_t gcd(int64_t a, int64_t b)
+{
+	return b ? gcd(b, a % b) : a;
+}
+
+/* ---- frames out */
+
+static int keep_frame(void *arg, int64_t n, struct bytes data)
+{
+	struct audio_stage *s = arg;
+
+	ASSERT(n == s->first + s->n_frames);
+	s->frames[s->n_frames++] = (struct audio_frame){ s->data.size, data.size };
+	buf_put(&s->data, data.data, data.size);
+	s->is_done = n == s->end - 1;
+	return buf_failed(&s->data) ? ERR_NOMEM : 0;
+}
+
+/* ---- rate and encode */
+
+static int encode(struct audio_stage *s, float **planes, int n, struct err *err)
+{
+	float *at[8];
+	int64_t skip = s->rate_skip < n ? s->rate_skip : n;
+
+	s->rate_skip -= skip;
+	for (int c = 0; c < s->audio->channels; c++)
+		at[c] = planes[c] + skip;
+	return audio_encoder_push(s->enc, at, n - (int)skip, err);
+}
+
+static int put_mixed(struct audio_stage *s, int n, struct err *err)
+{
+	float *out[8], *store;
+	int room, got, ret;
+
+	s->cursor += n;
+	if (!s->rate)
+		return encode(s, s->mixed, n, err);
+	room = swr_get_out_samples(s->rate, n);
+	store = calloc((size_t)(room + 1) * (size_t)s->audio->channels, sizeof *store);
+	if (!store)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	for (int c = 0; c < s->audio->channels; c++)
+		out[c] = store + (size_t)c * (size_t)room;
+	got = swr_convert(s->rate, (uint8_t **)out, room, (const uint8_t **)(void *)s->mixed, n);
+	ret = got < 0 ? err_set(err, ERR_DATA, "resampling failed") : encode(s, out, got, err);
+	free(store);
+	return ret;
+}
+
+static int put_silence(struct audio_stage *s, int64_t n, struct err *err)
+{
+	int ret = 0;
+
+	while (n > 0 && !ret && !s->is_done) {
+		int k = n < CHUNK ? (int)n : CHUNK;
+
+		for (int c = 0; c < s->audio->channels; c++)
+			memset(s->mixed[c], 0, (size_t)k * sizeof(float));
+		ret = put_mixed(s, k, err);
+		n -= k;
+	}
+	return ret;
+}
+
+/* ---- mix */
+
+static int open_swr(SwrContext **swr, const AVFrame *in, int rate, int channels, struct err *err)
+{
+	AVChannelLayout from, to;
+	int ret;
+
+	swr_free(swr);
+	av_channel_layout_default(&to, channels);
+	if (in->ch_layout.order == AV_CHANNEL_ORDER_UNSPEC)
+		av_channel_layout_default(&from, in->ch_layout.nb_channels);
+	else if (av_channel_layout_copy(&from, &in->ch_layout) < 0)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	ret = swr_alloc_set_opts2(swr, &to, AV_SAMPLE_FMT_FLTP, rate, &from, in->format, in->sample_rate, 0, NULL);
+	if (ret >= 0)
+		ret = swr_init(*swr);
+	av_channel_layout_uninit(&from);
+	return ret < 0 ? err_set(err, ERR_UNSUPPORTED, "no way from %d channels to %d", in->ch_layout.nb_channels, channels) : 0;
+}
+
+static bool is_same_format(const AVFrame *a, const AVFrame *b)
+{
+	return a->format == b->format && !av_channel_layout_compare(&a->ch_layout, &b->ch_layout);
+}
+
+static int open_mix(struct audio_stage *s, const AVFrame *in, struct err *err)
+{
+	if (s->mix && is_same_format(s->mix_format, in))
+		return 0;
+	av_frame_unref(s->mix_format);
+	s->mix_format->format = in->format;
+	s->mix_format->sample_rate = in->sample_rate;
+	if (av_channel_layout_copy(&s->mix_format->ch_layout, &in->ch_layout) < 0)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	return open_swr(&s->mix, in, in->sample_rate, s->audio->channels, err);
+}
+
+/* Samples [from, from + n) of a decoded frame. */
+static int put_samples(struct audio_stage *s, const AVFrame *f, int from, int n, struct err *err)
+{
+	const uint8_t *in[AV_NUM_DATA_POINTERS * 8];
+	int is_planar = av_sample_fmt_is_planar(f->format), width = av_get_bytes_per_sample(f->format);
+	int planes = is_planar ? f->ch_layout.nb_channels : 1, ret = open_mix(s, f, err);
+
+	if (ret)
+		return ret;
+	if (planes > (int)(sizeof in / sizeof *in))
+		return err_set(err, ERR_LIMIT, "%d audio channels are too many", planes);
+	while (n > 0 && !ret && !s->is_done) {
+		int k = n < CHUNK ? n : CHUNK;
+
+		for (int c = 0; c < planes; c++)
+			in[c] = f->extended_data[c] + (size_t)from * (size_t)width * (size_t)(is_planar ? 1 : f->ch_layout.nb_channels);
+		if (swr_convert(s->mix, (uint8_t **)s->mixed, k, in, k) != k)
+			return err_set(err, ERR_DATA, "audio conversion failed");
+		ret = put_mixed(s, k, err);
+		from += k;
+		n -= k;
+	}
+	return ret;
+}
+
+/* Puts a decoded frame at its position: what lies before the cursor is dropped, a hole is filled. */
+static int put_frame(struct audio_stage *s, const AVFrame *f, int64_t pos, struct err *err)
+{
+	int64_t end = pos + f->nb_samples;
+	int ret = 0;
+
+	if (f->sample_rate != s->audio->source_rate || f->nb_samples > LIMIT_FRAME) {
+		s->broken++;
+		return 0;
+	}
+	if (end > s->audio->source_end)
+		end = s->audio->source_end;
+	if (end <= s->cursor)
+		return 0;
+	if (pos > s->cursor)
+		ret = put_silence(s, pos - s->cursor, err);
+	if (ret || s->is_done)
+		return ret;
+	return put_samples(s, f, (int)(s->cursor - pos), (int)(end - s->cursor), err);
+}
+
+/* ---- decode */
+
+static int decode(struct audio_stage *s, int64_t pos, struct bytes in, struct err *err)
+{
+	int ret;
+
+	if (in.size > INT32_MAX / 2 || av_new_packet(s->packet, (int)in.size) < 0)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	memcpy(s->packet->data, in.data, in.size);
+	s->packet->pts = s->packet->dts = pos;
+	if (avcodec_send_packet(s->dec, s->packet) < 0)
+		s->broken++;
+	av_packet_unref(s->packet);
+	while ((ret = avcodec_receive_frame(s->dec, s->decoded)) >= 0) {
+		int64_t at = s->decoded->pts != AV_NOPTS_VALUE ? s->decoded->pts : pos;
+
+		pos = at + s->decoded->nb_samples;
+		ret = put_frame(s, s->decoded, at, err);
+		av_frame_unref(s->decoded);
+		if (ret)
+			return ret;
+	}
+	if (ret != AVERROR(EAGAIN) && ret != AVERROR_EOF)
+		s->broken++;
+	return 0;
+}
+
+/* ---- copy */
+
+/* A hole in front of frame n: frames of silence. */
+static int put_silent_frames(struct audio_stage *s, int64_t n, struct err *err)
+{
+	if (s->next_copy < n && !s->enc && audio_encoder_create_silent(&s->enc, s->audio->rate, s->audio->channels, err))
+		return err->code;
+	while (s->next_copy < n)
+		if (keep_frame(s, s->next_copy++, audio_encoder_silence(s->enc)))
+			return err_set(err, ERR_NOMEM, "out of memory");
+	return 0;
+}
+
+static int copy_frame(struct audio_stage *s, int64_t n, struct bytes data, struct err *err)
+{
+	if (n < s->next_copy || n >= s->end) /* an overlap, or not ours */
+		return 0;
+	if (put_silent_frames(s, n, err))
+		return err->code;
+	s->next_copy++;
+	return keep_frame(s, n, data) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+}
+
+/* ---- public */
+
+static int create_decode(struct audio_stage *s, const struct mkv_track *track, const struct record_options *options,
+			 struct err *err)
+{
+	const struct record_audio *a = s->audio;
+	const struct audio_codec *codec = audio_codec_find(track->codec_id);
+	int64_t g = gcd(a->source_rate, a->rate), period = a->source_rate / g;
+	int64_t from = audio_encoder_from(a->channels, s->first), packet;
+	int ret = codec ? audio_codec_open(&s->dec, codec, track, err)
+			: err_set(err, ERR_UNSUPPORTED, "audio codec %s is not known", track->codec_id);
+
+	if (ret)
+		return ret;
+	s->cursor = timeline_scale_floor(from * a->unit, a->source_rate, a->rate) - (a->source_rate == a->rate ? 0 : RATE_WARM);
+	s->cursor = s->cursor > 0 ? s->cursor / period * period : 0;
+	s->rate_skip = from * a->unit - timeline_scale_floor(s->cursor, a->rate, a->source_rate);
+	packet = a->source_unit ? a->source_unit : 1;
+	s->decode_from = s->cursor - codec->warm_packets * packet - (int64_t)codec->warm_ms * a->source_rate / 1000;
+	s->packet = av_packet_alloc();
+	s->decoded = av_frame_alloc();
+	s->mix_format = av_frame_alloc();
+	if (!s->packet || !s->decoded || !s->mix_format)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	if (a->source_rate != a->rate) {
+		AVFrame as = { .format = AV_SAMPLE_FMT_FLTP, .sample_rate = a->source_rate };
+
+		av_channel_layout_default(&as.ch_layout, a->channels);
+		ret = open_swr(&s->rate, &as, a->rate, a->channels, err);
+	}
+	for (int c = 0; c < a->channels && !ret; c++)
+		if (!(s->mixed[c] = malloc(CHUNK * sizeof(float))))
+			ret = err_set(err, ERR_NOMEM, "out of memory");
+	return ret ? ret : audio_encoder_create(&s->enc, a->rate, a->channels, options, s->first, s->end, keep_frame, s, err);
+}
+
+int audio_stage_create(struct audio_stage **out, const struct mkv_track *track, const struct record_audio *audio,
+		       const struct record_options *options, int64_t first, int64_t end, struct err *err)
+{
+	struct audio_stage *s = calloc(1, sizeof *s);
+	int ret = 0;
+
+	*out = NULL;
+	ASSERT(first < end && audio->channels >= 1 && audio->channels <= 8);
+	if (!s || end - first > (1 << 24) || !(s->frames = calloc((size_t)(end - first), sizeof *s->frames))) {
+		free(s);
+		return err_set(err, ERR_NOMEM, "out of memory for %lld audio frames", (long long)(end - first));
+	}
+	s->audio = audio;
+	s->first = first;
+	s->end = end;
+	s->next_copy = first;
+	ret = audio->is_copy ? 0 : create_decode(s, track, options, err);
+	if (ret) {
+		audio_stage_destroy(s);
+		return ret;
+	}
+	*out = s;
+	return 0;
+}
+
+void audio_stage_destroy(struct audio_stage *s)
+{
+	if (!s)
+		return;
+	avcodec_free_context(&s->dec);
+	av_packet_free(&s->packet);
+	av_frame_free(&s->decoded);
+	av_frame_free(&s->mix_format);
+	swr_free(&s->mix);
+	swr_free(&s->rate);
+	for (int c = 0; c < 8; c++)
+		free(s->mixed[c]);
+	audio_encoder_destroy(s->enc);
+	free(s->frames);
+	buf_finish(&s->data);
+	free(s);
+}
+
+int audio_stage_push(struct audio_stage *s, int64_t pos, struct bytes packet, struct err *err)
+{
+	int ret = 0;
+
+	if (s->is_done)
+		return 1;
+	if (s->audio->is_copy)
+		ret = copy_frame(s, timeline_scale_round(pos - s->audio->base, 1, s->audio->unit), packet, err);
+	else if (pos + (s->audio->source_unit ? s->audio->source_unit : 0) >= s->decode_from)
+		ret = decode(s, pos, packet, err);
+	return ret < 0 ? ret : s->is_done;
+}
+
+int audio_stage_finish(struct audio_stage *s, struct err *err)
+{
+	int ret = 0;
+
+	if (s->audio->is_copy)
+		return put_silent_frames(s, s->end, err);
+	while (!s->is_done && !ret)
+		ret = put_silence(s, CHUNK, err);
+	return ret;
+}
+
+const struct audio_frame *audio_stage_frames(const struct audio_stage *s, int64_t *n)
+{
+	*n = s->n_frames;
+	return s->frames;
+}
+
+struct bytes audio_stage_data(const struct audio_stage *s, const struct audio_frame *f)
+{
+	return (struct bytes){ s->data.data + f->at, f->size };
+}
+
+int64_t audio_stage_broken_packets(const struct audio_stage *s)
+{
+	return s->broken;
+}

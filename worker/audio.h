@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The audio stage: packets of one source track in, AAC frames of one global grid out (libavcodec, libswresample).
+ *
+ * Output frame n covers samples base + n * unit onwards of the whole title, whoever makes it. For that to give the bytes of one
+ * continuous encode, everything in here is a function of position only:
+ *   - packets are placed by counting (audio_clock), not by their rounded timestamps; holes are silence, overlaps dropped;
+ *   - decoder, resampler and encoder start so far in front of the first wanted frame that their state is the continuous one;
+ *   - the resampler starts on a multiple of the rate ratio's period, the encoder on a frame of the grid;
+ *   - the encoder runs at constant quality, bit-exact, without noise substitution (its generator has a memory).
+ */
+#ifndef SEGFARM_WORKER_AUDIO_H
+#define SEGFARM_WORKER_AUDIO_H
+
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/record.h"
+#include "worker/mkv.h"
+
+/* What one look at the first packets says about a track. */
+struct audio_facts {
+	bool is_copy;
+	char codecs[32];
+	int rate;             /* of the output */
+	int channels;         /* of the output */
+	int64_t unit;         /* output frame, samples */
+	int source_rate;
+	int64_t source_unit;  /* samples per packet, or the step that all packets' lengths are multiples of; 0: varies */
+	bool is_counted;      /* positions come from counting all packets since the start */
+	int64_t skip;         /* decoded samples to throw away at the start (Opus pre-skip) */
+	int64_t lead;         /* as record_audio.lead */
+	struct buf config;    /* AudioSpecificConfig of the output; owned */
+};
+/* first: the first packets of the track (some may be broken). ERR_UNSUPPORTED names the codec. */
+int audio_facts_init(struct audio_facts *f, const struct mkv_track *track, const struct record_options *options,
+		     const struct bytes *first, int n_first, struct err *err);
+void audio_facts_finish(struct audio_facts *f);
+
+/* Samples (at the source's rate) that a packet decodes to; 0: cannot be told from its bytes. */
+struct audio_ruler;
+int audio_ruler_create(struct audio_ruler **r, const struct mkv_track *track, int64_t source_unit, struct err *err);
+void audio_ruler_destroy(struct audio_ruler *r);
+int64_t audio_ruler_samples(struct audio_ruler *r, struct bytes packet);
+/* The position to start counting from for a reader whose first packet is this one, at pos: Vorbis packets overlap, the first one read
+ * gives no samples, so it is taken to lie where it ends. */
+int64_t audio_ruler_anchor(const struct audio_ruler *r, int64_t pos, int64_t samples);
+
+/* Where packets lie. Feed every packet of the track in file order, from a position known to be right. */
+struct audio_clock {
+	int64_t base, unit;  /* record_audio.source_base, source_unit */
+	int rate;
+	int64_t next;        /* position behind the packet before */
+};
+void audio_clock_init(struct audio_clock *c, const struct record_audio *audio, int64_t first_pos);
+/* time_ns: on the timeline (origin taken off); lace_index as in struct mkv_frame; samples: of this packet, 0 unknown. */
+int64_t audio_clock_place(struct audio_clock *c, int64_t time_ns, int lace_index, int64_t samples);
+
+struct audio_frame {
+	size_t at, size; /* in audio_stage_out's buffer */
+};
+
+struct audio_stage;
+/* To make output frames [first, end), first < end. */
+int audio_stage_create(struct audio_stage **s, const struct mkv_track *track, const struct record_audio *audio,
+		       const struct record_options *options, int64_t first, int64_t end, struct err *err);
+void audio_stage_destroy(struct audio_stage *s);
+/* The packet at source position pos. 1: everything wanted is made, no more is needed; 0: go on. A packet that cannot be decoded is
+ * silence and counted. */
+int audio_stage_push(struct audio_stage *s, int64_t pos, struct bytes packet, struct err *err);
+/* Source is at its end: silence up to the last wanted frame. */
+int audio_stage_finish(struct audio_stage *s, struct err *err);
+/* The frames made, end - first of them; live until destroy. */
+const struct audio_frame *audio_stage_frames(const struct audio_stage *s, int64_t *n);
+struct bytes audio_stage_data(const struct audio_stage *s, const struct audio_frame *f);
+int64_t audio_stage_broken_packets(const struct audio_stage *s);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "worker/cut.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int compare(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+int cut_decode_times(const int64_t *pts, size_t n, int64_t start, int64_t end, int64_t delay, int64_t *dts, struct err *err)
+{
+	int64_t count = (int64_t)n;
+
+	if (end - start < count || !n)
+		return err_set(err, ERR_DATA, "%zu frames do not fit into %lld ticks", n, (long long)(end - start));
+	memcpy(dts, pts, n * sizeof *dts);
+	qsort(dts, n, sizeof *dts, compare);
+	dts[n] = end;
+	/* from behind: before the next one, and not after the frame's own presentation plus delay */
+	for (int64_t i = count - 1; i >= 0; i--) {
+		if (dts[i] > pts[i] + delay)
+			dts[i] = pts[i] + delay;
+		if (dts[i] >= dts[i + 1])
+			dts[i] = dts[i + 1] - 1;
+	}
+	dts[0] = start;
+	for (int64_t i = 1; i < count && dts[i] <= dts[i - 1]; i++)
+		dts[i] = dts[i - 1] + 1;
+	return 0;
+}
+
+int64_t cut_delay(const int64_t *pts, size_t n, int64_t *sorted)
+{
+	int64_t delay = 0;
+
+	memcpy(sorted, pts, n * sizeof *pts);
+	qsort(sorted, n, sizeof *sorted, compare);
+	for (size_t i = 0; i < n; i++)
+		if (sorted[i] - pts[i] > delay)
+			delay = sorted[i] - pts[i];
+	return delay;
+}
+
+size_t cut_fragment(const int64_t *times, size_t n, size_t first)
+{
+	size_t i = first + 1;
+
+	while (i < n && times[i] < times[first] + CUT_FRAGMENT_TICKS)
+		i++;
+	return i < n ? i : n;
+}

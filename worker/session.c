@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "worker/session.h"
+
+#include "common/bus.h"
+#include "common/log.h"
+#include "common/proc.h"
+#include "worker/task.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define BEAT_MS 1000
+#define CONNECT_MS 20 /* between two attempts to say HELLO */
+#define STORE_TIMEOUT_MS 10000
+#define QUEUE_MAX 1024 /* credits are at most this */
+
+struct session {
+	const struct session_options *options;
+	struct bus *bus;
+	struct store *store;
+	struct source source;
+	struct job *queue[QUEUE_MAX]; /* jobs received, not begun: a ring */
+	int head, n_queued;
+	int64_t current;              /* id of the job in hand; 0 none */
+	int64_t progress, next_beat_ms;
+	bool is_known, is_cancelled, is_stopping;
+};
+
+/* ---- messages */
+
+static int send_msg(struct session *s, struct msg *m)
+{
+	struct buf json = { 0 };
+	struct err err;
+	int ret = msg_put(m, &json);
+
+	if (!ret)
+		ret = bus_send(s->bus, NULL, m->verb, buf_bytes(&json), &err);
+	buf_finish(&json);
+	return ret;
+}
+
+/* Before the connection stands nothing can be sent: tried again with every beat. */
+static void send_hello(struct session *s)
+{
+	struct msg hello = { .verb = MSG_HELLO, .pid = getpid() };
+	struct msg ready = { .verb = MSG_READY, .credits = s->options->credits };
+
+	snprintf(hello.name, sizeof hello.name, "%s", s->options->name);
+	ready.credits -= s->n_queued + (s->current != 0);
+	s->is_known = send_msg(s, &hello) == 0;
+	if (s->is_known && ready.credits > 0)
+		send_msg(s, &ready);
+}
+
+static void beat(struct session *s)
+{
+	struct msg m = { .verb = MSG_BEAT, .job = s->current, .progress = s->progress };
+	int64_t now = proc_now_ms();
+
+	if (now < s->next_beat_ms)
+		return;
+	s->next_beat_ms = now + (s->is_known ? BEAT_MS : CONNECT_MS);
+	if (s->is_known)
+		send_msg(s, &m);
+	else
+		send_hello(s);
+}
+
+static void take_job(struct session *s, struct bytes json)
+{
+	struct job *job = s->n_queued < QUEUE_MAX ? malloc(sizeof *job) : NULL;
+	struct err err = { 0 };
+
+	if (!job || job_get(json, job, &err)) {
+		log_warn("job refused", "reason=\"%s\"", job ? err.msg : "no room");
+		free(job);
+		return;
+	}
+	s->queue[(s->head + s->n_queued++) % QUEUE_MAX] = job;
+}
+
+static void cancel(struct session *s, int64_t id)
+{
+	if (id == s->current)
+		s->is_cancelled = true;
+	for (int i = 0; i < s->n_queued; i++)
+		if (s->queue[(s->head + i) % QUEUE_MAX]->id == id)
+			s->queue[(s->head + i) % QUEUE_MAX]->type = JOB_NOOP;
+}
+
+static void receive(struct session *s)
+{
+	struct bytes json;
+	struct err err;
+	enum msg_verb verb;
+	struct msg m;
+	int ret;
+
+	while ((ret = bus_recv(s->bus, NULL, &verb, &json, &err)) != 0) {
+		if (ret < 0)
+			log_warn("message refused", "reason=\"%s\"", err.msg);
+		else if (verb == MSG_JOB)
+			take_job(s, json);
+		else if (verb == MSG_STOP)
+			s->is_stopping = true;
+		else if (verb == MSG_HELLO)
+			send_hello(s); /* the dispatcher does not know us: it has been started again */
+		else if (verb == MSG_CANCEL && !msg_get(verb, json, &m, &err))
+			cancel(s, m.job);
+		else
+			log_warn("message refused", "verb=%s", msg_verb_name(verb));
+	}
+}
+
+/* ---- jobs */
+
+static int tick(struct task *task, struct err *err)
+{
+	struct session *s = task->arg;
+
+	s->progress++;
+	if (proc_now_ms() >= s->next_beat_ms) {
+		beat(s);
+		receive(s);
+	}
+	return s->is_cancelled ? err_set(err, ERR_STOPPED, "cancelled") : 0;
+}
+
+/* The kernel kills a job that outlives its deadline; the pool sees the signal and reports it. */
+static void set_deadline(int64_t ms)
+{
+	struct itimerval t = { .it_value = { ms / 1000, ms % 1000 * 1000 } };
+
+	setitimer(ITIMER_REAL, &t, NULL);
+}
+
+static int run_job(struct session *s, const struct job *job, struct msg *done, struct err *err)
+{
+	struct task task = { .job = job, .store = s->store, .source = &s->source, .tick = tick, .arg = s };
+	int ret = 0;
+
+	set_deadline(job->deadline_ms);
+	if (job->type == JOB_PROBE)
+		ret = probe_run(&task, err);
+	else if (job->type == JOB_SEGMENT)
+		ret = segment_run(&task, err);
+	set_deadline(0);
+	done->bytes = task.bytes;
+	return ret;
+}
+
+static void do_job(struct session *s)
+{
+	struct job *job = s->queue[s->head];
+	struct msg m = { .verb = MSG_DONE, .job = job->id }, ready = { .verb = MSG_READY, .credits = 1 };
+	struct err err = { 0 };
+	int64_t wall = proc_now_us(), cpu = proc_cpu_us();
+
+	s->head = (s->head + 1) % QUEUE_MAX;
+	s->n_queued--;
+	s->current = job->id;
+	s->is_cancelled = false;
+	if (run_job(s, job, &m, &err)) {
+		m.verb = MSG_FAIL;
+		m.code = err.code;
+		snprintf(m.reason, sizeof m.reason, "%s", err.msg);
+	}
+	m.elapsed_us = proc_now_us() - wall;
+	m.cpu_us = proc_cpu_us() - cpu;
+	s->current = 0;
+	send_msg(s, &m);
+	send_msg(s, &ready);
+	free(job);
+}
+
+int session_main(const struct session_options *options)
+{
+	struct session s = { .options = options };
+	struct err err = { 0 };
+	int status = 1;
+
+	source_init(&s.source);
+	signal(SIGPIPE, SIG_IGN);
+	if (store_open(&s.store, options->redis, STORE_TIMEOUT_MS, &err) || bus_connect(&s.bus, options->connect, &err)) {
+		log_error("worker cannot start", "reason=\"%s\"", err.msg);
+		goto out;
+	}
+	while (!s.is_stopping) {
+		receive(&s);
+		beat(&s);
+		if (s.n_queued)
+			do_job(&s);
+		else
+			bus_wait(s.bus, s.is_known ? BEAT_MS : CONNECT_MS);
+	}
+	send_msg(&s, &(struct msg){ .verb = MSG_BYE });
+	status = 0;
+out:
+	while (s.n_queued)
+		free(s.queue[(s.head + --s.n_queued) % QUEUE_MAX]);
+	source_finish(&s.source);
+	bus_destroy(s.bus);
+	store_close(s.store);
+	return status;
+}

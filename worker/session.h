@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Session: the worker process. Connects to dispatcher and store, says HELLO, then runs one job at a time until told to stop.
+ */
+#ifndef SEGFARM_WORKER_SESSION_H
+#define SEGFARM_WORKER_SESSION_H
+
+struct session_options {
+	const char *connect; /* the dispatcher's endpoint */
+	const char *redis;   /* the store's URL */
+	const char *name;    /* unique; see MSG_NAME_MAX */
+	int credits;         /* jobs taken in advance, the one in hand included */
+};
+
+/* Exit status of the process. */
+int session_main(const struct session_options *options);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "worker/source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void source_init(struct source *s)
+{
+	s->is.size = -1;
+	s->map = NULL;
+}
+
+void source_finish(struct source *s)
+{
+	if (s->is.size >= 0) {
+		mkv_close(&s->mkv);
+		munmap(s->map, (size_t)s->is.size);
+	}
+	source_init(s);
+}
+
+static bool is_same(const struct record_source *a, const struct record_source *b)
+{
+	return a->size == b->size && a->mtime_ns == b->mtime_ns && !strcmp(a->path, b->path);
+}
+
+static int map_file(int fd, const struct record_source *want, void **map, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return err_set(err, ERR_RETRY, "cannot read %s: %s", want->path, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, ERR_DATA, "%s is not a regular file", want->path);
+	if (st.st_size != want->size || st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec != want->mtime_ns)
+		return err_set(err, ERR_DATA, "%s has changed since it was submitted: submit it again", want->path);
+	if (!st.st_size)
+		return err_set(err, ERR_DATA, "%s is empty", want->path);
+	*map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	return *map == MAP_FAILED ? err_set(err, ERR_RETRY, "cannot map %s: %s", want->path, strerror(errno)) : 0;
+}
+
+int source_open(struct source *s, const struct record_source *want, struct err *err)
+{
+	int fd, ret;
+
+	if (s->is.size >= 0 && is_same(&s->is, want))
+		return 0;
+	source_finish(s);
+	fd = open(want->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return err_set(err, errno == ENOENT ? ERR_DATA : ERR_RETRY, "cannot open %s: %s", want->path, strerror(errno));
+	ret = map_file(fd, want, &s->map, err);
+	close(fd);
+	if (ret)
+		return ret;
+	ret = mkv_open(&s->mkv, (struct bytes){ s->map, (size_t)want->size }, err);
+	if (ret) {
+		munmap(s->map, (size_t)want->size);
+		return ret;
+	}
+	s->is = *want;
+	return 0;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Task: what a running job needs from the process it runs in.
+ */
+#ifndef SEGFARM_WORKER_TASK_H
+#define SEGFARM_WORKER_TASK_H
+
+#include "common/record.h"
+#include "common/store.h"
+#include "worker/source.h"
+
+struct task {
+	const struct job *job;
+	struct store *store;
+	struct source *source;
+	/* To be called now and then by every work loop: says that it lives, and whether it shall go on. 0 or ERR_STOPPED. */
+	int (*tick)(struct task *task, struct err *err);
+	void *arg;
+	int64_t bytes; /* stored */
+};
+
+/* probe.c: reads the whole of the source's block headers, stores "index" and "init:main". */
+int probe_run(struct task *task, struct err *err);
+/* segment.c: makes one segment of the plan and stores it. */
+int segment_run(struct task *task, struct err *err);
+
+#endif
