@@ -38,7 +38,7 @@ struct bus {
 	void *socket;
 	bool is_router;
 	int fd;
-	int lock_fd;          /* -1: none */
+	int lock_fd;		     /* -1: none */
 	char path[IPC_PATH_MAX + 1]; /* of a bound ipc endpoint, else "" */
 	char lock_path[IPC_PATH_MAX + 16];
 	zmq_msg_t parts[N_PARTS]; /* of the message received last */
@@ -79,10 +79,11 @@ static int check_tcp(const char *endpoint, const char *address, bool must_be_loo
 	if (!colon || colon == address || !is_port(colon + 1))
 		return err_set(err, ERR_USAGE, "%s is not tcp://ADDRESS:PORT", endpoint);
 	if (must_be_loopback && !is_loopback(address, (size_t)(colon - address)))
-		return err_set(err, ERR_USAGE,
-			       "cannot listen on %s: beyond this machine CURVE keys are needed, which are not there yet; "
-			       "use a 127.0.0.1 address",
-			       endpoint);
+		return err_set(
+			err, ERR_USAGE,
+			"cannot listen on %s: beyond this machine CURVE keys are needed, which are not there yet; "
+			"use a 127.0.0.1 address",
+			endpoint);
 	return 0;
 }
 
@@ -261,8 +262,8 @@ int bus_send(struct bus *bus, const struct bus_peer *peer, enum msg_verb verb, s
 {
 	ASSERT(!peer == !bus->is_router);
 	if (json.size > BUS_MESSAGE_MAX)
-		return err_set(err, ERR_LIMIT, "a %s of %zu bytes is over the limit of %d", msg_verb_name(verb), json.size,
-			       BUS_MESSAGE_MAX);
+		return err_set(err, ERR_LIMIT, "a %s of %zu bytes is over the limit of %d", msg_verb_name(verb),
+			       json.size, BUS_MESSAGE_MAX);
 	const char *name = msg_verb_name(verb);
 	int e = peer ? send_part(bus, peer->id, peer->size, true) : 0;
 	/* When a later part cannot be sent either, the library has taken back those before it. */

@@ -124,7 +124,8 @@ int jget_parse(json_t **root, struct bytes json, size_t limit, const char *what,
 	*root = json_loadb((const char *)json.data, json.size, JSON_REJECT_DUPLICATES, &e);
 	if (!*root) {
 		bool is_nomem = json_error_code(&e) == json_error_out_of_memory;
-		return err_set(err, is_nomem ? ERR_NOMEM : ERR_DATA, "the %s is not JSON, at byte %d: %s", what, e.position, e.text);
+		return err_set(err, is_nomem ? ERR_NOMEM : ERR_DATA, "the %s is not JSON, at byte %d: %s", what,
+			       e.position, e.text);
 	}
 	if (json_is_object(*root))
 		return 0;

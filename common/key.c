@@ -45,7 +45,8 @@ void key_derive(const char *file_id, const char *chat, const char *message, char
 	hash_end(&h, key);
 }
 
-void key_derive_source(const struct record_source *source, const struct record_options *options, char key[RECORD_KEY_SIZE])
+void key_derive_source(const struct record_source *source, const struct record_options *options,
+		       char key[RECORD_KEY_SIZE])
 {
 	crypto_hash_sha256_state h;
 	bool is_bitrate = options->audio_mode == RECORD_AUDIO_BITRATE;

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define REPORT_FD 3          /* in the child: where a failed exec is told; closed by a successful one */
+#define REPORT_FD 3 /* in the child: where a failed exec is told; closed by a successful one */
 #define NFTW_DESCRIPTORS 16
 #define FD_MAX_FALLBACK 65536 /* descriptors closed one by one where close_range is missing */
 

@@ -11,7 +11,7 @@
 #define FORMAT 1 /* of index and plan; part of the plan's hash */
 
 #define OFFSET_MAX (INT64_C(1) << 62) /* bytes of a file */
-#define RATE_MIN 1000                 /* Hz */
+#define RATE_MIN 1000		      /* Hz */
 #define RATE_MAX 768000
 #define SAMPLES_MAX (INT64_C(2000) * 3600 * RATE_MAX) /* TIMELINE_MAX_NS in samples */
 #define CHANNELS_MAX 64
@@ -19,7 +19,7 @@
 #define SOURCE_UNIT_MAX (1 << 24)
 #define LEAD_MAX (1 << 26)
 #define FRAME_RATE_MAX (INT64_C(1) << 40) /* numerator and denominator */
-#define SIZE_MAX_SAMPLES 16384            /* width and height */
+#define SIZE_MAX_SAMPLES 16384		  /* width and height */
 #define DEADLINE_MAX_MS (INT64_C(7) * 24 * 3600 * 1000)
 
 #define CODECS_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.,-"
@@ -77,7 +77,7 @@ void record_options_init(struct record_options *o)
 	*o = (struct record_options){
 		.target_ticks = 6 * TICKS_PER_SECOND,
 		.audio_mode = RECORD_AUDIO_QUALITY,
-		.audio_quality = 1500,
+		.audio_quality = 1800,
 		.audio_bitrate = 192000,
 		.audio_channels = 2,
 	};
@@ -268,7 +268,8 @@ static bool get_sync(const json_t *row, struct record_sync *s)
 
 static bool is_sync_after(const struct record_sync *s, const struct record_sync *before)
 {
-	return s->start > before->start && s->pts > before->pts && s->cluster >= before->cluster && s->block > before->block;
+	return s->start > before->start && s->pts > before->pts && s->cluster >= before->cluster &&
+	       s->block > before->block;
 }
 
 static void get_syncs(struct jget *g, struct index *index)
@@ -369,8 +370,8 @@ static bool get_segment(const json_t *row, struct plan_segment *s)
 /* What a segment may not say of tracks that are not there, or beyond their ends. */
 static bool is_segment_of(const struct plan_segment *s, const struct record_video *v, const struct record_audio *a)
 {
-	return (v->is_present || (!s->video_cluster && !s->video_block)) && (!v->is_present || s->video_end > s->video_block) &&
-	       s->audio_end <= (a->is_present ? a->frames : 0);
+	return (v->is_present || (!s->video_cluster && !s->video_block)) &&
+	       (!v->is_present || s->video_end > s->video_block) && s->audio_end <= (a->is_present ? a->frames : 0);
 }
 
 static bool is_segment_after(const struct plan_segment *s, const struct plan_segment *before, bool has_video)

@@ -42,7 +42,8 @@ static bool is_value_name(const char *which)
 	return !strcmp(which, "index") || !strcmp(which, "plan");
 }
 
-static int value_key(const struct store *s, char key[STORE_KEY_MAX], const char *stream, const char *which, struct err *err)
+static int value_key(const struct store *s, char key[STORE_KEY_MAX], const char *stream, const char *which,
+		     struct err *err)
 {
 	if (!is_value_name(which))
 		return err_set(err, ERR_USAGE, "\"%.40s\" is not the name of a value", which);
@@ -160,7 +161,8 @@ int store_put_value(struct store *s, const char *stream, const char *which, stru
 	if (rc)
 		return rc;
 	if (value.size > STORE_VALUE_MAX)
-		return err_set(err, ERR_LIMIT, "%s of %zu bytes is over the limit of %u", which, value.size, STORE_VALUE_MAX);
+		return err_set(err, ERR_LIMIT, "%s of %zu bytes is over the limit of %u", which, value.size,
+			       STORE_VALUE_MAX);
 	store_sender_init(&o, s, err);
 	store_sender_printf(&o, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%zu\r\n", strlen(key), key, value.size);
 	store_sender_put(&o, value.data, value.size);

@@ -50,8 +50,10 @@ bool store_begins_with(const char *s, const char *prefix)
 /* What the operator must change is ERR_USAGE; OOM, READONLY, LOADING, BUSY and the like pass. */
 static int error_code(const char *text)
 {
-	static const char *const usage[] = { "NOAUTH", "WRONGPASS", "NOPERM", "ERR invalid password", "ERR Client sent AUTH",
-					     "ERR AUTH", "ERR DB index" };
+	static const char *const usage[] = {
+		"NOAUTH",   "WRONGPASS",   "NOPERM", "ERR invalid password", "ERR Client sent AUTH",
+		"ERR AUTH", "ERR DB index"
+	};
 	/* Of a script it may stand in the middle. */
 	if (strstr(text, "WRONGTYPE"))
 		return ERR_USAGE;
@@ -380,8 +382,9 @@ static const char *parse_url(struct store *s, const char *url)
 static char *make_name(const struct store *s)
 {
 	char *name = NULL;
-	int n = s->path ? asprintf(&name, "unix://%s", s->path) :
-			  asprintf(&name, strchr(s->host, ':') ? "redis://[%s]:%d/%d" : "redis://%s:%d/%d", s->host, s->port, s->db);
+	int n = s->path ? asprintf(&name, "unix://%s", s->path)
+			: asprintf(&name, strchr(s->host, ':') ? "redis://[%s]:%d/%d" : "redis://%s:%d/%d", s->host,
+				   s->port, s->db);
 	return n < 0 ? NULL : name;
 }
 
@@ -389,7 +392,8 @@ static char *make_name(const struct store *s)
 static int bad_url(const char *url, const char *wrong, struct err *err)
 {
 	bool has_password = strchr(url, '@') != NULL;
-	return err_set(err, ERR_USAGE, "the Redis URL %.200s is wrong: %s", has_password ? "(with a password)" : url, wrong);
+	return err_set(err, ERR_USAGE, "the Redis URL %.200s is wrong: %s", has_password ? "(with a password)" : url,
+		       wrong);
 }
 
 int store_open(struct store **store, const char *url, int timeout_ms, struct err *err)
@@ -408,7 +412,8 @@ int store_open(struct store **store, const char *url, int timeout_ms, struct err
 	}
 	s->name = make_name(s);
 	s->hash = XXH3_createState();
-	rc = s->name && s->hash ? store_connect(s, err) : err_set(err, ERR_NOMEM, "no memory for a connection to Redis");
+	rc = s->name && s->hash ? store_connect(s, err)
+				: err_set(err, ERR_NOMEM, "no memory for a connection to Redis");
 out:
 	if (rc)
 		store_close(s);

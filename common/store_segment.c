@@ -20,7 +20,7 @@
 
 #define PIECE_LIFETIME "600" /* seconds, until the commit */
 #define SCAN_COUNT 1000
-#define FIELD_MAX 96         /* bytes of a hash field, NUL included */
+#define FIELD_MAX 96 /* bytes of a hash field, NUL included */
 #define RECORD_MAX 96
 #define REASON_MAX 1024
 #define PIECES_MAX ((int)(STORE_SEGMENT_MAX / STORE_PIECE))
@@ -28,16 +28,15 @@ _Static_assert(PIECES_MAX == 4096, "the scripts have this number");
 
 /* KEYS: stream's hash, commit records, what every piece's key begins with. All keys of a stream share its hash tag, so
  * the pieces' own are not listed. ARGV: field, plan hash. Answers the record, PLAN, or nil. */
-static const char script_peek[] =
-	"if redis.call('HGET', KEYS[1], 'plan_hash') ~= ARGV[2] then return 'PLAN' end\n"
-	"local old = redis.call('HGET', KEYS[2], ARGV[1])\n"
-	"if not old then return false end\n"
-	"local n, plan = string.match(old, '^%d+ (%d+) %x+ (%x+)$')\n"
-	"if plan ~= ARGV[2] then return false end\n"
-	"for i = 0, math.min(tonumber(n), 4096) - 1 do\n"
-	"  if redis.call('EXISTS', KEYS[3] .. i) == 0 then return false end\n"
-	"end\n"
-	"return old\n";
+static const char script_peek[] = "if redis.call('HGET', KEYS[1], 'plan_hash') ~= ARGV[2] then return 'PLAN' end\n"
+				  "local old = redis.call('HGET', KEYS[2], ARGV[1])\n"
+				  "if not old then return false end\n"
+				  "local n, plan = string.match(old, '^%d+ (%d+) %x+ (%x+)$')\n"
+				  "if plan ~= ARGV[2] then return false end\n"
+				  "for i = 0, math.min(tonumber(n), 4096) - 1 do\n"
+				  "  if redis.call('EXISTS', KEYS[3] .. i) == 0 then return false end\n"
+				  "end\n"
+				  "return old\n";
 
 /* ARGV: field, plan hash, record, pieces, lifetime. Answers the record, PLAN or PIECE. */
 static const char script_commit[] =
@@ -104,7 +103,8 @@ static bool parse_commit(const redisReply *r, struct store_commit *c)
 		return false;
 	/* What we would have written is what must be there, to the last byte. */
 	format_commit(c, again);
-	return key_is_valid(c->checksum) && key_is_valid(c->plan_hash) && strlen(again) == r->len && !strcmp(again, r->str);
+	return key_is_valid(c->checksum) && key_is_valid(c->plan_hash) && strlen(again) == r->len &&
+	       !strcmp(again, r->str);
 }
 
 /* --- scripts */
@@ -137,8 +137,9 @@ static int run_script(struct store *s, enum store_script which, const struct nam
 	for (int try = 0; try < 2; try++) {
 		rc = s->sha[which][0] ? 0 : load_script(s, which, &e);
 		if (!rc)
-			rc = store_call(s, reply, &e, "EVALSHA %s 3 %s %s %s %s %s %s %d %lld", s->sha[which], n->stream, n->commits,
-					n->piece, a->field, a->plan_hash, a->record, a->pieces, (long long)a->ttl_s);
+			rc = store_call(s, reply, &e, "EVALSHA %s 3 %s %s %s %s %s %s %d %lld", s->sha[which],
+					n->stream, n->commits, n->piece, a->field, a->plan_hash, a->record, a->pieces,
+					(long long)a->ttl_s);
 		/* Redis forgets scripts when it restarts. */
 		if (!rc || !strstr(e.msg, "NOSCRIPT"))
 			break;
@@ -155,7 +156,8 @@ static int other_plan(struct err *err)
 }
 
 /* 1 and *commit: the segment exists; 0: it has to be written. */
-static int peek(struct store *s, const struct names *n, const char *plan_hash, struct store_commit *commit, struct err *err)
+static int peek(struct store *s, const struct names *n, const char *plan_hash, struct store_commit *commit,
+		struct err *err)
 {
 	struct script_args a = { n->field, plan_hash, "-", 0, 0 };
 	redisReply *reply;
@@ -220,8 +222,8 @@ static void send_piece(struct store_sender *o, const struct names *n, int i, siz
 	store_sender_printf(o, "\r\n$2\r\nEX\r\n$%zu\r\n" PIECE_LIFETIME "\r\n", strlen(PIECE_LIFETIME));
 }
 
-static int send_pieces(struct store *s, const struct names *n, struct iovec *iov, int n_iov, struct store_commit *commit,
-		       struct err *err)
+static int send_pieces(struct store *s, const struct names *n, struct iovec *iov, int n_iov,
+		       struct store_commit *commit, struct err *err)
 {
 	struct store_sender o;
 	struct cursor at = { iov, n_iov };
@@ -245,14 +247,15 @@ static int total_size(const struct iovec *iov, int n_iov, int64_t *bytes, struct
 	*bytes = 0;
 	for (int i = 0; i < n_iov; i++) {
 		if (iov[i].iov_len > (size_t)(STORE_SEGMENT_MAX - *bytes))
-			return err_set(err, ERR_LIMIT, "a segment is over the limit of %" PRId64 " bytes", STORE_SEGMENT_MAX);
+			return err_set(err, ERR_LIMIT, "a segment is over the limit of %" PRId64 " bytes",
+				       STORE_SEGMENT_MAX);
 		*bytes += (int64_t)iov[i].iov_len;
 	}
 	return *bytes ? 0 : err_set(err, ERR_USAGE, "a segment has no bytes");
 }
 
-int store_put_segment(struct store *s, const struct store_segment *seg, const char *plan_hash, struct iovec *iov, int n_iov,
-		      int64_t ttl_s, struct store_commit *commit, struct err *err)
+int store_put_segment(struct store *s, const struct store_segment *seg, const char *plan_hash, struct iovec *iov,
+		      int n_iov, int64_t ttl_s, struct store_commit *commit, struct err *err)
 {
 	struct names names;
 	struct store_commit c = { 0 };
@@ -295,7 +298,8 @@ int store_get_commit(struct store *s, const struct store_segment *seg, struct st
 	if (reply->type != REDIS_REPLY_NIL && reply->type != REDIS_REPLY_STRING)
 		return store_surprise(s, reply, err);
 	if (reply->type == REDIS_REPLY_STRING)
-		rc = parse_commit(reply, commit) ? 1 : err_set(err, ERR_DATA, "the commit record of %s is broken", n.field);
+		rc = parse_commit(reply, commit) ? 1
+						 : err_set(err, ERR_DATA, "the commit record of %s is broken", n.field);
 	freeReplyObject(reply);
 	return rc;
 }
@@ -336,7 +340,8 @@ int store_drop_commit(struct store *s, const struct store_segment *seg, struct e
 static bool parse_field(const redisReply *r, int64_t *start, int64_t *duration)
 {
 	char again[FIELD_MAX];
-	if (r->type != REDIS_REPLY_STRING || r->len >= FIELD_MAX || sscanf(r->str, "%" SCNd64 ":%" SCNd64, start, duration) != 2)
+	if (r->type != REDIS_REPLY_STRING || r->len >= FIELD_MAX ||
+	    sscanf(r->str, "%" SCNd64 ":%" SCNd64, start, duration) != 2)
 		return false;
 	snprintf(again, sizeof(again), "%" PRId64 ":%" PRId64, *start, *duration);
 	return strlen(again) == r->len && !strcmp(again, r->str);
@@ -359,7 +364,8 @@ static int list_page(const redisReply *page, const char *key, list_fn *fn, void 
 	return rc;
 }
 
-int store_list_commits(struct store *s, const char *stream, const char *rendition, list_fn *fn, void *arg, struct err *err)
+int store_list_commits(struct store *s, const char *stream, const char *rendition, list_fn *fn, void *arg,
+		       struct err *err)
 {
 	char key[STORE_KEY_MAX];
 	char cursor[32] = "0";
@@ -373,8 +379,9 @@ int store_list_commits(struct store *s, const char *stream, const char *renditio
 		rc = store_call(s, &reply, err, "HSCAN %s %s COUNT %d", key, cursor, SCAN_COUNT);
 		if (rc)
 			return rc;
-		if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
-		    reply->element[0]->len >= sizeof(cursor) || reply->element[1]->type != REDIS_REPLY_ARRAY)
+		if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+		    reply->element[0]->type != REDIS_REPLY_STRING || reply->element[0]->len >= sizeof(cursor) ||
+		    reply->element[1]->type != REDIS_REPLY_ARRAY)
 			return store_surprise(s, reply, err);
 		memcpy(cursor, reply->element[0]->str, reply->element[0]->len + 1);
 		rc = list_page(reply->element[1], key, fn, arg);
@@ -385,8 +392,8 @@ int store_list_commits(struct store *s, const char *stream, const char *renditio
 
 /* --- failures */
 
-int store_put_fail(struct store *s, const struct store_segment *seg, const char *class_name, int attempts, const char *reason,
-		   struct err *err)
+int store_put_fail(struct store *s, const struct store_segment *seg, const char *class_name, int attempts,
+		   const char *reason, struct err *err)
 {
 	char key[STORE_KEY_MAX], text[REASON_MAX];
 	struct names n;

@@ -22,7 +22,8 @@ int cli_parse_decimal(const char *text, int digits, int64_t *value, struct err *
 			continue;
 		}
 		if (!isdigit((unsigned char)*p) || behind == digits)
-			return err_set(err, ERR_USAGE, "'%.40s' is not a decimal number of at most %d places", text, digits);
+			return err_set(err, ERR_USAGE, "'%.40s' is not a decimal number of at most %d places", text,
+				       digits);
 		v = v * 10 + (*p - '0');
 		seen++;
 		behind += behind >= 0;
@@ -59,7 +60,8 @@ int cli_parse_int(const char *text, int64_t low, int64_t high, int64_t *value, s
 	int ret = cli_parse_decimal(text, 0, &v, &why);
 
 	if (ret < 0 || strchr(text, '.') || v < low || v > high)
-		return err_set(err, ERR_USAGE, "'%.40s' is not a whole number from %" PRId64 " to %" PRId64, text, low, high);
+		return err_set(err, ERR_USAGE, "'%.40s' is not a whole number from %" PRId64 " to %" PRId64, text,
+			       low, high);
 	*value = v;
 	return 0;
 }

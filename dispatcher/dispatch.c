@@ -67,8 +67,9 @@ static void note_trouble(struct dispatch *d, const struct err *err)
 
 /* --- ends of jobs */
 
-/* The job ended badly, unless what it should make is there all the same: its DONE may have been overtaken. */
-static void fail_item(struct dispatch *d, struct queue_item *item, enum queue_failure failure, int code,
+/* The job ended badly, unless what it should make is there all the same: its DONE may have been overtaken. Returns
+ * whether it ended badly. */
+static bool fail_item(struct dispatch *d, struct queue_item *item, enum queue_failure failure, int code,
 		      const char *reason)
 {
 	struct dispatch_stream *s = find_stream(d, item->stream);
@@ -78,13 +79,14 @@ static void fail_item(struct dispatch *d, struct queue_item *item, enum queue_fa
 
 	if (slot && !s->is_noop && !d->is_store_down && stream_check_slot(d, s, slot, &err) == 1) {
 		queue_done(&d->queue, item);
-		return;
+		return false;
 	}
 	d->counters.jobs_failed++;
 	log_warn("job failed", "stream=%s slot=%u job=%" PRId64 " code=%s reason=\"%s\"", s->key, slot, item->job,
 		 err_code_name(code), reason);
 	if (!queue_fail(&d->queue, item, failure, proc_now_ms(), &attempts))
 		stream_give_up(d, s, slot, code, attempts, reason);
+	return true;
 }
 
 /* DONE is a hint: the store says whether it is so. */
@@ -100,6 +102,7 @@ static void finish_item(struct dispatch *d, struct queue_item *item)
 		if (ret < 0)
 			note_trouble(d, &err); /* what it made is looked for when the store is back */
 	} else if (!ret) {
+		d->is_store_suspect = true;
 		fail_item(d, item, QUEUE_LOST, ERR_RETRY, "the worker said done, but the store does not have it");
 	} else {
 		fail_item(d, item, QUEUE_REFUSED, err.code, err.msg);
@@ -108,10 +111,17 @@ static void finish_item(struct dispatch *d, struct queue_item *item)
 
 static void remove_worker(struct dispatch *d, struct dispatch_worker *w, enum queue_failure failure, const char *reason)
 {
+	int code = failure == QUEUE_CRASH ? ERR_DATA : ERR_RETRY;
 	struct queue_item *item;
+	bool is_blamed = false;
 
-	while (w->number >= 0 && (item = queue_first_job(&d->queue, w->number)))
-		fail_item(d, item, failure, failure == QUEUE_CRASH ? ERR_DATA : ERR_RETRY, reason);
+	/* It did its jobs one by one: the first that is not done is the one it died of, the others it had not begun. */
+	while (w->number >= 0 && (item = queue_first_job(&d->queue, w->number))) {
+		if (is_blamed)
+			queue_take_back(&d->queue, item);
+		else
+			is_blamed = fail_item(d, item, failure, code, reason);
+	}
 	if (w->number >= 0)
 		queue_remove_worker(&d->queue, w->number);
 	for (int i = 0; i < d->n_workers; i++)
@@ -177,8 +187,8 @@ static void on_done(struct dispatch *d, struct dispatch_worker *w, const struct 
 		refuse(d, MSG_DONE, w->name, "it does not hold that job");
 		return;
 	}
-	log_debug("job done", "job=%" PRId64 " worker=%s elapsed_us=%" PRId64 " cpu_us=%" PRId64 " bytes=%" PRId64, m->job,
-		  w->name, m->elapsed_us, m->cpu_us, m->bytes);
+	log_debug("job done", "job=%" PRId64 " worker=%s elapsed_us=%" PRId64 " cpu_us=%" PRId64 " bytes=%" PRId64,
+		  m->job, w->name, m->elapsed_us, m->cpu_us, m->bytes);
 	finish_item(d, item);
 }
 
@@ -192,6 +202,7 @@ static void on_fail(struct dispatch *d, struct dispatch_worker *w, struct msg *m
 		return;
 	}
 	clean_reason(m->reason);
+	d->is_store_suspect |= m->code == ERR_STOPPED; /* it did not find our plan there */
 	if (m->code == ERR_RETRY || m->code == ERR_STOPPED)
 		failure = QUEUE_RETRY;
 	else if (m->code == ERR_NOMEM)
@@ -333,7 +344,7 @@ static void send_job(struct dispatch *d, struct queue_item *item)
 		return;
 	}
 	stream_make_job(s, item, &job);
-	queue_set_deadline(item, proc_now_ms(), job.deadline_ms);
+	item->deadline_ms = job.deadline_ms;
 	buf_reset(&d->json);
 	if (job_put(&job, &d->json) < 0 || bus_send(d->bus, &w->peer, MSG_JOB, buf_bytes(&d->json), &err) < 0) {
 		log_warn("job could not be sent", "worker=%s reason=\"%s\"", w->name, err.msg);
@@ -371,7 +382,8 @@ static void cancel_overdue(struct dispatch *d, int64_t now_ms)
 
 		cancel.job = item->job;
 		buf_reset(&d->json);
-		if (msg_put(&cancel, &d->json) == 0 && bus_send(d->bus, &w->peer, MSG_CANCEL, buf_bytes(&d->json), &err) < 0)
+		if (msg_put(&cancel, &d->json) == 0 &&
+		    bus_send(d->bus, &w->peer, MSG_CANCEL, buf_bytes(&d->json), &err) < 0)
 			log_debug("cancel not sent", "worker=%s", w->name);
 		fail_item(d, item, QUEUE_CRASH, ERR_LIMIT, "the job took too long");
 	}
@@ -416,8 +428,8 @@ static void check_store(struct dispatch *d, int64_t now_ms)
 	if (store_ping(d->store, &err) < 0) {
 		note_trouble(d, &err);
 		d->is_store_down = true;
-	} else if (was_down || store_generation(d->store) != d->generation) {
-		d->is_store_down = false;
+	} else if (was_down || d->is_store_suspect || store_generation(d->store) != d->generation) {
+		d->is_store_down = d->is_store_suspect = false;
 		d->generation = store_generation(d->store);
 		log_info("comparing with the store", "generation=%u", d->generation);
 		reconcile_all(d);
@@ -502,7 +514,8 @@ int dispatch_look_at(const char *path, struct record_source *source, struct err 
 
 	memset(source, 0, sizeof(*source));
 	if (!realpath(path, resolved))
-		return err_set(err, ERR_USAGE, "%.300s: %s", path, errno == ENOENT ? "there is no such file" : strerror(errno));
+		return err_set(err, ERR_USAGE, "%.300s: %s", path,
+			       errno == ENOENT ? "there is no such file" : strerror(errno));
 	/* O_NONBLOCK: opening a FIFO must not wait for its other end */
 	fd = open(resolved, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 || fstat(fd, &st) < 0) {
@@ -594,8 +607,8 @@ static int resume_key(struct dispatch *d, const char *key, struct err *err)
 	ret = add_stream(d, key, &source, &options, &stream, err);
 	if (ret < 0)
 		return ret;
-	if (stream->state != DISPATCH_DONE && (dispatch_look_at(source.path, &now, err) < 0 || now.size != source.size ||
-					       now.mtime_ns != source.mtime_ns))
+	if (stream->state != DISPATCH_DONE && (dispatch_look_at(source.path, &now, err) < 0 ||
+					       now.size != source.size || now.mtime_ns != source.mtime_ns))
 		stream_give_up(d, stream, 0, ERR_DATA, 1, "the source file is not what it was when it was accepted");
 	return 0;
 }
@@ -648,7 +661,8 @@ void dispatch_remake(struct dispatch *d, struct dispatch_stream *stream, size_t 
 	log_warn("segment is gone, making it again", "stream=%s start=%" PRId64, stream->key, address.start);
 	if (store_drop_commit(d->store, &address, &err) < 0)
 		note_trouble(d, &err);
-	stream_unmake(d, stream, segment);
+	stream_unmake(stream, segment);
+	d->is_store_suspect = true; /* it may not be the only one */
 	if (stream->state == DISPATCH_DONE)
 		stream->state = DISPATCH_WORKING;
 	if (queue_push(&d->queue, stream->number, (uint32_t)segment + 1) < 0)

@@ -65,6 +65,7 @@ struct dispatch {
 	int n_workers;
 	unsigned generation;  /* of the store when the streams were last compared with it */
 	bool is_store_down;
+	bool is_store_suspect; /* something that should be there was not: compare with it again */
 	int64_t store_next_ms, check_next_ms;
 	uint64_t shuffle_seed; /* 0: plan order */
 	struct dispatch_counters counters;

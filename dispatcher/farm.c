@@ -92,8 +92,8 @@ static bool is_farm_directory(const char *dir)
 	const char *slash = strrchr(dir, '/');
 	struct stat st;
 
-	return slash && !strncmp(slash + 1, DIR_PREFIX, strlen(DIR_PREFIX)) && lstat(dir, &st) == 0 && S_ISDIR(st.st_mode) &&
-	       st.st_uid == geteuid() && !(st.st_mode & 077);
+	return slash && !strncmp(slash + 1, DIR_PREFIX, strlen(DIR_PREFIX)) && lstat(dir, &st) == 0 &&
+	       S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 077);
 }
 
 int farm_janitor(const char *dir, const char *parent)
@@ -233,7 +233,8 @@ static int wait_for_redis(struct farm *farm, struct err *err)
 			return err_set(err, ERR_USAGE, "redis-server does not start: %s", line);
 		}
 		if (proc_now_ms() > end_ms)
-			return err_set(err, ERR_USAGE, "redis-server does not answer within %d seconds", FARM_START_MS / 1000);
+			return err_set(err, ERR_USAGE, "redis-server does not answer within %d seconds",
+				       FARM_START_MS / 1000);
 		sleep_ms(POLL_MS);
 	}
 	store_close(store);

@@ -106,7 +106,8 @@ static enum MHD_Result send_text(struct MHD_Connection *connection, unsigned sta
 }
 
 /* Sends a buffer and frees it. */
-static enum MHD_Result send_buf(struct MHD_Connection *connection, struct buf *body, const char *type, const char *cache)
+static enum MHD_Result send_buf(struct MHD_Connection *connection, struct buf *body, const char *type,
+				const char *cache)
 {
 	enum MHD_Result result;
 
@@ -132,7 +133,8 @@ static struct store *use_store(struct http *h, struct err *err)
 
 static int load_piece(struct outgoing *out, int number, struct err *err)
 {
-	int64_t expected = number == out->commit.pieces - 1 ? out->commit.bytes - (int64_t)number * STORE_PIECE : STORE_PIECE;
+	int64_t expected =
+		number == out->commit.pieces - 1 ? out->commit.bytes - (int64_t)number * STORE_PIECE : STORE_PIECE;
 	int ret;
 
 	if (out->number == number)
@@ -210,7 +212,8 @@ static int open_segment(struct outgoing *out, struct err *err)
 	ret = store_get_commit(store, &out->address, &out->commit, err);
 	if (ret <= 0)
 		return ret;
-	if (out->commit.bytes <= 0 || out->commit.pieces != (out->commit.bytes + STORE_PIECE - 1) / (int64_t)STORE_PIECE)
+	if (out->commit.bytes <= 0 ||
+	    out->commit.pieces != (out->commit.bytes + STORE_PIECE - 1) / (int64_t)STORE_PIECE)
 		return 0;
 	return load_piece(out, 0, err);
 }
@@ -244,8 +247,8 @@ static enum MHD_Result answer_segment(struct http *h, struct MHD_Connection *con
 	}
 	size = (uint64_t)out->commit.bytes;
 	return send_response(connection, MHD_HTTP_OK,
-			     MHD_create_response_from_callback(size, STORE_PIECE, read_segment, out, free_outgoing), TYPE_MP4,
-			     CACHE_FOREVER);
+			     MHD_create_response_from_callback(size, STORE_PIECE, read_segment, out, free_outgoing),
+			     TYPE_MP4, CACHE_FOREVER);
 }
 
 static enum MHD_Result answer_init(struct http *h, struct MHD_Connection *connection, const struct dispatch_stream *s)
@@ -262,7 +265,8 @@ static enum MHD_Result answer_init(struct http *h, struct MHD_Connection *connec
 			 ret ? "the store does not answer" : "the init segment is not made yet");
 }
 
-static enum MHD_Result answer_stream(struct http *h, struct MHD_Connection *connection, const struct http_target *target)
+static enum MHD_Result answer_stream(struct http *h, struct MHD_Connection *connection,
+				     const struct http_target *target)
 {
 	struct dispatch_stream *s = dispatch_find(h->dispatch, target->key);
 	struct buf body = { 0 };
@@ -304,9 +308,10 @@ static enum MHD_Result answer_root(struct http *h, struct MHD_Connection *connec
 	const struct dispatch *d = h->dispatch;
 	struct buf body = { 0 };
 
-	buf_put_str(&body, "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>segfarm</title>\n"
-			   "<style>body{font:16px sans-serif;margin:2em}td,th{padding:.3em 1em;text-align:left}</style>\n"
-			   "<h1>segfarm</h1>\n<table><tr><th>title<th>state<th>segments<th>playlist\n");
+	buf_put_str(&body,
+		    "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>segfarm</title>\n"
+		    "<style>body{font:16px sans-serif;margin:2em}td,th{padding:.3em 1em;text-align:left}</style>\n"
+		    "<h1>segfarm</h1>\n<table><tr><th>title<th>state<th>segments<th>playlist\n");
 	for (int i = 0; i < d->n_streams; i++) {
 		const struct dispatch_stream *s = d->streams[i];
 		const char *slash = strrchr(s->source.path, '/');
@@ -317,8 +322,8 @@ static enum MHD_Result answer_root(struct http *h, struct MHD_Connection *connec
 		if (s->error[0])
 			buf_put_str(&body, ": ");
 		put_escaped(&body, s->error);
-		buf_printf(&body, "<td>%zu / %zu<td><a href=\"/hls/%s/master.m3u8\">/hls/%s/master.m3u8</a>\n", s->n_made,
-			   s->plan.n_segments, s->key, s->key);
+		buf_printf(&body, "<td>%zu / %zu<td><a href=\"/hls/%s/master.m3u8\">/hls/%s/master.m3u8</a>\n",
+			   s->n_made, s->plan.n_segments, s->key, s->key);
 	}
 	buf_put_str(&body, "</table></html>\n");
 	return send_buf(connection, &body, TYPE_HTML, CACHE_NEVER);
@@ -398,7 +403,8 @@ static int listen_on(struct http *h, const struct cli_listen *at, struct err *er
 			setsockopt(h->socket, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	}
 	if (h->socket < 0 || bind(h->socket, (struct sockaddr *)&address, size) < 0 || listen(h->socket, 128) < 0)
-		return err_set(err, ERR_USAGE, "cannot listen on %s port %u: %s; choose another with --listen ADDRESS:PORT",
+		return err_set(err, ERR_USAGE,
+			       "cannot listen on %s port %u: %s; choose another with --listen ADDRESS:PORT",
 			       at->host, at->port, errno == EADDRINUSE ? "the port is in use" : strerror(errno));
 	snprintf(h->base, sizeof(h->base), is_six ? "http://[%s]:%u" : "http://%s:%u", at->host, bound_port(h->socket));
 	return 0;
@@ -414,10 +420,10 @@ int http_create(struct http **http, const struct cli_listen *listen, struct err 
 	ret = listen_on(h, listen, err);
 	if (ret < 0)
 		goto fail;
-	h->daemon = MHD_start_daemon(MHD_USE_EPOLL | (strchr(listen->host, ':') ? MHD_USE_IPv6 : 0), 0, NULL, NULL, answer,
-				     h, MHD_OPTION_LISTEN_SOCKET, h->socket, MHD_OPTION_CONNECTION_LIMIT,
-				     (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
-				     MHD_OPTION_END);
+	h->daemon = MHD_start_daemon(MHD_USE_EPOLL | (strchr(listen->host, ':') ? MHD_USE_IPv6 : 0), 0, NULL, NULL,
+				     answer, h, MHD_OPTION_LISTEN_SOCKET, h->socket, MHD_OPTION_CONNECTION_LIMIT,
+				     (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+				     (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_END);
 	if (!h->daemon) {
 		ret = err_set(err, ERR_USAGE, "the HTTP server cannot be started on %s", h->base);
 		goto fail;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * HTTP: playlists, init and segments of the dispatcher's streams, GET and HEAD. The only file that includes microhttpd.h.
- * Runs inside the caller's loop, on the caller's thread; segments go out piece by piece on a store connection of its own.
+ * HTTP: playlists, init and segments of the dispatcher's streams, GET and HEAD. The only file that includes
+ * microhttpd.h. Runs inside the caller's loop, on the caller's thread; segments go out piece by piece on a store
+ * connection of its own.
  *
  *   /hls/K/master.m3u8   /hls/K/main/index.m3u8   /hls/K/main/init.mp4   /hls/K/main/<start>-<duration>.m4s
  *   /healthz   /

@@ -45,7 +45,8 @@ int main(int argc, char **argv)
 		puts(argp_program_version);
 		return 0;
 	}
-	if (!strcmp(command, "--help") || !strcmp(command, "-h") || !strcmp(command, "-?") || !strcmp(command, "help")) {
+	if (!strcmp(command, "--help") || !strcmp(command, "-h") || !strcmp(command, "-?") ||
+	    !strcmp(command, "help")) {
 		fputs(usage, stdout);
 		return 0;
 	}

@@ -9,8 +9,10 @@
 static const struct argp_option encode_options[] = {
 	{ NULL, 0, NULL, 0, "What is made:", 10 },
 	{ "segment-duration", OPTIONS_KEY_DURATION, "SECONDS", 0,
-	  "Length of a segment aimed at, 0.5 to 600, decimals allowed (default 6); it is cut at the first key frame at or "
-	  "after that", 10 },
+	  "Length of a segment aimed at, 0.5 to 600, decimals allowed (default 6); it is cut at the first key "
+	  "frame at or "
+	  "after that",
+	  10 },
 	{ "audio-quality", OPTIONS_KEY_QUALITY, "Q", 0,
 	  "Constant quality of encoded audio, 0.1 to 10; segments join as if encoded in one go (the default)", 10 },
 	{ "audio-bitrate", OPTIONS_KEY_BITRATE, "KBPS", 0,
@@ -40,7 +42,8 @@ static error_t parse_encode(int key, char *arg, struct argp_state *state)
 	case OPTIONS_KEY_QUALITY:
 		options_check(cli_parse_decimal(arg, 3, &value, &err), &err, state);
 		if (value < 100 || value > 10000)
-			options_check(err_set(&err, ERR_USAGE, "an audio quality is 0.1 to 10, not %.40s", arg), &err, state);
+			options_check(err_set(&err, ERR_USAGE, "an audio quality is 0.1 to 10, not %.40s", arg),
+				      &err, state);
 		options->audio_mode = RECORD_AUDIO_QUALITY;
 		options->audio_quality = (int)value;
 		break;

@@ -52,10 +52,13 @@ static int cut_video(const struct index *index, struct plan *plan, struct err *e
 	for (size_t i = 0; i < index->n_syncs; i++) {
 		const struct record_sync *sync = &index->syncs[i];
 		struct plan_segment *open = last_segment(plan);
-		struct plan_segment next = { .start = sync->start, .video_cluster = sync->cluster, .video_block = sync->block };
+		struct plan_segment next = { .start = sync->start,
+					     .video_cluster = sync->cluster,
+					     .video_block = sync->block };
 		int ret;
 
-		if (open && (sync->start - open->start < plan->options.target_ticks || end - sync->start < PLAN_TAIL_MIN))
+		if (open &&
+		    (sync->start - open->start < plan->options.target_ticks || end - sync->start < PLAN_TAIL_MIN))
 			continue;
 		if (open && sync->block <= open->video_block)
 			return err_set(err, ERR_DATA, "the sync samples are not in order");

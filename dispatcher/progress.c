@@ -46,14 +46,16 @@ static void put_state(const struct progress *p, const struct dispatch_stream *s,
 {
 	int64_t elapsed_ms = now_ms - p->start_ms > 0 ? now_ms - p->start_ms : 1;
 	int64_t tenths = s->ticks_made / (TICKS_PER_SECOND / 1000) * 10 / elapsed_ms;
-	int64_t left_ms = s->ticks_made ? timeline_scale_ceil(total_ticks(&s->plan) - s->ticks_made, elapsed_ms, s->ticks_made) : 0;
+	int64_t left_ms = s->ticks_made ? timeline_scale_ceil(total_ticks(&s->plan) - s->ticks_made, elapsed_ms,
+							      s->ticks_made)
+					: 0;
 
 	if (!s->has_plan) {
 		fputs("looking at the file", stderr);
 		return;
 	}
-	fprintf(stderr, "%zu/%zu segments, %" PRId64 ".%" PRId64 "x real time", s->n_made, s->plan.n_segments, tenths / 10,
-		tenths % 10);
+	fprintf(stderr, "%zu/%zu segments, %" PRId64 ".%" PRId64 "x real time", s->n_made, s->plan.n_segments,
+		tenths / 10, tenths % 10);
 	if (s->n_quarantined)
 		fprintf(stderr, ", %zu failed", s->n_quarantined);
 	if (s->ticks_made && s->n_made < s->plan.n_segments)

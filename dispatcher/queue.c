@@ -243,19 +243,14 @@ int queue_give(struct queue *q, int64_t now_ms, struct queue_item **item)
 	q->n_in_flight++;
 	(*item)->worker = worker;
 	(*item)->job = ++q->last_job;
-	(*item)->given_ms = now_ms;
-	(*item)->until_ms = INT64_MAX;
+	(*item)->deadline_ms = 0;
+	(*item)->until_ms = 0;
 	list_append(&q->workers[worker].jobs, *item);
 	q->workers[worker].credits--;
 	q->workers[worker].n_jobs++;
 	q->turn = (stream + 1) % q->n_streams;
 	q->worker_turn = (worker + 1) % q->n_workers;
 	return 1;
-}
-
-void queue_set_deadline(struct queue_item *item, int64_t now_ms, int64_t deadline_ms)
-{
-	item->until_ms = now_ms + deadline_ms + QUEUE_GRACE_MS;
 }
 
 void queue_take_back(struct queue *q, struct queue_item *item)
@@ -338,10 +333,16 @@ void queue_forgive(struct queue *q)
 
 struct queue_item *queue_overdue(const struct queue *q, int64_t now_ms)
 {
-	for (int i = 0; i < q->n_workers; i++)
-		for (struct queue_item *item = q->workers[i].jobs.head; item; item = item->next)
-			if (item->until_ms <= now_ms)
-				return item;
+	for (int i = 0; i < q->n_workers; i++) {
+		struct queue_item *item = q->workers[i].jobs.head;
+
+		if (!item || !item->deadline_ms)
+			continue;
+		if (!item->until_ms)
+			item->until_ms = now_ms + item->deadline_ms + QUEUE_GRACE_MS;
+		if (item->until_ms <= now_ms)
+			return item;
+	}
 	return NULL;
 }
 
@@ -352,9 +353,4 @@ int64_t queue_next_ms(const struct queue *q)
 	for (const struct queue_item *item = q->waiting.head; item; item = item->next)
 		next_ms = item->until_ms < next_ms ? item->until_ms : next_ms;
 	return next_ms;
-}
-
-bool queue_has_credit(const struct queue *q)
-{
-	return find_credit(q) >= 0;
 }

@@ -43,8 +43,8 @@ struct queue_worker {
 struct queue_item {
 	struct queue_item *prev, *next; /* in exactly one list */
 	int64_t job;                    /* id of the attempt in flight */
-	int64_t until_ms;               /* waiting: ready from then on; in flight: given up then */
-	int64_t given_ms;               /* in flight: since when */
+	int64_t until_ms;               /* waiting: ready from then on; in flight: given up then, 0: not begun yet */
+	int64_t deadline_ms;            /* in flight: how long it may take; the caller sets it, 0: for ever */
 	int64_t troubled_ms;            /* first QUEUE_RETRY failure of the present row, 0: none */
 	uint32_t slot;
 	int stream;
@@ -89,8 +89,6 @@ void queue_drop_pending(struct queue *q, int stream);
 
 /* Gives the next job to a worker with a credit: 1 and *item (worker and job are set), or 0. */
 int queue_give(struct queue *q, int64_t now_ms, struct queue_item **item);
-/* Says how long the job just given may take. */
-void queue_set_deadline(struct queue_item *item, int64_t now_ms, int64_t deadline_ms);
 /* The send failed: as if it had never been given (the worker loses the credit). */
 void queue_take_back(struct queue *q, struct queue_item *item);
 
@@ -104,10 +102,10 @@ bool queue_fail(struct queue *q, struct queue_item *item, enum queue_failure fai
 /* What waited out trouble may go at once and is not blamed for it: the trouble is over. */
 void queue_forgive(struct queue *q);
 
-/* An item in flight that is over its deadline, or NULL. */
+/* A job that is over its deadline, or NULL. Workers do one job after the other: the clock of a job begins when this
+ * first sees it in front of its worker's. */
 struct queue_item *queue_overdue(const struct queue *q, int64_t now_ms);
-/* Time of the next thing to do by the clock (waiting, deadlines), INT64_MAX: none. */
+/* When the first job that waits is ready, INT64_MAX: none waits. */
 int64_t queue_next_ms(const struct queue *q);
-bool queue_has_credit(const struct queue *q);
 
 #endif

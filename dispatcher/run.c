@@ -41,7 +41,8 @@ struct run {
 static const struct argp_option run_argp_options[] = {
 	{ "jobs", 'j', "N", 0, "Worker processes (default: one per processor)", 1 },
 	{ "output", 'o', "DIR", 0, "Write the HLS to DIR as files, then exit", 1 },
-	{ "listen", OPTIONS_KEY_LISTEN, "ADDR:PORT", 0, "Where to serve (default " OPTIONS_LISTEN "; port 0: any free one)", 1 },
+	{ "listen", OPTIONS_KEY_LISTEN, "ADDR:PORT", 0,
+	  "Where to serve (default " OPTIONS_LISTEN "; port 0: any free one)", 1 },
 	{ "once", OPTIONS_KEY_ONCE, NULL, 0, "Exit when everything is made", 1 },
 	{ "verbose", 'v', NULL, 0, "Tell on stderr what happens", 1 },
 	{ "order", OPTIONS_KEY_ORDER, "ORDER", OPTION_HIDDEN, NULL, 1 },
@@ -98,7 +99,8 @@ static const struct argp run_argp = {
 	.options = run_argp_options,
 	.parser = parse_run,
 	.args_doc = "FILE",
-	.doc = "Turns a media file into HLS with a private farm on this machine: a redis-server on a unix socket, worker "
+	.doc = "Turns a media file into HLS with a private farm on this machine: a redis-server on a unix socket, "
+	       "worker "
 	       "processes, and the dispatcher. Nothing needs to be configured, and nothing is left behind."
 	       "\vWhen everything is made, the playlist's address is printed and served until Ctrl-C.\n\n"
 	       "  segfarm run film.mkv                       make it and serve it\n"
@@ -193,9 +195,10 @@ static void print_summary(const struct run *r)
 	int64_t media_ms = (last->start + last->duration - s->plan.segments[0].start) / (TICKS_PER_SECOND / 1000);
 	int64_t tenths = media_ms * 10 / (elapsed_ms > 0 ? elapsed_ms : 1);
 
-	printf("%zu segments, %" PRId64 ".%03" PRId64 " s of media in %" PRId64 ".%03" PRId64 " s (%" PRId64 ".%" PRId64
-	       "x real time)\n",
-	       s->plan.n_segments, media_ms / 1000, media_ms % 1000, elapsed_ms / 1000, elapsed_ms % 1000, tenths / 10, tenths % 10);
+	printf("%zu segments, %" PRId64 ".%03" PRId64 " s of media in %" PRId64 ".%03" PRId64 " s (%" PRId64
+	       ".%" PRId64 "x real time)\n",
+	       s->plan.n_segments, media_ms / 1000, media_ms % 1000, elapsed_ms / 1000, elapsed_ms % 1000,
+	       tenths / 10, tenths % 10);
 	if (r->options->out_dir)
 		printf("playlist: %s/master.m3u8\n", r->options->out_dir);
 	if (r->http)
@@ -237,7 +240,7 @@ int run_main(int argc, char **argv)
 	record_options_init(&options.encode);
 	cli_parse_listen(OPTIONS_LISTEN, &options.listen, NULL);
 	options_parse(&run_argp, "run", argc, argv, &options);
-	log_init("segfarm", options.is_verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN);
+	log_init("segfarm", options.is_verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
 	r.options = &options;
 	r.export.dir_fd = r.export.rendition_fd = -1;
 	ret = loop_init(&r.loop, &err);

@@ -23,10 +23,13 @@ struct serve_options {
 
 static const struct argp_option serve_argp_options[] = {
 	{ "redis", OPTIONS_KEY_REDIS, "URL", 0,
-	  "The Redis that keeps everything: unix:///PATH or redis://[:PASSWORD@]HOST[:PORT][/DB] (default " DEFAULT_REDIS ")", 1 },
+	  "The Redis that keeps everything: unix:///PATH or redis://[:PASSWORD@]HOST[:PORT][/DB] "
+	  "(default " DEFAULT_REDIS ")",
+	  1 },
 	{ "bind", OPTIONS_KEY_BIND, "ENDPOINT", 0,
 	  "Where workers connect: ipc://PATH or tcp://ADDR:PORT (default " DEFAULT_BIND ")", 1 },
-	{ "listen", OPTIONS_KEY_LISTEN, "ADDR:PORT", 0, "Where to serve (default " OPTIONS_LISTEN "; port 0: any free one)", 1 },
+	{ "listen", OPTIONS_KEY_LISTEN, "ADDR:PORT", 0,
+	  "Where to serve (default " OPTIONS_LISTEN "; port 0: any free one)", 1 },
 	{ "verbose", 'v', NULL, 0, "Tell on stderr what happens", 1 },
 	{ "order", OPTIONS_KEY_ORDER, "ORDER", OPTION_HIDDEN, NULL, 1 },
 	{ 0 },
@@ -71,7 +74,8 @@ static const struct argp serve_argp = {
 	.options = serve_argp_options,
 	.parser = parse_serve,
 	.args_doc = "[FILE...]",
-	.doc = "Dispatches jobs to the workers that connect, and serves HLS from Redis. Streams that were accepted before are "
+	.doc = "Dispatches jobs to the workers that connect, and serves HLS from Redis. Streams that were accepted "
+	       "before are "
 	       "taken up again; each FILE is accepted as well."
 	       "\vWorkers are started apart from it, on this machine or elsewhere:\n\n"
 	       "  segfarm serve --redis unix:///run/redis.sock --bind ipc:///run/segfarm.sock film.mkv\n"

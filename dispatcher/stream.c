@@ -28,7 +28,8 @@ void stream_destroy(struct dispatch_stream *s)
 
 int stream_create(struct dispatch *d, const char *key, struct dispatch_stream **stream, struct err *err)
 {
-	struct dispatch_stream **grown = realloc(d->streams, ((size_t)d->n_streams + 1) * sizeof(struct dispatch_stream *));
+	struct dispatch_stream **grown =
+		realloc(d->streams, ((size_t)d->n_streams + 1) * sizeof(struct dispatch_stream *));
 	struct dispatch_stream *s = calloc(1, sizeof(*s));
 
 	if (grown)
@@ -63,7 +64,7 @@ static void set_state(struct dispatch *d, struct dispatch_stream *s, enum dispat
 	if (s->is_noop)
 		return;
 	if (state == DISPATCH_FAILED)
-		log_error("stream failed", "stream=%s reason=\"%s\"", s->key, s->error);
+		log_warn("stream failed", "stream=%s reason=\"%s\"", s->key, s->error);
 	else
 		log_info("stream state", "stream=%s state=%s", s->key, names[state]);
 	if (store_set_state(d->store, s->key, names[state], s->error, &err) < 0)
@@ -98,9 +99,8 @@ static void mark_made(struct dispatch *d, struct dispatch_stream *s, size_t i, i
 		d->on_made(d->on_made_arg, s, i);
 }
 
-void stream_unmake(struct dispatch *d, struct dispatch_stream *s, size_t i)
+void stream_unmake(struct dispatch_stream *s, size_t i)
 {
-	(void)d;
 	if (s->segments[i] != DISPATCH_MADE)
 		return;
 	s->segments[i] = DISPATCH_MISSING;
@@ -231,7 +231,7 @@ static int apply_listing(struct dispatch *d, struct listing *listing, struct err
 			mark_made(d, s, i, listing->sizes[i]);
 			continue;
 		}
-		stream_unmake(d, s, i);
+		stream_unmake(s, i);
 		dispatch_address(s, i, &address);
 		if (listing->is_stale[i] && store_drop_commit(d->store, &address, err) < 0)
 			return err->code;

@@ -23,6 +23,6 @@ int stream_check_slot(struct dispatch *d, struct dispatch_stream *s, uint32_t sl
 /* The slot cannot be done. */
 void stream_give_up(struct dispatch *d, struct dispatch_stream *s, uint32_t slot, int code, int attempts,
 		    const char *reason);
-void stream_unmake(struct dispatch *d, struct dispatch_stream *s, size_t segment);
+void stream_unmake(struct dispatch_stream *s, size_t segment);
 
 #endif

@@ -259,7 +259,7 @@ static int create_decode(struct audio_stage *s, const struct mkv_track *track, c
 	const struct record_audio *a = s->audio;
 	const struct audio_codec *codec = audio_codec_find(track->codec_id);
 	int64_t g = gcd(a->source_rate, a->rate), period = a->source_rate / g;
-	int64_t from = audio_encoder_from(a->channels, s->first), packet;
+	int64_t from = audio_encoder_from(s->first), packet;
 	int ret = codec ? audio_codec_open(&s->dec, codec, track, err)
 			: err_set(err, ERR_UNSUPPORTED, "audio codec %s is not known", track->codec_id);
 

@@ -36,7 +36,7 @@ int audio_facts_init(struct audio_facts *f, const struct mkv_track *track, const
 		     const struct bytes *first, int n_first, struct err *err);
 void audio_facts_finish(struct audio_facts *f);
 
-/* Samples (at the source's rate) that a packet decodes to; 0: cannot be told from its bytes. */
+/* Samples (at the source's rate) that a packet decodes to; -1: cannot be told from its bytes. */
 struct audio_ruler;
 int audio_ruler_create(struct audio_ruler **r, const struct mkv_track *track, int64_t source_unit, struct err *err);
 void audio_ruler_destroy(struct audio_ruler *r);
@@ -52,7 +52,7 @@ struct audio_clock {
 	int64_t next;        /* position behind the packet before */
 };
 void audio_clock_init(struct audio_clock *c, const struct record_audio *audio, int64_t first_pos);
-/* time_ns: on the timeline (origin taken off); lace_index as in struct mkv_frame; samples: of this packet, 0 unknown. */
+/* time_ns: on the timeline (origin taken off); lace_index as in struct mkv_frame; samples: of this packet, -1 unknown. */
 int64_t audio_clock_place(struct audio_clock *c, int64_t time_ns, int lace_index, int64_t samples);
 
 struct audio_frame {

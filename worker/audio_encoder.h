@@ -12,8 +12,8 @@
 #define AUDIO_ENCODER_RATE 48000
 #define AUDIO_ENCODER_UNIT 1024
 
-/* Frames encoded and thrown away before a frame is right, alignment included; stereo and mono. */
-#define AUDIO_ENCODER_WARM 56
+/* Frames encoded and thrown away before a frame is right, alignment included. */
+#define AUDIO_ENCODER_WARM 52
 
 /* Source samples a job reads in front of its first frame: warm-up of encoder, resampler and decoder (audio.c). */
 int64_t audio_lead(int source_rate, int rate, int64_t unit, int64_t packet_warm);
@@ -23,7 +23,7 @@ typedef int audio_encoder_fn(void *arg, int64_t n, struct bytes data);
 
 struct audio_encoder;
 /* The grid frame whose first sample has to be pushed first for frames from `first` on to be right. */
-int64_t audio_encoder_from(int channels, int64_t first);
+int64_t audio_encoder_from(int64_t first);
 /* Gives frames [first, end) to fn, in order. See audio_encoder.c for why their bytes do not depend on first and end. */
 int audio_encoder_create(struct audio_encoder **e, int rate, int channels, const struct record_options *options, int64_t first,
 			 int64_t end, audio_encoder_fn *fn, void *arg, struct err *err);

@@ -212,7 +212,7 @@ int64_t audio_ruler_samples(struct audio_ruler *r, struct bytes packet)
 		return truehd_samples(r->par->sample_rate);
 	if (r->par->block_align > 0)
 		return (int64_t)packet.size / r->par->block_align;
-	return r->unit;
+	return r->unit > 0 ? r->unit : -1;
 }
 
 /* ---- clock */
@@ -232,8 +232,8 @@ int64_t audio_clock_place(struct audio_clock *c, int64_t time_ns, int lace_index
 		pos = c->base + timeline_scale_round(said - c->base, 1, c->unit) * c->unit;
 	else if (llabs(said - c->next) > (int64_t)CLOCK_TOLERANCE_MS * c->rate / 1000)
 		pos = said;
-	else if (!samples) /* nothing to count with */
+	else if (samples < 0) /* nothing to count with */
 		pos = said;
-	c->next = pos + (samples > 0 ? samples : c->unit);
+	c->next = pos + (samples >= 0 ? samples : c->unit);
 	return pos;
 }

@@ -24,8 +24,15 @@ static void set_video(struct title *t, int64_t start, int64_t gop, int64_t secon
 {
 	struct record_video *video = &t->index.video;
 
-	*video = (struct record_video){ .is_present = true, .track = 1, .codecs = "avc1.640028", .width = 1920, .height = 1080,
-					.rate_num = 25, .rate_den = 1, .range = "SDR", .start_ticks = start,
+	*video = (struct record_video){ .is_present = true,
+					.track = 1,
+					.codecs = "avc1.640028",
+					.width = 1920,
+					.height = 1080,
+					.rate_num = 25,
+					.rate_den = 1,
+					.range = "SDR",
+					.start_ticks = start,
 					.end_ticks = start + seconds * SECOND };
 	t->index.syncs = t->syncs;
 	t->index.n_syncs = 0;
@@ -69,8 +76,10 @@ static void check_plan(const struct title *t)
 	ck_assert_uint_gt(plan->n_segments, 0);
 	for (size_t i = 0; i < plan->n_segments; i++) {
 		const struct plan_segment *s = &plan->segments[i], *next = s + 1;
-		int64_t need = timeline_scale_floor(audio->is_present ? audio->base + s->audio_first * audio->unit : 0,
-						    audio->source_rate, audio->is_present ? audio->rate : 1) - audio->lead;
+		int64_t need =
+			timeline_scale_floor(audio->is_present ? audio->base + s->audio_first * audio->unit : 0,
+					     audio->source_rate, audio->is_present ? audio->rate : 1) -
+			audio->lead;
 
 		ck_assert_int_gt(s->duration, 0);
 		ck_assert_int_le(s->audio_first, s->audio_end);

@@ -216,17 +216,24 @@ START_TEST(forgiving_makes_what_waits_ready_and_starts_its_minute_anew)
 }
 END_TEST
 
-START_TEST(a_job_over_its_deadline_is_found)
+START_TEST(a_deadline_runs_from_when_a_job_is_its_workers_first)
 {
-	struct queue_item *item;
+	struct queue_item *first, *second;
+	int64_t now_ms = 1;
 
 	add_stream(2);
 	add_worker(2);
-	item = give(0);
-	queue_set_deadline(item, 0, 1000);
-	queue_set_deadline(give(0), 0, 5000);
-	ck_assert_ptr_null(queue_overdue(&q, 1000));
-	ck_assert_ptr_eq(queue_overdue(&q, 1000 + QUEUE_GRACE_MS), item);
+	first = give(now_ms);
+	second = give(now_ms);
+	first->deadline_ms = 1000;
+	second->deadline_ms = 1000;
+	ck_assert_ptr_null(queue_overdue(&q, now_ms));
+	now_ms += 1000 + QUEUE_GRACE_MS;
+	ck_assert_ptr_null(queue_overdue(&q, now_ms - 1));
+	ck_assert_ptr_eq(queue_overdue(&q, now_ms), first);
+	queue_done(&q, first);
+	ck_assert_ptr_null(queue_overdue(&q, now_ms)); /* it begins now */
+	ck_assert_ptr_eq(queue_overdue(&q, now_ms + 1000 + QUEUE_GRACE_MS), second);
 }
 END_TEST
 
@@ -288,7 +295,7 @@ Suite *suite_queue(void)
 	tcase_add_test(tc, a_job_retried_waits_longer_each_time_and_lets_others_pass);
 	tcase_add_test(tc, a_job_is_retried_for_a_minute_and_then_given_up);
 	tcase_add_test(tc, forgiving_makes_what_waits_ready_and_starts_its_minute_anew);
-	tcase_add_test(tc, a_job_over_its_deadline_is_found);
+	tcase_add_test(tc, a_deadline_runs_from_when_a_job_is_its_workers_first);
 	tcase_add_test(tc, a_job_that_could_not_be_sent_is_next_again);
 	tcase_add_test(tc, dropping_a_stream_leaves_what_is_in_flight);
 	tcase_add_test(tc, a_removed_workers_number_is_used_again_without_its_credits);

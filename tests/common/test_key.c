@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "common/key.h"
+#include "tests/suites.h"
+
+#include <check.h>
+#include <string.h>
+
+/* The constants come from sha256sum: they must never change. */
+START_TEST(key_of_a_file_id_is_the_published_one)
+{
+	char key[RECORD_KEY_SIZE];
+	key_derive("AgADBAADq6cxG", NULL, NULL, key);
+	ck_assert_str_eq(key, "9298d4d736bffcd9");
+}
+END_TEST
+
+START_TEST(key_of_a_message_is_the_published_one)
+{
+	char key[RECORD_KEY_SIZE];
+	key_derive(NULL, "-1001234567890", "42", key);
+	ck_assert_str_eq(key, "4482e73bda07d2a5");
+	key_derive("", "-1001234567890", "42", key);
+	ck_assert_str_eq(key, "4482e73bda07d2a5");
+}
+END_TEST
+
+START_TEST(file_id_wins_over_the_message)
+{
+	char key[RECORD_KEY_SIZE];
+	key_derive("AgADBAADq6cxG", "-1001234567890", "42", key);
+	ck_assert_str_eq(key, "9298d4d736bffcd9");
+}
+END_TEST
+
+START_TEST(nothing_known_gives_no_key)
+{
+	char key[RECORD_KEY_SIZE] = "x";
+	key_derive(NULL, NULL, NULL, key);
+	ck_assert_str_eq(key, "");
+	key_derive("", "1", "", key);
+	ck_assert_str_eq(key, "");
+	key_derive(NULL, NULL, "42", key);
+	ck_assert_str_eq(key, "");
+}
+END_TEST
+
+START_TEST(key_of_a_source_covers_what_changes_the_output)
+{
+	struct record_source source = { .path = "/srv/a b.mkv", .size = 123, .mtime_ns = 456 };
+	struct record_options o;
+	char key[RECORD_KEY_SIZE], other[RECORD_KEY_SIZE];
+	record_options_init(&o);
+	o.audio_quality = 1500;
+	key_derive_source(&source, &o, key);
+	ck_assert_str_eq(key, "ea3c5ae6f2963fe6");
+	o.audio_bitrate++; /* says nothing in quality mode */
+	key_derive_source(&source, &o, other);
+	ck_assert_str_eq(key, other);
+	o.audio_bitrate--;
+	o.audio_mode = RECORD_AUDIO_BITRATE;
+	key_derive_source(&source, &o, key);
+	ck_assert_str_eq(key, "e0eee47ac749fac3");
+	source.mtime_ns++;
+	key_derive_source(&source, &o, other);
+	ck_assert_str_ne(key, other);
+}
+END_TEST
+
+START_TEST(only_sixteen_lower_case_digits_are_a_key)
+{
+	char key[RECORD_KEY_SIZE];
+	key_hash((struct bytes){ (const uint8_t *)"abc", 3 }, key);
+	ck_assert_str_eq(key, "ba7816bf8f01cfea");
+	ck_assert(key_is_valid(key));
+	ck_assert(!key_is_valid(""));
+	ck_assert(!key_is_valid("ba7816bf8f01cfe"));
+	ck_assert(!key_is_valid("ba7816bf8f01cfeaa"));
+	ck_assert(!key_is_valid("BA7816bf8f01cfea"));
+	ck_assert(!key_is_valid("ba7816bf8f01cfe}"));
+}
+END_TEST
+
+Suite *suite_key(void)
+{
+	Suite *s = suite_create("common/key");
+	TCase *t = tcase_create("key");
+	tcase_add_test(t, key_of_a_file_id_is_the_published_one);
+	tcase_add_test(t, key_of_a_message_is_the_published_one);
+	tcase_add_test(t, file_id_wins_over_the_message);
+	tcase_add_test(t, nothing_known_gives_no_key);
+	tcase_add_test(t, key_of_a_source_covers_what_changes_the_output);
+	tcase_add_test(t, only_sixteen_lower_case_digits_are_a_key);
+	suite_add_tcase(s, t);
+	return s;
+}

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "common/msg.h"
+#include "common/record.h"
+#include "tests/suites.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY "0123456789abcdef"
+
+static struct record_video video(void)
+{
+	return (struct record_video){ true, 1, "avc1.640028", 1920, 800, 24000, 1001, "SDR", 0, 1800000, 7508 };
+}
+
+static struct record_audio audio(void)
+{
+	return (struct record_audio){ true, false, 2,	  "mp4a.40.2", 48000, 2,      1024,
+				      0,    938,   48000, 1536,	       -256,  960000, 6144 };
+}
+
+static struct bytes text(const char *s)
+{
+	return (struct bytes){ (const uint8_t *)s, strlen(s) };
+}
+
+/* The JSON with the first `from` in it replaced; freed by the caller. */
+static char *replaced(struct buf *json, const char *from, const char *to)
+{
+	const char *s = buf_cstr(json);
+	const char *at = strstr(s, from);
+	ck_assert_msg(at != NULL, "%s is not in %s", from, s);
+	struct buf out = { 0 };
+	buf_put(&out, s, (size_t)(at - s));
+	buf_put_str(&out, to);
+	buf_put_str(&out, at + strlen(from));
+	ck_assert_ptr_nonnull(buf_cstr(&out));
+	return (char *)out.data;
+}
+
+static struct record_sync syncs[3] = {
+	{ 0, 0, 500, 520, 0, true },
+	{ 539000, 540000, 90000, 90030, 287232, false },
+	{ 1080000, 1080000, 90000, 180000, INT64_MAX, true },
+};
+
+static struct index sample_index(void)
+{
+	return (struct index){ video(), audio(), -5000000, 500, syncs, 3 };
+}
+
+static struct plan_segment segments[3] = {
+	{ 0, 539000, 500, 520, 90030, 500, 0, 0, 280 },
+	{ 539000, 541000, 90000, 90030, 180000, 500, 0, 280, 562 },
+	{ 1080000, 720000, 90000, 180000, INT64_MAX, 90000, INT64_MAX, 562, 938 },
+};
+
+static struct plan sample_plan(void)
+{
+	struct plan p = {
+		.hash = KEY, .video = video(), .audio = audio(), .origin_ns = 7, .segments = segments, .n_segments = 3
+	};
+	record_options_init(&p.options);
+	return p;
+}
+
+static struct job sample_job(void)
+{
+	struct job j = { .id = 9,
+			 .type = JOB_SEGMENT,
+			 .stream = KEY,
+			 .deadline_ms = 60000,
+			 .rendition = "main",
+			 .plan_hash = KEY,
+			 .number = 1,
+			 .origin_ns = -3,
+			 .segment = segments[1],
+			 .video = video(),
+			 .audio = audio() };
+	record_options_init(&j.options);
+	j.source = (struct record_source){ .path = "/srv/Ein \"Film\".mkv", .size = 1 << 30, .mtime_ns = -1 };
+	return j;
+}
+
+START_TEST(index_comes_back_as_it_was)
+{
+	struct index in = sample_index(), out;
+	struct buf json = { 0 }, again = { 0 };
+	struct err err = { 0 };
+	ck_assert_int_eq(index_put(&in, &json), 0);
+	ck_assert_msg(!index_get(buf_bytes(&json), &out, &err), "%s", err.msg);
+	ck_assert_uint_eq(out.n_syncs, 3);
+	ck_assert_int_eq(out.syncs[2].audio_pos, INT64_MAX);
+	ck_assert_int_eq(out.syncs[1].pts, 540000);
+	ck_assert(!out.syncs[1].is_closed);
+	ck_assert_int_eq(out.audio.source_base, -256);
+	ck_assert_str_eq(out.video.codecs, "avc1.640028");
+	index_put(&out, &again);
+	ck_assert_str_eq(buf_cstr(&json), buf_cstr(&again));
+	index_finish(&out);
+	buf_finish(&json);
+	buf_finish(&again);
+}
+END_TEST
+
+START_TEST(plan_comes_back_as_it_was)
+{
+	struct plan in = sample_plan(), out;
+	struct buf json = { 0 }, again = { 0 };
+	struct err err = { 0 };
+	ck_assert_int_eq(plan_put(&in, &json), 0);
+	ck_assert_msg(!plan_get(buf_bytes(&json), &out, &err), "%s", err.msg);
+	ck_assert_uint_eq(out.n_segments, 3);
+	ck_assert_mem_eq(out.segments, segments, sizeof(segments));
+	plan_put(&out, &again);
+	ck_assert_str_eq(buf_cstr(&json), buf_cstr(&again));
+	plan_finish(&out);
+	buf_finish(&json);
+	buf_finish(&again);
+}
+END_TEST
+
+START_TEST(job_comes_back_as_it_was)
+{
+	struct job in = sample_job(), out;
+	struct buf json = { 0 }, again = { 0 };
+	struct err err = { 0 };
+	for (int type = JOB_PROBE; type <= JOB_NOOP; type++) {
+		in.type = (enum job_type)type;
+		buf_reset(&json);
+		buf_reset(&again);
+		ck_assert_int_eq(job_put(&in, &json), 0);
+		ck_assert_msg(!job_get(buf_bytes(&json), &out, &err), "%s", err.msg);
+		ck_assert_int_eq(out.type, type);
+		if (type != JOB_NOOP)
+			ck_assert_str_eq(out.source.path, in.source.path);
+		job_put(&out, &again);
+		ck_assert_str_eq(buf_cstr(&json), buf_cstr(&again));
+	}
+	buf_finish(&json);
+	buf_finish(&again);
+}
+END_TEST
+
+START_TEST(path_of_any_bytes_comes_back_as_it_was)
+{
+	static const char *const paths[] = { "/\xff\xfe/\xe4.mkv", "/\xc3\xa4\\\n\x01\"", "/", "/\xc3" };
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		struct record_source in = { .size = 1, .mtime_ns = 2 }, out;
+		struct buf json = { 0 };
+		struct err err = { 0 };
+		strcpy(in.path, paths[i]);
+		record_source_put(&in, &json);
+		ck_assert_msg(!record_source_get(buf_bytes(&json), &out, &err), "%s", err.msg);
+		ck_assert_str_eq(out.path, paths[i]);
+		buf_finish(&json);
+	}
+}
+END_TEST
+
+START_TEST(title_without_video_or_audio_is_a_title)
+{
+	struct plan in = sample_plan(), out;
+	struct plan_segment one = { 0, 1800000, 0, 0, INT64_MAX, 500, 0, 0, 938 };
+	struct buf json = { 0 };
+	struct err err = { 0 };
+	in.video.is_present = false;
+	in.segments = &one;
+	in.n_segments = 1;
+	plan_put(&in, &json);
+	ck_assert_msg(!plan_get(buf_bytes(&json), &out, &err), "%s", err.msg);
+	ck_assert(!out.video.is_present);
+	plan_finish(&out);
+	buf_finish(&json);
+}
+END_TEST
+
+/* Each row: what is replaced by what in a valid record. */
+static const char *const bad_plans[][2] = {
+	{ "\"format\":1", "\"format\":2" },
+	{ "\"format\":1", "\"format\":1,\"more\":1" },
+	{ "\"format\":1,", "" },
+	{ "\"format\":1", "\"format\":1,\"format\":1" },
+	{ "\"origin_ns\":7", "\"origin_ns\":7.0" },
+	{ "\"origin_ns\":7", "\"origin_ns\":\"7\"" },
+	{ "\"origin_ns\":7", "\"origin_ns\":7200000000000001" },
+	{ "\"origin_ns\":7", "\"origin_ns\":99999999999999999999" },
+	{ "\"hash\":\"0123", "\"hash\":\"0x23" },
+	{ "\"hash\":\"0123", "\"hash\":\"00123" },
+	{ "\"target_ticks\":540000", "\"target_ticks\":44999" },
+	{ "\"audio_channels\":2", "\"audio_channels\":3" },
+	{ "\"width\":1920", "\"width\":16385" },
+	{ "\"width\":1920", "\"width\":0" },
+	{ "\"rate_den\":1001", "\"rate_den\":0" },
+	{ "\"range\":\"SDR\"", "\"range\":\"XXX\"" },
+	{ "avc1.640028", "avc1\\n#EXT" },
+	{ "avc1.640028", "" },
+	{ "avc1.640028", "avc1.64002800000000000000000000000" },
+	{ "\"is_copy\":false", "\"is_copy\":0" },
+	{ "\"is_copy\":false,\"track\":2,\"codecs\":\"mp4a.40.2\",\"rate\":48000",
+	  "\"is_copy\":true,\"track\":2,\"codecs\":\"mp4a.40.2\",\"rate\":44100" },
+	{ "\"unit\":1024", "\"unit\":0" },
+	{ "\"source_end\":960000", "\"source_end\":-257" },
+	{ "[539000,541000", "[539001,540999" },
+	{ "[539000,541000", "[539000,0" },
+	{ "180000,500,0,280,562", "180001,500,0,280,562" },
+	{ "180000,500,0,280,562", "180000,500,0,281,562" },
+	{ "180000,500,0,280,562", "180000,500,0,280,279" },
+	{ "180000,500,0,280,562", "180000,500,0,280" },
+	{ "180000,500,0,280,562", "180000,500,0,280,562,1" },
+	{ "562,938]", "562,937]" },
+	{ "null,90000,null", "999999,90000,null" },
+	{ "[0,539000,500,520,90030,500,0,0,280]", "null" },
+	{ "\"video\":{", "\"video\":[],\"x\":{" },
+	{ "]]}", "]]" },
+	{ "]]}", "]]}}" },
+};
+
+START_TEST(broken_plan_is_refused_with_a_sentence)
+{
+	struct plan in = sample_plan(), out;
+	struct buf json = { 0 };
+	struct err err = { 0 };
+	plan_put(&in, &json);
+	char *bad = replaced(&json, bad_plans[_i][0], bad_plans[_i][1]);
+	ck_assert_msg(plan_get(text(bad), &out, &err) == ERR_DATA, "accepted: %s", bad_plans[_i][1]);
+	ck_assert_uint_gt(strlen(err.msg), 10);
+	ck_assert_ptr_null(out.segments);
+	ck_assert_int_eq(plan_get(text(bad), &out, NULL), ERR_DATA);
+	free(bad);
+	buf_finish(&json);
+}
+END_TEST
+
+static const char *const bad_indexes[][2] = {
+	{ "[539000,540000", "[541000,540000" },
+	{ "[539000,540000", "[0,540000" },
+	{ "[1080000,1080000,90000,180000", "[1080000,1080000,90000,90030" },
+	{ "[1080000,1080000,90000,180000", "[1080000,1080000,89999,180000" },
+	{ "287232,0]", "287232,2]" },
+	{ "287232,0]", "287232,false]" },
+	{ "\"first_cluster\":500", "\"first_cluster\":-1" },
+	{ "\"syncs\":[", "\"syncs\":[7," },
+	{ "[0,0,500,520", "[-1,0,500,520" },
+};
+
+START_TEST(broken_index_is_refused)
+{
+	struct index in = sample_index(), out;
+	struct buf json = { 0 };
+	struct err err = { 0 };
+	index_put(&in, &json);
+	char *bad = replaced(&json, bad_indexes[_i][0], bad_indexes[_i][1]);
+	ck_assert_msg(index_get(text(bad), &out, &err) == ERR_DATA, "accepted: %s", bad_indexes[_i][1]);
+	ck_assert_ptr_null(out.syncs);
+	free(bad);
+	buf_finish(&json);
+}
+END_TEST
+
+static const char *const bad_jobs[][2] = {
+	{ "\"id\":9", "\"id\":0" },
+	{ "\"type\":\"segment\"", "\"type\":\"Segment\"" },
+	{ "\"type\":\"segment\"", "\"type\":\"probe\"" },
+	{ "\"type\":\"segment\"", "\"type\":\"noop\"" },
+	{ "\"stream\":\"0", "\"stream\":\"}" },
+	{ "\"path\":\"/srv", "\"path\":\"srv" },
+	{ "\"path\":\"/srv", "\"path\":\"/s\\u0000rv" },
+	{ "\"path\":\"/srv/Ein", "\"path_hex\":\"2f00\",\"x\":\"" },
+	{ "\"deadline_ms\":60000", "\"deadline_ms\":0" },
+	{ "\"rendition\":\"main\"", "\"rendition\":\"../x\"" },
+	{ "\"rendition\":\"main\"", "\"rendition\":\"\"" },
+	{ "\"number\":1", "\"number\":1000000" },
+	{ "280,562]", "280,939]" },
+	{ "\"segment\":[539000", "\"segment\":[-1" },
+};
+
+START_TEST(broken_job_is_refused)
+{
+	struct job in = sample_job(), out;
+	struct buf json = { 0 };
+	struct err err = { 0 };
+	job_put(&in, &json);
+	char *bad = replaced(&json, bad_jobs[_i][0], bad_jobs[_i][1]);
+	ck_assert_msg(job_get(text(bad), &out, &err) == ERR_DATA, "accepted: %s", bad_jobs[_i][1]);
+	free(bad);
+	buf_finish(&json);
+}
+END_TEST
+
+START_TEST(record_cut_at_any_byte_is_refused)
+{
+	struct plan in = sample_plan(), out;
+	struct buf json = { 0 };
+	plan_put(&in, &json);
+	for (size_t n = 0; n < json.size; n++)
+		ck_assert_int_eq(plan_get((struct bytes){ json.data, n }, &out, NULL), ERR_DATA);
+	buf_finish(&json);
+}
+END_TEST
+
+START_TEST(messages_come_back_as_they_were)
+{
+	static const enum msg_verb all[] = { MSG_HELLO, MSG_READY, MSG_BEAT,   MSG_DONE, MSG_FAIL,
+					     MSG_BYE,	MSG_DIED,  MSG_CANCEL, MSG_STOP };
+	struct msg in = { .name = "host-12-3-4",
+			  .is_pool = true,
+			  .pid = 77,
+			  .credits = 1024,
+			  .job = 5,
+			  .progress = 6,
+			  .elapsed_us = 1,
+			  .cpu_us = 2,
+			  .bytes = 3,
+			  .code = ERR_LIMIT,
+			  .reason = "it \"broke\"\n",
+			  .signal = 11,
+			  .status = 0 };
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct buf json = { 0 }, again = { 0 };
+		struct msg out;
+		struct err err = { 0 };
+		in.verb = all[i];
+		ck_assert_int_eq(msg_put(&in, &json), 0);
+		ck_assert_msg(!msg_get(in.verb, buf_bytes(&json), &out, &err), "%s", err.msg);
+		msg_put(&out, &again);
+		ck_assert_str_eq(buf_cstr(&json), buf_cstr(&again));
+		ck_assert_int_eq(msg_verb_from_name(text(msg_verb_name(in.verb))), (int)in.verb);
+		buf_finish(&json);
+		buf_finish(&again);
+	}
+	ck_assert_int_lt(msg_verb_from_name(text("HELL")), 0);
+	ck_assert_int_lt(msg_verb_from_name(text("")), 0);
+}
+END_TEST
+
+static const struct {
+	enum msg_verb verb;
+	const char *json;
+} bad_messages[] = {
+	{ MSG_HELLO, "{\"name\":\"a b\",\"is_pool\":false,\"pid\":1}" },
+	{ MSG_HELLO, "{\"name\":\"\",\"is_pool\":false,\"pid\":1}" },
+	{ MSG_HELLO, "{\"name\":\"a\",\"is_pool\":false,\"pid\":0}" },
+	{ MSG_HELLO, "{\"name\":\"a\",\"is_pool\":false}" },
+	{ MSG_READY, "{\"credits\":0}" },
+	{ MSG_READY, "{\"credits\":1025}" },
+	{ MSG_READY, "{\"credits\":true}" },
+	{ MSG_DONE, "{\"job\":0,\"elapsed_us\":0,\"cpu_us\":0,\"bytes\":0}" },
+	{ MSG_BYE, "{\"x\":1}" },
+	{ MSG_BYE, "[]" },
+	{ MSG_BYE, "" },
+	{ MSG_JOB, "{}" },
+	{ MSG_CANCEL, "{\"job\":-1}" },
+};
+
+START_TEST(broken_message_is_refused)
+{
+	struct msg m;
+	struct err err = { 0 };
+	ck_assert_msg(msg_get(bad_messages[_i].verb, text(bad_messages[_i].json), &m, &err) == ERR_DATA, "accepted: %s",
+		      bad_messages[_i].json);
+}
+END_TEST
+
+START_TEST(reason_that_is_no_utf8_still_arrives)
+{
+	struct msg in = { .verb = MSG_FAIL, .job = 1, .code = ERR_DATA, .reason = "cannot read \xff.mkv" }, out;
+	struct buf json = { 0 };
+	struct err err = { 0 };
+	msg_put(&in, &json);
+	ck_assert_msg(!msg_get(MSG_FAIL, buf_bytes(&json), &out, &err), "%s", err.msg);
+	ck_assert_str_eq(out.reason, "cannot read ?.mkv");
+	buf_finish(&json);
+}
+END_TEST
+
+#define N(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+Suite *suite_record(void)
+{
+	Suite *s = suite_create("common/record");
+	TCase *t = tcase_create("record");
+	tcase_add_test(t, index_comes_back_as_it_was);
+	tcase_add_test(t, plan_comes_back_as_it_was);
+	tcase_add_test(t, job_comes_back_as_it_was);
+	tcase_add_test(t, path_of_any_bytes_comes_back_as_it_was);
+	tcase_add_test(t, title_without_video_or_audio_is_a_title);
+	tcase_add_loop_test(t, broken_plan_is_refused_with_a_sentence, 0, N(bad_plans));
+	tcase_add_loop_test(t, broken_index_is_refused, 0, N(bad_indexes));
+	tcase_add_loop_test(t, broken_job_is_refused, 0, N(bad_jobs));
+	tcase_add_test(t, record_cut_at_any_byte_is_refused);
+	tcase_add_test(t, messages_come_back_as_they_were);
+	tcase_add_loop_test(t, broken_message_is_refused, 0, N(bad_messages));
+	tcase_add_test(t, reason_that_is_no_utf8_still_arrives);
+	suite_add_tcase(s, t);
+	return s;
+}
