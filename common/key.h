@@ -19,7 +19,8 @@ void key_derive(const char *file_id, const char *chat, const char *message, char
 /* Of a local file and the options that change the output: SHA-256 of the canonical string
  *   segfarm:1\n path=<path>\n size=<bytes>\n mtime_ns=<ns>\n target=<ticks>\n audio=<mode>:<value>:<channels>\n
  * (without the spaces). mode:value is q:<quality> or b:<bitrate>. */
-void key_derive_source(const struct record_source *source, const struct record_options *options, char key[RECORD_KEY_SIZE]);
+void key_derive_source(const struct record_source *source, const struct record_options *options,
+		       char key[RECORD_KEY_SIZE]);
 
 /* First 16 hex digits of SHA-256 of any bytes: plan hashes. */
 void key_hash(struct bytes data, char key[RECORD_KEY_SIZE]);

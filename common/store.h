@@ -71,7 +71,8 @@ int store_put_plan(struct store *s, const char *stream, struct bytes json, const
 
 /* --- segments */
 /* Writes all pieces straight from iov (not copied; iov[] itself may be altered) and commits them. Pieces carry a short
- * lifetime until the commit; ttl_s (0: for ever) from then on. 0: it exists now (first writer wins, equal bytes are assumed).
+ * lifetime until the commit; ttl_s (0: for ever) from then on. 0: it exists now (first writer wins, equal bytes are
+ * assumed).
  * ERR_STOPPED when the stream's plan hash is another by now. */
 int store_put_segment(struct store *s, const struct store_segment *seg, const char *plan_hash, struct iovec *iov,
 		      int n_iov, int64_t ttl_s, struct store_commit *commit, struct err *err);

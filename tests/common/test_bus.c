@@ -299,7 +299,8 @@ static const char *const bad_endpoints[] = {
 	"tcp://10.0.0.1:5555",
 	"tcp://eth0:5555",
 	"tcp://127.evil.example:5555",
-	"ipc:///aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+	("ipc:///aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
 };
 
 START_TEST(endpoint_that_must_not_be_listened_on_is_refused)

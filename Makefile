@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# make run     everything from nothing: installs what is missing, builds, makes HLS of MEDIA=file (or of a sample), serves it
+# make check   installs what is missing, builds with warnings as errors, runs all tests
+# make         the programs, into build/
+# make install, uninstall (PREFIX, DESTDIR), asan, valgrind, bench, layers, clang, clean
+
+VERSION  := 0.1.0
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+BUILD    ?= build
+CC       ?= gcc
+JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
+PKG      := $(or $(PKG_CONFIG),pkg-config)
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef -Wwrite-strings \
+        -Wcast-qual -Wimplicit-fallthrough -Wno-missing-field-initializers
+HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+CFLAGS ?= -O2 -g $(HARDEN)
+LDFLAGS ?= -pie -Wl,-z,relro,-z,now
+BASE := -std=c17 -D_GNU_SOURCE -DSEGFARM_VERSION='"$(VERSION)"' -I. $(WARN) -MMD -MP
+
+COMMON_LIBS     := libzmq hiredis jansson libsodium libxxhash
+DISPATCHER_LIBS := libmicrohttpd
+WORKER_LIBS     := libavcodec libavutil libswresample zlib
+TEST_LIBS       := check
+# asked only when something is compiled, so that `make run` can install first
+COMMON_CFLAGS      = $(shell $(PKG) --cflags $(COMMON_LIBS))
+DISPATCHER_LDLIBS  = $(shell $(PKG) --libs $(COMMON_LIBS) $(DISPATCHER_LIBS))
+WORKER_LDLIBS      = $(shell $(PKG) --libs $(COMMON_LIBS) $(WORKER_LIBS)) -lm
+TEST_LDLIBS        = $(shell $(PKG) --libs $(COMMON_LIBS) $(DISPATCHER_LIBS) $(WORKER_LIBS) $(TEST_LIBS)) -lm
+
+COMMON     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard common/*.c))
+DISPATCHER := $(patsubst %.c,$(BUILD)/%.o,$(wildcard dispatcher/*.c))
+WORKER     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard worker/*.c))
+TESTS      := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c tests/*/*.c))
+
+.PHONY: all run check tests deps layers asan valgrind clang bench install uninstall clean
+.DELETE_ON_ERROR:
+
+all: $(BUILD)/segfarm $(BUILD)/segfarm-worker
+
+$(BUILD)/segfarm: $(DISPATCHER) $(COMMON)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(DISPATCHER_LDLIBS)
+
+$(BUILD)/segfarm-worker: $(WORKER) $(COMMON)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(WORKER_LDLIBS)
+
+$(BUILD)/unit-tests: $(TESTS) $(filter-out %/main.o,$(DISPATCHER) $(WORKER)) $(COMMON)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TEST_LDLIBS)
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(CFLAGS) $(COMMON_CFLAGS) -c -o $@ $<
+
+deps:
+	@deploy/install-deps
+
+# ---- the two commands of the README
+
+run: deps
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all
+	@BUILD=$(BUILD) MEDIA="$(MEDIA)" OUT="$(OUT)" ONCE="$(ONCE)" LISTEN="$(LISTEN)" deploy/run
+
+check: deps layers
+	@$(MAKE) --no-print-directory -j$(JOBS) CFLAGS="$(CFLAGS) -Werror" tests
+	@BUILD=$(BUILD) tests/run
+
+tests: all $(BUILD)/unit-tests
+
+# common/ includes neither side, the sides not each other, third-party headers only the files named for them, and the
+# dispatcher links no libav.
+layers:
+	@! grep -nE '#include "(worker|dispatcher)/' common/*.[ch]
+	@! grep -nE '#include "dispatcher/' worker/*.[ch]
+	@! grep -nE '#include "worker/' dispatcher/*.[ch]
+	@! grep -nE '#include <libav|#include <libsw|#include <x264' common/*.[ch] dispatcher/*.[ch]
+	@! grep -lE '#include <zmq' common/*.[ch] worker/*.[ch] dispatcher/*.[ch] | grep -v '^common/bus.c$$'
+	@! grep -lE '#include <hiredis' common/*.[ch] worker/*.[ch] dispatcher/*.[ch] | grep -v '^common/store'
+	@echo "layers: ok"
+
+# ---- more checking
+
+SAN := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+asan: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/asan CFLAGS="$(SAN) -Werror" LDFLAGS="$(SAN)" tests
+	@BUILD=$(BUILD)/asan tests/run
+
+valgrind: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) tests
+	@CK_FORK=no valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=1 $(BUILD)/unit-tests pure
+
+clang: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/clang CC=clang CFLAGS="-O2 -g -Werror" tests
+
+bench: deps
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all
+	@BUILD=$(BUILD) tests/bench
+
+# ---- install
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BUILD)/segfarm $(BUILD)/segfarm-worker $(DESTDIR)$(PREFIX)/bin
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/segfarm $(DESTDIR)$(PREFIX)/bin/segfarm-worker
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(COMMON:.o=.d) $(DISPATCHER:.o=.d) $(WORKER:.o=.d) $(TESTS:.o=.d)

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "common/proc.h"
+#include "tests/suites.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct err err;
+
+/* Runs a shell command; what it wrote to stdout, in static memory. */
+static const char *shell(const char *command, int is_session)
+{
+	static char text[4096];
+	char copy[512];
+	int fds[2];
+	size_t n = 0;
+	ssize_t got;
+	pid_t pid;
+	snprintf(copy, sizeof(copy), "%s", command);
+	char *argv[] = { (char[]){ "sh" }, (char[]){ "-c" }, copy, NULL };
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	ck_assert_msg(!proc_spawn(&pid, argv, fds[1], -1, is_session, &err), "%s", err.msg);
+	close(fds[1]);
+	while ((got = read(fds[0], text + n, sizeof(text) - 1 - n)) > 0)
+		n += (size_t)got;
+	close(fds[0]);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	text[n] = 0;
+	return text;
+}
+
+START_TEST(program_that_does_not_exist_is_named)
+{
+	char *argv[] = { (char[]){ "/nowhere/segfarm-worker" }, NULL };
+	pid_t pid;
+	ck_assert_int_eq(proc_spawn(&pid, argv, -1, -1, 0, &err), ERR_USAGE);
+	ck_assert_msg(strstr(err.msg, "/nowhere/segfarm-worker") != NULL, "%s", err.msg);
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* no zombie */
+	ck_assert_int_eq(errno, ECHILD);
+}
+END_TEST
+
+START_TEST(child_inherits_nothing_but_three_descriptors)
+{
+	int leak = open("/dev/null", O_RDONLY); /* on purpose without O_CLOEXEC */
+	ck_assert_int_ge(leak, 3);
+	/* The shell's own listing opens one more. */
+	ck_assert_str_eq(shell("ls /proc/$$/fd | tr '\\n' ' '", 0), "0 1 2 ");
+	ck_assert_str_eq(shell("readlink /proc/$$/fd/0", 0), "/dev/null\n");
+	close(leak);
+}
+END_TEST
+
+START_TEST(child_has_default_signals_and_an_empty_mask)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	ck_assert_str_eq(shell("grep -c -E 'Sig(Blk|Ign):.0000000000000000' /proc/self/status", 0), "2\n");
+}
+END_TEST
+
+START_TEST(session_is_a_new_one_when_asked_for)
+{
+	char own[32];
+	snprintf(own, sizeof(own), "%d\n", (int)getsid(0));
+	ck_assert_str_eq(shell("cut -d' ' -f6 /proc/$$/stat", 0), own);
+	ck_assert_str_ne(shell("cut -d' ' -f6 /proc/$$/stat", 1), own);
+}
+END_TEST
+
+START_TEST(child_dies_with_its_parent)
+{
+	int fds[2];
+	char byte;
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	pid_t parent = fork();
+	if (parent == 0) {
+		char *argv[] = { (char[]){ "sleep" }, (char[]){ "1000" }, NULL };
+		pid_t pid;
+		_exit(proc_spawn(&pid, argv, fds[1], -1, 1, NULL) ? 1 : 0);
+	}
+	close(fds[1]);
+	ck_assert_int_eq(waitpid(parent, NULL, 0), parent);
+	/* The pipe ends when sleep, its last writer, is dead. */
+	ck_assert_int_eq(read(fds[0], &byte, 1), 0);
+	close(fds[0]);
+}
+END_TEST
+
+START_TEST(tree_is_removed_and_links_are_not_followed)
+{
+	char dir[] = "/tmp/segfarm-test.XXXXXX", command[512];
+	struct stat st;
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(command, sizeof(command), "cd %s && mkdir -p keep tree/a/b && touch keep/x tree/a/y && ln -s ../keep tree/l",
+		 dir);
+	shell(command, 0);
+	snprintf(command, sizeof(command), "%s/tree", dir);
+	ck_assert_int_eq(proc_remove_tree(command), 0);
+	ck_assert_int_eq(stat(command, &st), -1);
+	snprintf(command, sizeof(command), "%s/keep/x", dir);
+	ck_assert_int_eq(stat(command, &st), 0);
+	ck_assert_int_eq(proc_remove_tree(dir), 0);
+	ck_assert_int_eq(proc_remove_tree(dir), -1);
+}
+END_TEST
+
+START_TEST(sibling_that_is_not_there_is_looked_up_in_path)
+{
+	char path[4096];
+	proc_sibling("no-such-program-beside-us", path, sizeof(path));
+	ck_assert_str_eq(path, "no-such-program-beside-us");
+}
+END_TEST
+
+Suite *suite_proc(void)
+{
+	Suite *s = suite_create("common/proc");
+	TCase *t = tcase_create("proc");
+	tcase_set_timeout(t, 60);
+	tcase_add_test(t, program_that_does_not_exist_is_named);
+	tcase_add_test(t, child_inherits_nothing_but_three_descriptors);
+	tcase_add_test(t, child_has_default_signals_and_an_empty_mask);
+	tcase_add_test(t, session_is_a_new_one_when_asked_for);
+	tcase_add_test(t, child_dies_with_its_parent);
+	tcase_add_test(t, tree_is_removed_and_links_are_not_followed);
+	tcase_add_test(t, sibling_that_is_not_there_is_looked_up_in_path);
+	suite_add_tcase(s, t);
+	return s;
+}

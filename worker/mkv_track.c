@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "worker/mkv_internal.h"
+
+#include "common/timeline.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* CodecPrivate that had to be decompressed, by track index. */
+struct arena {
+	struct buf codec_private[MKV_TRACKS_MAX];
+};
+
+struct raw_track {
+	uint64_t number, type, is_enabled, is_default, default_duration, codec_delay, seek_preroll;
+	struct bytes language, language_bcp47, codec_id, codec_private, encodings;
+	uint64_t width, height, crop_bottom, crop_top, crop_left, crop_right;
+	uint64_t display_width, display_height, display_unit;
+	uint64_t matrix, range, transfer, primaries;
+	uint64_t projection;
+	double yaw, pitch, roll;
+	double rate, output_rate;
+	uint64_t channels, bit_depth;
+};
+
+/* RFC 9559 section 5.1.4.1; what is absent takes these. COLOUR_ABSENT is no value that the element may have. */
+#define COLOUR_ABSENT UINT64_MAX
+static const struct raw_track track_defaults = {
+	.is_enabled = 1, .is_default = 1, .language = { (const uint8_t *)"eng", 3 },
+	.matrix = COLOUR_ABSENT, .range = COLOUR_ABSENT, .transfer = COLOUR_ABSENT, .primaries = COLOUR_ABSENT,
+	.rate = 8000, .channels = 1,
+};
+
+#define FIELD(id, type, member) { id, type, offsetof(struct raw_track, member), 0, #member, NULL }
+#define BYTES(id, type, member, limit) { id, type, offsetof(struct raw_track, member), limit, #member, NULL }
+#define MASTER(id, fields) { id, EBML_MASTER, 0, 0, #fields, fields }
+#define END { 0, EBML_UINT, 0, 0, NULL, NULL }
+
+static const struct ebml_field colour_fields[] = {
+	FIELD(0x55B1, EBML_UINT, matrix),
+	FIELD(0x55B9, EBML_UINT, range),
+	FIELD(0x55BA, EBML_UINT, transfer),
+	FIELD(0x55BB, EBML_UINT, primaries),
+	END,
+};
+
+static const struct ebml_field projection_fields[] = {
+	FIELD(0x7671, EBML_UINT, projection),
+	FIELD(0x7673, EBML_FLOAT, yaw),
+	FIELD(0x7674, EBML_FLOAT, pitch),
+	FIELD(0x7675, EBML_FLOAT, roll),
+	END,
+};
+
+static const struct ebml_field video_fields[] = {
+	FIELD(0xB0, EBML_UINT, width),
+	FIELD(0xBA, EBML_UINT, height),
+	FIELD(0x54AA, EBML_UINT, crop_bottom),
+	FIELD(0x54BB, EBML_UINT, crop_top),
+	FIELD(0x54CC, EBML_UINT, crop_left),
+	FIELD(0x54DD, EBML_UINT, crop_right),
+	FIELD(0x54B0, EBML_UINT, display_width),
+	FIELD(0x54BA, EBML_UINT, display_height),
+	FIELD(0x54B2, EBML_UINT, display_unit),
+	MASTER(0x55B0, colour_fields),
+	MASTER(0x7670, projection_fields),
+	END,
+};
+
+static const struct ebml_field audio_fields[] = {
+	FIELD(0xB5, EBML_FLOAT, rate),
+	FIELD(0x78B5, EBML_FLOAT, output_rate),
+	FIELD(0x9F, EBML_UINT, channels),
+	FIELD(0x6264, EBML_UINT, bit_depth),
+	END,
+};
+
+static const struct ebml_field track_fields[] = {
+	FIELD(0xD7, EBML_UINT, number),
+	FIELD(0x83, EBML_UINT, type),
+	FIELD(0xB9, EBML_UINT, is_enabled),
+	FIELD(0x88, EBML_UINT, is_default),
+	FIELD(0x23E383, EBML_UINT, default_duration),
+	FIELD(0x56AA, EBML_UINT, codec_delay),
+	FIELD(0x56BB, EBML_UINT, seek_preroll),
+	BYTES(0x22B59C, EBML_STRING, language, LIMIT_LANGUAGE),
+	BYTES(0x22B59D, EBML_STRING, language_bcp47, LIMIT_LANGUAGE),
+	BYTES(0x86, EBML_STRING, codec_id, LIMIT_CODEC_ID),
+	BYTES(0x63A2, EBML_BINARY, codec_private, LIMIT_CODEC_PRIVATE),
+	BYTES(0x6D80, EBML_BINARY, encodings, LIMIT_CONTENT_ENCODINGS),
+	MASTER(0xE0, video_fields),
+	MASTER(0xE1, audio_fields),
+	END,
+};
+#undef FIELD
+#undef BYTES
+#undef MASTER
+
+/* RFC 9559 section 5.1.4.1.31 */
+#define SCOPE_FRAMES 1
+#define SCOPE_PRIVATE 2
+#define TYPE_COMPRESSION 0
+#define ALGORITHM_ZLIB 0
+#define ALGORITHM_STRIP 3
+
+struct raw_encoding {
+	uint64_t scope, type, algorithm;
+	struct bytes settings;
+};
+
+static const struct ebml_field compression_fields[] = {
+	{ 0x4254, EBML_UINT, offsetof(struct raw_encoding, algorithm), 0, "ContentCompAlgo", NULL },
+	{ 0x4255, EBML_BINARY, offsetof(struct raw_encoding, settings), LIMIT_STRIPPED, "ContentCompSettings", NULL },
+	END,
+};
+
+static const struct ebml_field encoding_fields[] = {
+	{ 0x5032, EBML_UINT, offsetof(struct raw_encoding, scope), 0, "ContentEncodingScope", NULL },
+	{ 0x5033, EBML_UINT, offsetof(struct raw_encoding, type), 0, "ContentEncodingType", NULL },
+	{ 0x5034, EBML_MASTER, 0, 0, "ContentCompression", compression_fields },
+	END,
+};
+
+/* A shorter copy that ends at the first NUL. */
+static void copy_string(char *to, size_t size, struct bytes from)
+{
+	size_t n = from.size < size - 1 ? from.size : size - 1;
+
+	if (n)
+		memcpy(to, from.data, n);
+	to[n] = 0;
+}
+
+static int unpack_private(struct mkv *mkv, struct mkv_track *t, enum mkv_compression compression, struct bytes stripped,
+			  struct err *err)
+{
+	if (!t->codec_private.size)
+		return 0;
+	if (!mkv->arena)
+		mkv->arena = calloc(1, sizeof(struct arena));
+	if (!mkv->arena)
+		return err_set(err, ERR_NOMEM, "no memory for CodecPrivate");
+	struct buf *to = &((struct arena *)mkv->arena)->codec_private[mkv->n_tracks];
+	int ret = mkv_unpack(compression, stripped, t->codec_private, LIMIT_CODEC_PRIVATE, to, &t->codec_private, err);
+	/* Without it the track is of less use, and that is found out where it is used. */
+	return ret == ERR_DATA ? 0 : ret;
+}
+
+static int add_encoding(struct mkv *mkv, struct mkv_track *t, const struct raw_encoding *raw, struct err *err)
+{
+	enum mkv_compression compression = MKV_COMPRESSION_STRIP;
+
+	if (raw->algorithm == ALGORITHM_ZLIB)
+		compression = MKV_COMPRESSION_ZLIB;
+	/* Whatever else keeps us from reading the frames counts as encrypted: bzlib, lzo, one encoding on another. */
+	if (raw->type != TYPE_COMPRESSION || (raw->algorithm != ALGORITHM_ZLIB && raw->algorithm != ALGORITHM_STRIP) ||
+	    (raw->scope & SCOPE_FRAMES && t->compression != MKV_COMPRESSION_NONE)) {
+		t->is_encrypted = true;
+		return 0;
+	}
+	if (raw->scope & SCOPE_FRAMES) {
+		t->compression = compression;
+		t->stripped = compression == MKV_COMPRESSION_STRIP ? raw->settings : (struct bytes){ 0 };
+	}
+	return raw->scope & SCOPE_PRIVATE ? unpack_private(mkv, t, compression, raw->settings, err) : 0;
+}
+
+static int add_encodings(struct mkv *mkv, struct mkv_track *t, struct bytes encodings, struct err *err)
+{
+	struct ebml_element e;
+	int ret = 0;
+
+	for (int64_t at = 0; !ret && ebml_read(encodings, at, (int64_t)encodings.size, &e); at = e.end) {
+		struct raw_encoding raw = { .scope = SCOPE_FRAMES };
+		int64_t end = mkv_end(&e, (int64_t)encodings.size);
+		if (e.id != ID_CONTENT_ENCODING)
+			continue;
+		ret = ebml_parse(encodings, e.data, end, encoding_fields, &raw, err);
+		if (!ret)
+			ret = add_encoding(mkv, t, &raw, err);
+	}
+	return ret;
+}
+
+/* Pixels that are left of `size` when those are cut away; cropping more than all of them is not believed. */
+static int cropped(uint64_t size, uint64_t a, uint64_t b)
+{
+	if (a >= size || b >= size - a)
+		return (int)size;
+	return (int)(size - a - b);
+}
+
+static int to_int(uint64_t v)
+{
+	return v <= INT_MAX ? (int)v : 0;
+}
+
+/* The roll turns the picture counter-clockwise; mirrored or tilted pictures are shown as they are. */
+static int rotation_of(const struct raw_track *raw)
+{
+	if (raw->projection || raw->yaw != 0 || raw->pitch != 0 || !(fabs(raw->roll) <= 180))
+		return 0;
+	int quarters = (int)lrint(raw->roll / 90);
+	if (fabs(raw->roll - quarters * 90) > 1)
+		return 0;
+	return (4 - quarters) % 4 * 90;
+}
+
+static int code_point(uint64_t v)
+{
+	return v <= 255 ? (int)v : 2;
+}
+
+static void set_colour(struct mkv_colour *c, const struct raw_track *raw)
+{
+	c->is_present = raw->matrix != COLOUR_ABSENT || raw->range != COLOUR_ABSENT || raw->transfer != COLOUR_ABSENT ||
+			raw->primaries != COLOUR_ABSENT;
+	c->primaries = code_point(raw->primaries);
+	c->transfer = code_point(raw->transfer);
+	c->matrix = code_point(raw->matrix);
+	c->range = raw->range <= 2 ? (int)raw->range : 0;
+}
+
+static int set_video(struct mkv_track *t, const struct raw_track *raw, struct err *err)
+{
+	if (raw->width > LIMIT_PIXELS || raw->height > LIMIT_PIXELS)
+		return err_set(err, ERR_LIMIT, "track %llu is over %d pixels wide or high", (unsigned long long)raw->number,
+			       LIMIT_PIXELS);
+	t->width = cropped(raw->width, raw->crop_left, raw->crop_right);
+	t->height = cropped(raw->height, raw->crop_top, raw->crop_bottom);
+	t->display_width = to_int(raw->display_width);
+	t->display_height = to_int(raw->display_height);
+	t->display_unit = to_int(raw->display_unit);
+	t->rotation = rotation_of(raw);
+	set_colour(&t->colour, raw);
+	return 0;
+}
+
+static double sane_rate(double rate)
+{
+	return rate > 0 && rate <= LIMIT_SAMPLE_RATE ? rate : 0;
+}
+
+static int set_audio(struct mkv_track *t, const struct raw_track *raw, struct err *err)
+{
+	if (raw->channels > LIMIT_CHANNELS || raw->bit_depth > LIMIT_BIT_DEPTH)
+		return err_set(err, ERR_LIMIT, "track %llu has over %d channels or %d bits", (unsigned long long)raw->number,
+			       LIMIT_CHANNELS, LIMIT_BIT_DEPTH);
+	t->rate = sane_rate(raw->rate);
+	t->output_rate = sane_rate(raw->output_rate);
+	if (t->output_rate <= 0)
+		t->output_rate = t->rate;
+	t->channels = (int)raw->channels;
+	t->bit_depth = (int)raw->bit_depth;
+	return 0;
+}
+
+static uint64_t sane_ns(uint64_t ns)
+{
+	return ns <= (uint64_t)TIMELINE_MAX_NS ? ns : 0;
+}
+
+static int set_track(struct mkv *mkv, struct mkv_track *t, const struct raw_track *raw, struct err *err)
+{
+	t->number = raw->number;
+	t->type = raw->type == MKV_VIDEO || raw->type == MKV_AUDIO ? (enum mkv_track_type)raw->type : MKV_OTHER;
+	t->is_default = raw->is_default != 0;
+	t->is_enabled = raw->is_enabled != 0;
+	copy_string(t->codec_id, sizeof(t->codec_id), raw->codec_id);
+	copy_string(t->language, sizeof(t->language), raw->language_bcp47.size ? raw->language_bcp47 : raw->language);
+	t->codec_private = raw->codec_private;
+	t->default_duration_ns = sane_ns(raw->default_duration);
+	t->codec_delay_ns = sane_ns(raw->codec_delay);
+	t->seek_preroll_ns = sane_ns(raw->seek_preroll);
+	int ret = add_encodings(mkv, t, raw->encodings, err);
+	if (!ret && t->type == MKV_VIDEO)
+		ret = set_video(t, raw, err);
+	if (!ret && t->type == MKV_AUDIO)
+		ret = set_audio(t, raw, err);
+	return ret;
+}
+
+static int add_track(struct mkv *mkv, int64_t at, int64_t bound, struct err *err)
+{
+	struct raw_track raw = track_defaults;
+	int ret = ebml_parse(mkv->file, at, bound, track_fields, &raw, err);
+
+	if (ret || !raw.number || mkv_track(mkv, raw.number))
+		return ret;
+	if (mkv->n_tracks == MKV_TRACKS_MAX)
+		return err_set(err, ERR_LIMIT, "more than %d tracks", MKV_TRACKS_MAX);
+	struct mkv_track *t = &mkv->tracks[mkv->n_tracks];
+	memset(t, 0, sizeof(*t));
+	ret = set_track(mkv, t, &raw, err);
+	if (!ret)
+		mkv->n_tracks++;
+	return ret;
+}
+
+int mkv_read_tracks(struct mkv *mkv, int64_t at, int64_t bound, struct err *err)
+{
+	struct ebml_element e;
+	int ret = 0;
+
+	for (; !ret && ebml_read(mkv->file, at, bound, &e) && !mkv_is_level1(e.id); at = e.end)
+		if (e.id == ID_TRACK_ENTRY)
+			ret = add_track(mkv, e.data, mkv_end(&e, bound), err);
+	return ret;
+}
+
+void mkv_free_tracks(struct mkv *mkv)
+{
+	struct arena *arena = mkv->arena;
+
+	for (int i = 0; arena && i < MKV_TRACKS_MAX; i++)
+		buf_finish(&arena->codec_private[i]);
+	free(arena);
+	mkv->arena = NULL;
+}
+
+const struct mkv_track *mkv_track(const struct mkv *mkv, uint64_t number)
+{
+	for (int i = 0; i < mkv->n_tracks; i++)
+		if (mkv->tracks[i].number == number)
+			return &mkv->tracks[i];
+	return NULL;
+}
