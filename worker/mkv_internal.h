@@ -73,6 +73,8 @@ bool mkv_is_level1(uint32_t id);
 bool mkv_is_cluster_child(uint32_t id);
 /* Is there a level 1 element, a Void or a CRC-32 at `at`, or the bound itself? */
 bool mkv_level1_follows(struct bytes file, int64_t at, int64_t bound);
+/* Four bytes that happen to be a level 1 ID are told by what stands behind them. */
+bool mkv_looks_real(struct bytes file, int64_t at, int64_t bound);
 /* Offset of the next Cluster (only_clusters) or level 1 element at or behind `from` that looks like one, -1: none.
  * Linear in the bytes it passes over. */
 int64_t mkv_resync(struct bytes file, int64_t from, int64_t bound, bool only_clusters);

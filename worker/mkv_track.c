@@ -143,6 +143,11 @@ static int unpack_private(struct mkv *mkv, struct mkv_track *t, enum mkv_compres
 	if (!mkv->arena)
 		return err_set(err, ERR_NOMEM, "no memory for CodecPrivate");
 	struct buf *to = &((struct arena *)mkv->arena)->codec_private[mkv->n_tracks];
+	/* Packed twice: that is not undone, and it would be read from where it is written to. */
+	if (t->codec_private.data == to->data) {
+		t->codec_private = (struct bytes){ 0 };
+		return 0;
+	}
 	int ret = mkv_unpack(compression, stripped, t->codec_private, LIMIT_CODEC_PRIVATE, to, &t->codec_private, err);
 	/* Without it the track is of less use, and that is found out where it is used. */
 	return ret == ERR_DATA ? 0 : ret;
