@@ -274,7 +274,7 @@ static bool is_sync_after(const struct record_sync *s, const struct record_sync 
 
 static void get_syncs(struct jget *g, struct index *index)
 {
-	const json_t *rows = jget_array(g, "syncs", 0, index->video.is_present ? RECORD_SYNCS_MAX : 0);
+	const json_t *rows = jget_array(g, "syncs", index->video.is_present ? 1 : 0, RECORD_SYNCS_MAX);
 	size_t n = rows ? json_array_size(rows) : 0;
 	if (!n)
 		return;

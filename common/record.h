@@ -96,7 +96,7 @@ struct index {
 	int64_t origin_ns;     /* the file's time that is timeline 0; <= every track's first time */
 	int64_t first_cluster; /* byte offset */
 	struct record_sync *syncs; /* rising in block, start and pts; owned */
-	size_t n_syncs;            /* 0 without video */
+	size_t n_syncs;            /* at least 1 with video; without, mere places to start reading for audio */
 };
 void index_finish(struct index *index);
 int index_put(const struct index *index, struct buf *json);

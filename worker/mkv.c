@@ -123,8 +123,9 @@ static int find_segment(struct mkv *mkv, int64_t at, struct err *err)
 		return err_set(err, ERR_DATA, "there is no Segment");
 	mkv->segment_data = e.data;
 	mkv->segment_end = mkv_end(&e, size);
-	/* A Segment whose size was never written, or wrongly, is followed by what belongs into it. */
-	if (e.end < size && ebml_read(mkv->file, e.end, size, &e) && mkv_is_level1(e.id))
+	/* Behind a Segment whose size is right there is nothing, or another document. What else follows belongs into it: its size was
+	 * never written, or bytes were put into it since. */
+	if (e.end < size && !(ebml_read(mkv->file, e.end, size, &e) && e.id == EBML_ID_HEADER))
 		mkv->segment_end = size;
 	return 0;
 }
