@@ -21,7 +21,7 @@ static const struct audio_codec codecs[] = {
 	{ "A_MPEG/L3", false, AV_CODEC_ID_MP3, .warm_packets = 12 },
 	{ "A_MPEG/L2", false, AV_CODEC_ID_MP2, .warm_packets = 3 },
 	{ "A_OPUS", true, AV_CODEC_ID_OPUS, .unit = 120, .warm_packets = 8, .warm_ms = 1000 },
-	{ "A_VORBIS", false, AV_CODEC_ID_VORBIS, .is_counted = true, .warm_packets = 1, .warm_ms = 600 },
+	{ "A_VORBIS", false, AV_CODEC_ID_VORBIS, .is_counted = true, .is_first_silent = true, .warm_packets = 1, .warm_ms = 600 },
 	{ "A_FLAC", false, AV_CODEC_ID_FLAC, .unit = 0 },
 	{ "A_ALAC", false, AV_CODEC_ID_ALAC, .unit = 0 },
 	{ "A_PCM/INT/LIT", false, AV_CODEC_ID_NONE, .is_counted = true },

@@ -32,7 +32,9 @@ struct probe {
 	struct audio_facts facts;
 	bool has_facts;
 	/* the first frames */
-	int64_t video_first_ns, audio_first_ns; /* smallest time among the first video frames; first audio packet */
+	int64_t video_first_ns;  /* smallest time among the first video frames */
+	int64_t audio_origin_ns; /* of the first audio packet */
+	int64_t audio_first_ns;  /* of the first one that decodes to samples */
 	struct buf first[FIRST_PACKETS];
 	int n_first;
 	/* the pass */
@@ -133,6 +135,8 @@ static int first_audio(struct probe *p, const struct mkv_frame *f, struct err *e
 	if (ret)
 		return ret;
 	if (!p->n_first)
+		p->audio_origin_ns = f->time_ns;
+	if (!p->n_first || (p->n_first == 1 && audio_codec_find(p->audio->codec_id)->is_first_silent))
 		p->audio_first_ns = f->time_ns;
 	buf_put(&p->first[p->n_first++], data.data, data.size);
 	return 0;
@@ -253,7 +257,7 @@ static int set_origin(struct probe *p, struct err *err)
 		ret = audio_facts(p, err);
 		if (ret)
 			return ret;
-		audio_ns = p->audio_first_ns + timeline_scale_round(p->facts.skip, NS_PER_SECOND, p->facts.source_rate);
+		audio_ns = p->audio_origin_ns + timeline_scale_round(p->facts.skip, NS_PER_SECOND, p->facts.source_rate);
 		origin = audio_ns;
 	}
 	if (p->video) {
