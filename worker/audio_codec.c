@@ -122,7 +122,8 @@ int audio_codec_open(AVCodecContext **out, const struct audio_codec *codec, cons
 	*out = NULL;
 	if (ret)
 		return ret;
-	lib = avcodec_find_decoder(par->codec_id);
+	/* libavcodec's first choice for layer II rounds to 16 bits with a dither that has a memory */
+	lib = par->codec_id == AV_CODEC_ID_MP2 ? avcodec_find_decoder_by_name("mp2float") : avcodec_find_decoder(par->codec_id);
 	dec = lib ? avcodec_alloc_context3(lib) : NULL;
 	if (!dec || avcodec_parameters_to_context(dec, par) < 0) {
 		ret = err_set(err, lib ? ERR_NOMEM : ERR_UNSUPPORTED, "no decoder for %s", track->codec_id);

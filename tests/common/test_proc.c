@@ -67,7 +67,8 @@ START_TEST(child_has_default_signals_and_an_empty_mask)
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	ck_assert_str_eq(shell("grep -c -E 'Sig(Blk|Ign):.0000000000000000' /proc/self/status", 0), "2\n");
+	/* bits 31 and 32 are the C library's own signals: a posix_spawn on the way here may have set them to be ignored */
+	ck_assert_str_eq(shell("grep -c -E 'Sig(Blk|Ign):.0000000[01][08]0000000' /proc/self/status", 0), "2\n");
 }
 END_TEST
 

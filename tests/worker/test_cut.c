@@ -18,8 +18,8 @@ static const struct row rows[] = {
 	{ "a pyramid", { 0, 12, 6, 3, 9 }, 5, 0, 15, 6, { 0, 3, 6, 9, 12, 15 } },
 	{ "an open GOP starts at its first leading picture", { 106, 100, 103, 112, 109 }, 5, 100, 115, 6, { 100, 103, 106, 109, 112, 115 } },
 	{ "variable rate", { 0, 400, 100, 101 }, 4, 0, 500, 400, { 0, 100, 101, 400, 500 } },
-	{ "a long hole with a short delay: never later than pts + delay", { 0, 400, 100, 101 }, 4, 0, 500, 3, { 0, 100, 103, 104, 500 } },
-	{ "equal times are spread by a tick", { 0, 5, 5, 5 }, 4, 0, 20, 2, { 0, 5, 6, 7, 20 } },
+	{ "a long hole with a short delay: never later than pts + delay", { 0, 400, 100, 101 }, 4, 0, 500, 3, { 0, 100, 101, 104, 500 } },
+	{ "equal times are spread by a tick", { 0, 5, 5, 5 }, 4, 0, 20, 2, { 0, 3, 4, 5, 20 } },
 	{ "times before the start and behind the end are brought in", { 50, 10, 990 }, 3, 40, 100, 60, { 40, 50, 99, 100 } },
 };
 
