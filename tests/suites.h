@@ -9,7 +9,7 @@
 
 #define SUITES(X) \
 	X(buf, 1) X(timeline, 1) X(record, 1) X(key, 1) X(plan, 1) X(queue, 1) X(playlist, 1) X(cli, 1) \
-	X(cut, 1) X(audio, 1) \
+	X(cut, 1) X(audio, 1) X(ebml, 1) X(mkv, 1) \
 	X(bus, 0) X(store, 0) X(proc, 0)
 
 #define DECLARE(name, is_pure) Suite *suite_##name(void);
