@@ -27,15 +27,13 @@ static error_t parse_bench(int key, char *arg, struct argp_state *state)
 {
 	struct bench_options *o = state->input;
 	struct err err = { 0 };
-	int64_t value;
 
 	switch (key) {
 	case 'j':
-		options_check(cli_parse_int(arg, 1, 1024, &value, &err), &err, state);
-		o->n_workers = (int)value;
+		o->n_workers = options_parse_int("-j", arg, 1, 1024, state);
 		break;
 	case 'n':
-		options_check(cli_parse_int(arg, 1, 1000000, &o->count, &err), &err, state);
+		o->count = options_parse_int("-n", arg, 1, 1000000, state);
 		break;
 	case ARGP_KEY_ARG:
 		options_check(err_set(&err, ERR_USAGE, "unexpected argument '%.40s'", arg), &err, state);

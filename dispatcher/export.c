@@ -100,7 +100,7 @@ static int copy_pieces(const struct export *e, const struct store_segment *addre
 	return ret;
 }
 
-static int write_segment(const struct export *e, const struct dispatch_stream *s, size_t i, struct err *err)
+static int write_segment(struct export *e, const struct dispatch_stream *s, size_t i, struct err *err)
 {
 	struct store_segment address;
 	struct store_commit commit;
@@ -116,14 +116,20 @@ static int write_segment(const struct export *e, const struct dispatch_stream *s
 	if (fd < 0)
 		return complain(e, name, err);
 	ret = copy_pieces(e, &address, &commit, fd, name, err);
-	return end_file(e, e->rendition_fd, fd, name, ret, err);
+	ret = end_file(e, e->rendition_fd, fd, name, ret, err);
+	if (ret > 0) {
+		e->sizes[i] = commit.bytes;
+		e->n_written++;
+	}
+	return ret;
 }
 
-static int open_directory(const struct export *e, int at, const char *name, struct err *err)
+static int open_directory(const struct export *e, int at, const char *name, bool *has_made, struct err *err)
 {
 	int fd;
 
-	if (mkdirat(at, name, 0755) < 0 && errno != EEXIST)
+	*has_made = mkdirat(at, name, 0755) == 0;
+	if (!*has_made && errno != EEXIST)
 		return err_set(err, ERR_USAGE, "cannot make the directory %.300s: %s",
 			       at == AT_FDCWD ? name : e->dir, strerror(errno));
 	fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -140,9 +146,9 @@ int export_open(struct export *e, const char *dir, struct err *err)
 	memset(e, 0, sizeof(*e));
 	e->dir = dir;
 	e->rendition_fd = -1;
-	ret = e->dir_fd = open_directory(e, AT_FDCWD, dir, err);
+	ret = e->dir_fd = open_directory(e, AT_FDCWD, dir, &e->has_made_dir, err);
 	if (ret >= 0)
-		ret = e->rendition_fd = open_directory(e, e->dir_fd, RECORD_RENDITION, err);
+		ret = e->rendition_fd = open_directory(e, e->dir_fd, RECORD_RENDITION, &e->has_made_rendition, err);
 	if (ret >= 0) {
 		fd = begin_file(e->rendition_fd);
 		ret = fd < 0 ? complain(e, RECORD_RENDITION, err) : end_file(e, e->rendition_fd, fd, "", 0, err);
@@ -152,15 +158,20 @@ int export_open(struct export *e, const char *dir, struct err *err)
 	return ret < 0 ? ret : 0;
 }
 
+/* Directories that we have made go when nothing came into them: rmdir refuses the others. */
 void export_close(struct export *e)
 {
+	if (e->has_made_rendition)
+		unlinkat(e->dir_fd, RECORD_RENDITION, AT_REMOVEDIR);
+	if (e->has_made_dir)
+		rmdir(e->dir);
 	if (e->dir_fd >= 0)
 		close(e->dir_fd);
 	if (e->rendition_fd >= 0)
 		close(e->rendition_fd);
 	store_close(e->store);
 	free(e->pending);
-	free(e->is_written);
+	free(e->sizes);
 	memset(e, 0, sizeof(*e));
 	e->dir_fd = e->rendition_fd = -1;
 }
@@ -183,17 +194,26 @@ void export_note(void *arg, struct dispatch_stream *stream, size_t segment)
 	e->pending[e->n_pending++] = segment;
 }
 
+/* Playlists of an earlier run would soon speak of segments that are not theirs. */
+static void remove_playlists(const struct export *e)
+{
+	unlinkat(e->dir_fd, PLAYLIST_MASTER, 0);
+	unlinkat(e->rendition_fd, PLAYLIST_MEDIA, 0);
+}
+
 static int prepare(struct export *e, const struct dispatch_stream *s, const char *redis_url, struct err *err)
 {
 	if (!e->store && store_open(&e->store, redis_url, STORE_WAIT_MS, err) < 0)
 		return err->code;
 	if (e->n_segments != s->plan.n_segments) {
-		uint8_t *grown = realloc(e->is_written, s->plan.n_segments);
+		int64_t *grown = realloc(e->sizes, s->plan.n_segments * sizeof(*grown));
 
 		if (!grown)
 			return err_set(err, ERR_NOMEM, "out of memory");
-		memset(grown, 0, s->plan.n_segments);
-		e->is_written = grown;
+		for (size_t i = 0; i < s->plan.n_segments; i++)
+			grown[i] = -1;
+		e->sizes = grown;
+		remove_playlists(e);
 		e->n_segments = s->plan.n_segments;
 		e->n_written = 0;
 	}
@@ -212,16 +232,12 @@ int export_work(struct export *e, struct dispatch *d, struct dispatch_stream *st
 	for (int n = 0; n < SEGMENTS_PER_TURN && e->n_pending && ret >= 0; n++) {
 		size_t i = e->pending[e->n_pending - 1];
 
-		ret = i < e->n_segments && !e->is_written[i] ? write_segment(e, stream, i, err) : 2;
+		ret = i < e->n_segments && e->sizes[i] < 0 ? write_segment(e, stream, i, err) : 2;
 		if (ret < 0)
 			break;
 		e->n_pending--;
 		if (ret == 0)
 			dispatch_remake(d, stream, i);
-		if (ret == 1) {
-			e->is_written[i] = 1;
-			e->n_written++;
-		}
 	}
 	if (ret == ERR_RETRY)
 		return 0;
@@ -245,7 +261,7 @@ int export_end(struct export *e, const struct dispatch_stream *stream, struct er
 	playlist_put_media(&stream->plan, &media);
 	if (ret > 0)
 		ret = write_file(e, e->rendition_fd, PLAYLIST_MEDIA, &media, err);
-	playlist_put_master(&stream->plan, stream->sizes, &master);
+	playlist_put_master(&stream->plan, e->sizes, &master);
 	if (ret > 0)
 		ret = write_file(e, e->dir_fd, PLAYLIST_MASTER, &master, err);
 	buf_finish(&init);

@@ -14,8 +14,9 @@ struct export {
 	struct store *store;
 	size_t *pending; /* made, not written yet */
 	size_t n_pending, cap;
-	uint8_t *is_written;
+	int64_t *sizes;  /* of what is written, -1 not yet: the store may lose what we have, and forget its size */
 	size_t n_segments, n_written;
+	bool has_made_dir, has_made_rendition;
 	bool is_out_of_memory;
 };
 

@@ -227,7 +227,7 @@ static int wait_for_redis(struct farm *farm, struct err *err)
 
 	while (store_open(&store, farm->redis, 1000, err) < 0) {
 		if (is_stop_pending())
-			return err_set(err, ERR_STOPPED, "stopped");
+			return err_set(err, ERR_STOPPED, "stopped by a signal");
 		if (reap(&farm->children[FARM_REDIS])) {
 			read_last_line(farm, line);
 			return err_set(err, ERR_USAGE, "redis-server does not start: %s", line);

@@ -35,7 +35,7 @@ void loop_finish(struct loop *loop)
 	loop->signal_fd = -1;
 }
 
-static void read_signals(struct loop *loop)
+void loop_read_signals(struct loop *loop)
 {
 	struct signalfd_siginfo info;
 
@@ -79,6 +79,6 @@ int loop_step(struct loop *loop, int wait_ms, struct err *err)
 	if (dispatch_work(loop->dispatch))
 		wait_ms = 0;
 	poll(fds, 3, choose_wait(loop, wait_ms));
-	read_signals(loop);
+	loop_read_signals(loop);
 	return loop->stop_signal ? err_set(err, ERR_STOPPED, "stopped by a signal") : 0;
 }

@@ -20,6 +20,8 @@ struct loop {
 /* Blocks the signals and takes them over; before any thread is made. */
 int loop_init(struct loop *loop, struct err *err);
 void loop_finish(struct loop *loop);
+/* Looks for a stop_signal without waiting. */
+void loop_read_signals(struct loop *loop);
 /* Works, then waits for at most wait_ms. ERR_STOPPED: a signal asks us to end; else the farm is beyond repair. */
 int loop_step(struct loop *loop, int wait_ms, struct err *err);
 

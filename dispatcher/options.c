@@ -29,6 +29,18 @@ void options_check(int ret, const struct err *err, struct argp_state *state)
 	exit(OPTIONS_EXIT_USAGE);
 }
 
+int options_parse_int(const char *option, const char *text, int low, int high, struct argp_state *state)
+{
+	struct err err = { 0 };
+	int64_t value = low;
+	int ret = cli_parse_int(text, low, high, &value, &err);
+
+	if (ret < 0)
+		err_prefix(&err, "%s", option);
+	options_check(ret, &err, state);
+	return (int)value;
+}
+
 static error_t parse_encode(int key, char *arg, struct argp_state *state)
 {
 	struct record_options *options = state->input;
@@ -48,12 +60,11 @@ static error_t parse_encode(int key, char *arg, struct argp_state *state)
 		options->audio_quality = (int)value;
 		break;
 	case OPTIONS_KEY_BITRATE:
-		options_check(cli_parse_int(arg, 16, 512, &value, &err), &err, state);
 		options->audio_mode = RECORD_AUDIO_BITRATE;
-		options->audio_bitrate = (int)value * 1000;
+		options->audio_bitrate = options_parse_int("--audio-bitrate", arg, 16, 512, state) * 1000;
 		break;
 	case OPTIONS_KEY_CHANNELS:
-		options_check(cli_parse_int(arg, 1, 6, &value, &err), &err, state);
+		value = options_parse_int("--audio-channels", arg, 1, 6, state);
 		if (value != 1 && value != 2 && value != 6)
 			options_check(err_set(&err, ERR_USAGE, "audio channels are 1, 2 or 6"), &err, state);
 		options->audio_channels = (int)value;

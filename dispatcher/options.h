@@ -30,6 +30,8 @@ extern const struct argp options_encode;
 
 /* Ends the program with the message of a failed cli_parse_*. */
 void options_check(int ret, const struct err *err, struct argp_state *state);
+/* A whole number from low to high, or the end of the program with a message that names the option. */
+int options_parse_int(const char *option, const char *text, int low, int high, struct argp_state *state);
 /* "plan" gives 0, "shuffle:N" a seed that is never 0. */
 int options_parse_order(const char *text, uint64_t *seed, struct err *err);
 int options_n_cpus(void);

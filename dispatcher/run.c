@@ -53,15 +53,13 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 {
 	struct run_options *o = state->input;
 	struct err err = { 0 };
-	int64_t value;
 
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &o->encode;
 		break;
 	case 'j':
-		options_check(cli_parse_int(arg, 1, WORKERS_MAX, &value, &err), &err, state);
-		o->n_workers = (int)value;
+		o->n_workers = options_parse_int("-j", arg, 1, WORKERS_MAX, state);
 		break;
 	case 'o':
 		o->out_dir = arg;
@@ -154,7 +152,7 @@ static int check_end(struct run *r, struct err *err)
 	int ret;
 
 	if (r->stream->state == DISPATCH_FAILED)
-		return err_set(err, ERR_DATA, "%s", r->stream->error);
+		return err_set(err, ERR_DATA, "%.200s: %s", r->options->path, r->stream->error);
 	if (!r->options->out_dir)
 		return r->stream->state == DISPATCH_DONE;
 	if (!export_has_all(&r->export, r->stream))
@@ -252,6 +250,8 @@ int run_main(int argc, char **argv)
 		print_summary(&r);
 	if (ret >= 0 && !options.out_dir && !options.is_once)
 		ret = serve_on(&r, &err);
+	if (ret == ERR_STOPPED)
+		loop_read_signals(&r.loop); /* one that came while the farm was starting */
 	stop(&r);
 	if (ret < 0)
 		fprintf(stderr, "segfarm run: %s\n", err.msg);

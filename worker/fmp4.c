@@ -5,13 +5,24 @@
 
 #include <string.h>
 
+#define LIMIT_CONFIG (1 << 20)    /* bytes of a decoder configuration */
+#define LIMIT_DIMENSION 32767     /* 16.16 with a sign in tkhd's matrix */
+#define LIMIT_RUNS 8
 #define MAX_DURATION_TICKS (INT64_C(24) * 3600 * TICKS_PER_SECOND)
 #define FLAGS_SYNC 0x02000000u     /* sample_depends_on 2: on no other */
 #define FLAGS_NON_SYNC 0x01010000u /* sample_depends_on 1, sample_is_non_sync_sample */
 
 enum { /* tfhd and trun flags, ISO/IEC 14496-12 sections 8.8.7 and 8.8.8 */
-	TFHD_DURATION = 0x8, TFHD_SIZE = 0x10, TFHD_FLAGS = 0x20, TFHD_BASE_IS_MOOF = 0x20000,
-	TRUN_OFFSET = 0x1, TRUN_FIRST_FLAGS = 0x4, TRUN_DURATION = 0x100, TRUN_SIZE = 0x200, TRUN_FLAGS = 0x400, TRUN_CTS = 0x800,
+       TFHD_DURATION = 0x8,
+       TFHD_SIZE = 0x10,
+       TFHD_FLAGS = 0x20,
+       TFHD_BASE_IS_MOOF = 0x20000,
+       TRUN_OFFSET = 0x1,
+       TRUN_FIRST_FLAGS = 0x4,
+       TRUN_DURATION = 0x100,
+       TRUN_SIZE = 0x200,
+       TRUN_FLAGS = 0x400,
+       TRUN_CTS = 0x800,
 };
 
 /* ---- boxes */
@@ -42,44 +53,54 @@ static void end(struct buf *b, size_t at)
 
 /* ---- init */
 
-static void put_matrix(struct buf *b, int rotation)
+/* 16.16, and 2.30 in the last column. Turns the picture clockwise about the origin and moves it back into the first
+ * quadrant; width and height (16.16) are those before turning. */
+static void put_matrix(struct buf *b, int rotation, uint32_t width, uint32_t height)
 {
-	/* 16.16, and 2.30 in the last column; turning the picture clockwise */
 	static const int32_t turn[4][4] = { { 1, 0, 0, 1 }, { 0, 1, -1, 0 }, { -1, 0, 0, -1 }, { 0, -1, 1, 0 } };
 	const int32_t *m = turn[rotation / 90 & 3];
+	bool is_mirrored_x = m[0] < 0 || m[2] < 0, is_mirrored_y = m[1] < 0 || m[3] < 0;
+	uint32_t across = m[0] ? width : height, down = m[0] ? height : width;
 
 	buf_put_u32(b, (uint32_t)m[0] << 16);
 	buf_put_u32(b, (uint32_t)m[1] << 16);
 	buf_put_u32(b, 0);
 	buf_put_u32(b, (uint32_t)m[2] << 16);
 	buf_put_u32(b, (uint32_t)m[3] << 16);
-	buf_put_zero(b, 12);
+	buf_put_u32(b, 0);
+	buf_put_u32(b, is_mirrored_x ? across : 0);
+	buf_put_u32(b, is_mirrored_y ? down : 0);
 	buf_put_u32(b, 0x40000000);
 }
 
-static void put_ftyp(struct buf *b, const char *type)
+/* brands: the major one first. */
+static void put_brands(struct buf *b, const char *type, const char *brands)
 {
 	size_t at = box(b, type);
 
-	buf_put_str(b, "iso6");
+	buf_put(b, brands, 4);
 	buf_put_u32(b, 0);
-	buf_put_str(b, "iso6cmfcmp41");
+	buf_put_str(b, brands);
 	end(b, at);
 }
 
-static void put_mvhd(struct buf *b, int n_tracks)
+static void put_mvhd(struct buf *b, const struct fmp4_track *tracks, int n)
 {
 	size_t at = full_box(b, "mvhd", 0, 0);
+	uint32_t next_id = 1;
 
+	for (int i = 0; i < n; i++)
+		if (tracks[i].id >= next_id)
+			next_id = tracks[i].id + 1;
 	buf_put_zero(b, 8);
 	buf_put_u32(b, TICKS_PER_SECOND);
 	buf_put_u32(b, 0);
 	buf_put_u32(b, 0x10000);
 	buf_put_u16(b, 0x100);
 	buf_put_zero(b, 10);
-	put_matrix(b, 0);
+	put_matrix(b, 0, 0, 0);
 	buf_put_zero(b, 24);
-	buf_put_u32(b, (uint32_t)n_tracks + 1);
+	buf_put_u32(b, next_id);
 	end(b, at);
 }
 
@@ -88,22 +109,35 @@ static bool is_video(const struct fmp4_track *t)
 	return t->entry != FMP4_MP4A;
 }
 
-static void put_tkhd(struct buf *b, const struct fmp4_track *t)
+static bool has_par(const struct fmp4_track *t)
 {
-	size_t at = full_box(b, "tkhd", 0, 3);
+	return t->par_num && t->par_den && (t->is_par_known || t->par_num != t->par_den);
+}
+
+/* 16.16: the width on a display of square pixels (section 8.3.2.1), unless it would not fit. */
+static uint32_t display_width(const struct fmp4_track *t)
+{
 	uint64_t width = (uint64_t)t->width << 16;
 
-	if (t->is_par_known && t->par_den)
-		width = width * t->par_num / t->par_den;
+	if (has_par(t))
+		width = width * t->par_num / t->par_den; /* under 2^64: 32 bits by 32 */
+	return width >= 0x10000 && width <= INT32_MAX ? (uint32_t)width : (uint32_t)t->width << 16;
+}
+
+static void put_tkhd(struct buf *b, const struct fmp4_track *t)
+{
+	size_t at = full_box(b, "tkhd", 0, 3); /* enabled, in movie */
+	uint32_t width = is_video(t) ? display_width(t) : 0, height = is_video(t) ? (uint32_t)t->height << 16 : 0;
+
 	buf_put_zero(b, 8);
 	buf_put_u32(b, t->id);
 	buf_put_zero(b, 4 + 4 + 8 + 2);
 	buf_put_u16(b, 0);
 	buf_put_u16(b, is_video(t) ? 0 : 0x100);
 	buf_put_u16(b, 0);
-	put_matrix(b, t->rotation);
-	buf_put_u32(b, is_video(t) ? (uint32_t)width : 0);
-	buf_put_u32(b, is_video(t) ? (uint32_t)t->height << 16 : 0);
+	put_matrix(b, is_video(t) ? t->rotation : 0, width, height);
+	buf_put_u32(b, width);
+	buf_put_u32(b, height);
 	end(b, at);
 }
 
@@ -127,17 +161,27 @@ static void put_edts(struct buf *b, const struct fmp4_track *t)
 	end(b, edts);
 }
 
+/* Three letters of 5 bits; anything else is "und". */
+static uint16_t pack_language(const char language[4])
+{
+	uint16_t packed = 0;
+
+	for (int i = 0; i < 3; i++) {
+		if (language[i] < 'a' || language[i] > 'z')
+			return pack_language("und");
+		packed = (uint16_t)(packed << 5 | (language[i] - 0x60));
+	}
+	return packed;
+}
+
 static void put_mdhd(struct buf *b, const struct fmp4_track *t)
 {
 	size_t at = full_box(b, "mdhd", 0, 0);
-	uint16_t language = 0;
 
-	for (int i = 0; i < 3; i++)
-		language = (uint16_t)(language << 5 | ((t->language[i] ? t->language[i] : 'd') - 0x60));
 	buf_put_zero(b, 8);
 	buf_put_u32(b, t->timescale);
 	buf_put_u32(b, 0);
-	buf_put_u16(b, language & 0x7fff);
+	buf_put_u16(b, pack_language(t->language));
 	buf_put_u16(b, 0);
 	end(b, at);
 }
@@ -196,7 +240,7 @@ static void put_video_entry(struct buf *b, const struct fmp4_track *t)
 	buf_put_u16(b, 0xffff);
 	put_config(b, is_hevc ? "hvcC" : "avcC", t->config);
 	put_colour(b, t);
-	if (t->is_par_known) {
+	if (has_par(t)) {
 		pasp = box(b, "pasp");
 		buf_put_u32(b, t->par_num);
 		buf_put_u32(b, t->par_den);
@@ -205,27 +249,36 @@ static void put_video_entry(struct buf *b, const struct fmp4_track *t)
 	end(b, at);
 }
 
-/* ISO/IEC 14496-1 section 7.2.6: tag, one length byte (sizes here are small), body. */
+/* ISO/IEC 14496-1 section 8.3.3: the size of a descriptor, 7 bits a byte, in as few as it takes. */
+static size_t descriptor_head_size(size_t size)
+{
+	return size < 1 << 7 ? 2 : size < 1 << 14 ? 3 : 4;
+}
+
+static void put_descriptor(struct buf *b, uint8_t tag, size_t size)
+{
+	buf_put_u8(b, tag);
+	for (size_t i = descriptor_head_size(size) - 1; i-- > 0;)
+		buf_put_u8(b, (uint8_t)((i ? 0x80 : 0) | (size >> (7 * i) & 0x7f)));
+}
+
 static void put_esds(struct buf *b, const struct fmp4_track *t)
 {
 	size_t at = full_box(b, "esds", 0, 0), config = t->config.size;
+	size_t decoder = 13 + descriptor_head_size(config) + config;
 
-	buf_put_u8(b, 3); /* ES_Descriptor */
-	buf_put_u8(b, (uint8_t)(3 + 2 + 13 + 2 + config + 3));
-	buf_put_u16(b, 0);
+	put_descriptor(b, 3, 3 + descriptor_head_size(decoder) + decoder + 3); /* ES_Descriptor */
+	buf_put_u16(b, 0); /* ES_ID: 0 in files */
 	buf_put_u8(b, 0);
-	buf_put_u8(b, 4); /* DecoderConfigDescriptor */
-	buf_put_u8(b, (uint8_t)(13 + 2 + config));
+	put_descriptor(b, 4, decoder); /* DecoderConfigDescriptor */
 	buf_put_u8(b, 0x40); /* MPEG-4 audio */
 	buf_put_u8(b, 0x15); /* audio stream */
 	buf_put_u24(b, 0);
 	buf_put_u32(b, (uint32_t)t->bitrate);
 	buf_put_u32(b, (uint32_t)t->bitrate);
-	buf_put_u8(b, 5); /* DecoderSpecificInfo */
-	buf_put_u8(b, (uint8_t)config);
+	put_descriptor(b, 5, config); /* DecoderSpecificInfo */
 	buf_put(b, t->config.data, config);
-	buf_put_u8(b, 6); /* SLConfigDescriptor: predefined for MP4 */
-	buf_put_u8(b, 1);
+	put_descriptor(b, 6, 1); /* SLConfigDescriptor: predefined for MP4 */
 	buf_put_u8(b, 2);
 	end(b, at);
 }
@@ -298,6 +351,17 @@ static void put_trak(struct buf *b, const struct fmp4_track *t)
 	end(b, trak);
 }
 
+/* What of a track came out of a file. */
+static int check_track(const struct fmp4_track *t, struct err *err)
+{
+	ASSERT(t->timescale > 0 && t->id > 0 && t->edit_media_time >= 0);
+	if (!t->config.size || t->config.size > LIMIT_CONFIG)
+		return err_set(err, ERR_LIMIT, "track %u: a decoder configuration of %zu bytes", t->id, t->config.size);
+	if (is_video(t) && (t->width < 1 || t->width > LIMIT_DIMENSION || t->height < 1 || t->height > LIMIT_DIMENSION))
+		return err_set(err, ERR_LIMIT, "track %u: pictures of %dx%d", t->id, t->width, t->height);
+	return 0;
+}
+
 static void put_mvex(struct buf *b, const struct fmp4_track *tracks, int n, int64_t duration)
 {
 	size_t mvex = box(b, "mvex"), at;
@@ -321,13 +385,15 @@ static void put_mvex(struct buf *b, const struct fmp4_track *tracks, int n, int6
 int fmp4_put_init(struct buf *out, const struct fmp4_track *tracks, int n_tracks, int64_t duration_ticks, struct err *err)
 {
 	size_t moov;
+	int ret;
 
 	for (int i = 0; i < n_tracks; i++)
-		if (tracks[i].entry == FMP4_MP4A && tracks[i].config.size > 90)
-			return err_set(err, ERR_LIMIT, "an AudioSpecificConfig of %zu bytes is too large", tracks[i].config.size);
-	put_ftyp(out, "ftyp");
+		if ((ret = check_track(&tracks[i], err)))
+			return ret;
+	/* a CMAF track file has one track */
+	put_brands(out, "ftyp", n_tracks == 1 ? "iso6cmfcmp41" : "iso6mp41");
 	moov = box(out, "moov");
-	put_mvhd(out, n_tracks);
+	put_mvhd(out, tracks, n_tracks);
 	for (int i = 0; i < n_tracks; i++)
 		put_trak(out, &tracks[i]);
 	put_mvex(out, tracks, n_tracks, duration_ticks);
@@ -339,7 +405,7 @@ int fmp4_put_init(struct buf *out, const struct fmp4_track *tracks, int n_tracks
 
 void fmp4_put_styp(struct buf *out)
 {
-	put_ftyp(out, "styp");
+	put_brands(out, "styp", "msdhiso6");
 }
 
 static uint32_t sample_flags(const struct fmp4_sample *s)
@@ -389,8 +455,9 @@ static size_t put_trun(struct buf *b, const struct fmp4_run *r, struct shared s)
 {
 	bool has_flags = !s.has_flags && !s.has_first_flags;
 	size_t at = full_box(b, "trun", 1,
-			     TRUN_OFFSET | (s.has_first_flags ? TRUN_FIRST_FLAGS : 0) | (s.has_duration ? 0 : TRUN_DURATION) |
-				     (s.has_size ? 0 : TRUN_SIZE) | (has_flags ? TRUN_FLAGS : 0) | (r->is_video ? TRUN_CTS : 0));
+			     TRUN_OFFSET | (s.has_first_flags ? TRUN_FIRST_FLAGS : 0) |
+				     (s.has_duration ? 0 : TRUN_DURATION) | (s.has_size ? 0 : TRUN_SIZE) |
+				     (has_flags ? TRUN_FLAGS : 0) | (r->is_video ? TRUN_CTS : 0));
 	size_t offset;
 
 	buf_put_u32(b, (uint32_t)r->n_samples);
@@ -426,31 +493,50 @@ static size_t put_traf(struct buf *b, const struct fmp4_run *r)
 	return offset;
 }
 
+/* data_offset of each run: from the moof to its first byte in the mdat. *bytes: all data. */
+static int patch_offsets(struct buf *b, size_t moof, const struct fmp4_run *runs, int n, const size_t *offsets,
+			 int64_t *bytes, struct err *err)
+{
+	int64_t total = 0, head = (int64_t)(b->size - moof) + 8;
+
+	for (int i = 0; i < n; i++) {
+		const struct fmp4_run *r = &runs[i];
+
+		if (r->n_samples && head + total > INT32_MAX) /* it has a sign */
+			return err_set(err, ERR_LIMIT, "a track's data begin behind 2 GiB of a fragment");
+		if (r->n_samples)
+			buf_patch_u32(b, offsets[i], (uint32_t)(head + total));
+		for (int k = 0; k < r->n_samples; k++) {
+			if (r->samples[k].data.size > UINT32_MAX - 8 - (uint64_t)total)
+				return err_set(err, ERR_LIMIT, "a fragment of over 4 GiB");
+			total += (int64_t)r->samples[k].data.size;
+		}
+	}
+	*bytes = total;
+	return 0;
+}
+
 int fmp4_put_moof(struct buf *out, uint32_t sequence, const struct fmp4_run *runs, int n_runs, int64_t *mdat_bytes,
 		  struct err *err)
 {
-	size_t moof = box(out, "moof"), at = full_box(out, "mfhd", 0, 0), offsets[8];
-	int64_t bytes = 0;
+	size_t moof = box(out, "moof"), at = full_box(out, "mfhd", 0, 0), offsets[LIMIT_RUNS] = { 0 };
+	int ret;
 
-	ASSERT(n_runs <= 8);
+	ASSERT(n_runs <= LIMIT_RUNS);
 	buf_put_u32(out, sequence);
 	end(out, at);
-	for (int i = 0; i < n_runs; i++)
+	for (int i = 0; i < n_runs; i++) {
+		if (runs[i].n_samples && runs[i].decode_time < 0)
+			return err_set(err, ERR_DATA, "track %u: a decode time below 0", runs[i].track_id);
 		if (runs[i].n_samples)
 			offsets[i] = put_traf(out, &runs[i]);
-	end(out, moof);
-	if (buf_failed(out))
-		return err_set(err, ERR_NOMEM, "out of memory");
-	for (int i = 0; i < n_runs; i++) {
-		if (runs[i].n_samples)
-			buf_patch_u32(out, offsets[i], (uint32_t)((int64_t)(out->size - moof) + 8 + bytes));
-		for (int k = 0; k < runs[i].n_samples; k++)
-			bytes += (int64_t)runs[i].samples[k].data.size;
-		if (bytes > INT32_MAX)
-			return err_set(err, ERR_LIMIT, "a fragment of over 2 GiB");
 	}
-	buf_put_u32(out, (uint32_t)bytes + 8);
+	end(out, moof);
+	ret = buf_failed(out) ? err_set(err, ERR_NOMEM, "out of memory")
+			      : patch_offsets(out, moof, runs, n_runs, offsets, mdat_bytes, err);
+	if (ret)
+		return ret;
+	buf_put_u32(out, (uint32_t)(*mdat_bytes + 8));
 	buf_put_str(out, "mdat");
-	*mdat_bytes = bytes;
 	return buf_failed(out) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }

@@ -34,8 +34,9 @@ struct fmp4_track {
 	int bitrate;              /* esds average and max; 0 unknown */
 };
 
-/* ftyp + moov(mvhd, trak..., mvex(mehd, trex...)). duration in ticks of 1/90000; 0 or over 24 h: unknown (no mehd, durations 0).
- * Deterministic: no wall clock. Appends to out. */
+/* ftyp + moov(mvhd, trak..., mvex(mehd, trex...)). duration in ticks of 1/90000; 0 or over 24 h: unknown (no mehd,
+ * durations 0). Deterministic: no wall clock. Appends to out. ERR_LIMIT: a configuration or a picture size that no
+ * sample entry takes; ERR_NOMEM. */
 int fmp4_put_init(struct buf *out, const struct fmp4_track *tracks, int n_tracks, int64_t duration_ticks, struct err *err);
 
 struct fmp4_sample {
@@ -54,9 +55,10 @@ struct fmp4_run {            /* one traf */
 
 /* styp, at the start of a segment. */
 void fmp4_put_styp(struct buf *out);
-/* moof + mdat header for the runs, whose data follow in the mdat run by run. Appends to out; the caller then sends every
- * sample's data in order. *mdat_bytes: how many that is. Data over 4 GiB - 1: ERR_LIMIT. tfdt v1, trun v1; defaults in tfhd where all
- * samples agree (duration, size, flags); default-base-is-moof. */
+/* moof + mdat header for the runs (8 at most), whose data follow in the mdat run by run. Appends to out; the caller
+ * then sends every sample's data in order. *mdat_bytes: how many that is. tfdt v1, trun v1; defaults in tfhd where all
+ * samples agree (duration, size, flags); default-base-is-moof. ERR_LIMIT: data over 4 GiB - 1, or a track's data begin
+ * behind 2 GiB; ERR_DATA: a decode time below 0; ERR_NOMEM. After an error what was appended is of no use. */
 int fmp4_put_moof(struct buf *out, uint32_t sequence, const struct fmp4_run *runs, int n_runs, int64_t *mdat_bytes,
 		  struct err *err);
 

@@ -63,6 +63,7 @@ static void make_title(struct title *t, const char *codec_id, enum AVCodecID id,
 	AVFrame *f = av_frame_alloc();
 	int64_t at = 0;
 
+	av_log_set_level(AV_LOG_QUIET);
 	memset(t, 0, sizeof *t);
 	record_options_init(&t->options);
 	srand(1);
