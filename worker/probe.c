@@ -363,8 +363,11 @@ static int pass_video(struct probe *p, const struct mkv_frame *f, struct err *er
 		if (!ret && sample.has_picture && add_sync(p, f, pts, sample.sync == NAL_SYNC_CLOSED, err))
 			return err->code;
 	}
-	if (!p->index.n_syncs || (ret = grow_pts(p, err)))
-		return p->index.n_syncs ? ret : 0;
+	if (!p->index.n_syncs)
+		return 0;
+	ret = grow_pts(p, err);
+	if (ret)
+		return ret;
 	p->pts[p->n_pts++] = pts;
 	if (pts > p->max_pts) {
 		p->max_pts = pts;
