@@ -11,6 +11,7 @@
 
 #define COUNT_DEFAULT 100000
 #define WAIT_MS 1000
+#define CREDITS 64 /* the dispatcher is measured, not the way to a worker and back */
 
 struct bench_options {
 	int n_workers;
@@ -70,7 +71,7 @@ static int bench(const struct bench_options *o, struct loop *loop, struct err *e
 	if (ret >= 0)
 		ret = dispatch_init(d, loop->farm->bus, loop->farm->redis, err);
 	if (ret >= 0)
-		ret = farm_start_pool(loop->farm, err);
+		ret = farm_start_pool(loop->farm, CREDITS, err);
 	while (ret >= 0 && d->n_workers < o->n_workers + 1) /* the pool is one more */
 		ret = loop_step(loop, WAIT_MS, err);
 	if (ret >= 0)

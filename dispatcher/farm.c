@@ -129,12 +129,14 @@ static int spawn_redis(struct farm *farm, pid_t *pid, struct err *err)
 
 static int spawn_pool(struct farm *farm, pid_t *pid, struct err *err)
 {
-	char program[PATH_MAX], count[16];
-	const char *const argv[] = { program, "-j", count, "--connect", farm->bus, "--redis", farm->redis, NULL };
+	char program[PATH_MAX], count[16], credits[16];
+	const char *const argv[] = { program,	  "-j",	     count,    "--credits",  credits,
+				     "--connect", farm->bus, "--redis", farm->redis, NULL };
 	char *copy[sizeof(argv) / sizeof(argv[0])];
 
 	proc_sibling("segfarm-worker", program, sizeof(program));
 	snprintf(count, sizeof(count), "%d", farm->n_workers);
+	snprintf(credits, sizeof(credits), "%d", farm->credits);
 	memcpy(copy, argv, sizeof(copy));
 	return proc_spawn(pid, copy, -1, -1, 1, err);
 }
@@ -282,8 +284,9 @@ int farm_start(struct farm *farm, int n_workers, struct err *err)
 	return ret;
 }
 
-int farm_start_pool(struct farm *farm, struct err *err)
+int farm_start_pool(struct farm *farm, int credits, struct err *err)
 {
+	farm->credits = credits;
 	return spawn(farm, FARM_POOL, err);
 }
 

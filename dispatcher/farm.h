@@ -29,6 +29,7 @@ struct farm_child {
 
 struct farm {
 	int n_workers;
+	int credits; /* of each worker */
 	bool has_directory;
 	char dir[FARM_DIR_MAX];
 	char bus[FARM_DIR_MAX + 32];   /* endpoint for the dispatcher to bind */
@@ -38,8 +39,8 @@ struct farm {
 
 /* Janitor, directory and Redis: Redis answers when this returns. ERR_STOPPED: a SIGINT or SIGTERM is pending. */
 int farm_start(struct farm *farm, int n_workers, struct err *err);
-/* After the dispatcher has bound the bus. */
-int farm_start_pool(struct farm *farm, struct err *err);
+/* After the dispatcher has bound the bus. credits: jobs that a worker takes in advance, the one in hand included. */
+int farm_start_pool(struct farm *farm, int credits, struct err *err);
 /* Looks for dead children and starts them again; call at SIGCHLD and at farm_next_ms. < 0: one keeps dying. */
 int farm_work(struct farm *farm, struct err *err);
 int64_t farm_next_ms(const struct farm *farm); /* INT64_MAX: only at SIGCHLD */

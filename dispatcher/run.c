@@ -15,6 +15,7 @@
 
 #define WAIT_MS 250      /* longest sleep: progress wants to be shown */
 #define WORKERS_MAX 1024
+#define CREDITS 2        /* the next job lies ready when a worker has done one */
 
 struct run_options {
 	const char *path, *out_dir;
@@ -140,7 +141,7 @@ static int start(struct run *r, struct err *err)
 	}
 	if (r->http)
 		http_attach(r->http, &r->dispatch, r->farm.redis);
-	ret = farm_start_pool(&r->farm, err);
+	ret = farm_start_pool(&r->farm, CREDITS, err);
 	if (ret >= 0)
 		ret = dispatch_add(&r->dispatch, &r->source, &o->encode, &r->stream, err);
 	return ret;

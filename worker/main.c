@@ -107,6 +107,7 @@ int main(int argc, char **argv)
 	struct options o = { .credits = 2, .level = LOG_LEVEL_WARN, .workers = (int)sysconf(_SC_NPROCESSORS_ONLN) };
 
 	argp_err_exit_status = 2;
+	argv[0] = (char *)(uintptr_t)"segfarm-worker"; /* the name in messages, wherever it was started from */
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	log_init("segfarm-worker", o.level);
 	av_log_set_level(AV_LOG_QUIET);

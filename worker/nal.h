@@ -43,6 +43,8 @@ struct nal_config {
  * After an error *c is finished. ERR_DATA, ERR_UNSUPPORTED, ERR_LIMIT, ERR_NOMEM. */
 int nal_config_init(struct nal_config *c, enum nal_codec codec, struct bytes codec_private, struct bytes sync_sample,
 		    struct err *err);
+/* Only what nal_sample_read needs: codec and lengths. Nothing to finish. */
+int nal_config_init_lengths(struct nal_config *c, enum nal_codec codec, struct bytes codec_private, struct err *err);
 void nal_config_finish(struct nal_config *c);
 
 enum nal_sync { NAL_SYNC_NONE, NAL_SYNC_OPEN, NAL_SYNC_CLOSED };

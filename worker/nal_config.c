@@ -299,18 +299,29 @@ static int build(struct nal_config *c, struct bytes source, const struct sets *s
 	return ret ? ret : set_codecs(c, err);
 }
 
+static int init(struct nal_config *c, enum nal_codec codec, struct bytes codec_private, struct sets *s, struct err *err)
+{
+	*c = (struct nal_config){ .codec = codec, .source_length_size = 4, .length_size = 4 };
+	if (codec_private.size > LIMIT_CONFIG)
+		return err_set(err, ERR_LIMIT, "a CodecPrivate of %zu bytes", codec_private.size);
+	return read_private(c, codec_private, s, err);
+}
+
+int nal_config_init_lengths(struct nal_config *c, enum nal_codec codec, struct bytes codec_private, struct err *err)
+{
+	struct sets s = { .n = 0 };
+
+	return init(c, codec, codec_private, &s, err);
+}
+
 int nal_config_init(struct nal_config *c, enum nal_codec codec, struct bytes codec_private, struct bytes sync_sample,
 		    struct err *err)
 {
 	struct bytes source = { NULL, 0 };
 	struct sets s = { .n = 0 };
+	int ret = init(c, codec, codec_private, &s, err);
 	bool is_prefixed;
-	int ret;
 
-	*c = (struct nal_config){ .codec = codec, .source_length_size = 4, .length_size = 4 };
-	if (codec_private.size > LIMIT_CONFIG)
-		return err_set(err, ERR_LIMIT, "a CodecPrivate of %zu bytes", codec_private.size);
-	ret = read_private(c, codec_private, &s, err);
 	if (is_complete(codec, &s) && !nal_is_annex_b(codec_private))
 		source = codec_private;
 	is_prefixed = nal_is_length_prefixed(sync_sample, c->source_length_size);

@@ -21,6 +21,7 @@
 #define HEALTHY_MS 2000      /* a worker that lived this long is started again at once */
 #define BACK_OFF_MS 100      /* first wait of one that did not; doubled each time */
 #define BACK_OFF_MAX_MS 5000
+#define STOP_MS 2000         /* from SIGTERM to SIGKILL */
 
 struct slot {
 	pid_t pid;            /* 0: not running */
@@ -150,15 +151,31 @@ static int start_due(struct pool *p)
 	return next > now ? (int)(next - now) : 0;
 }
 
+static bool kill_all(struct pool *p, int signal)
+{
+	bool is_any = false;
+
+	for (int i = 0; i < p->options->workers; i++)
+		if (p->slots[i].pid) {
+			kill(p->slots[i].pid, signal);
+			is_any = true;
+		}
+	return is_any;
+}
+
+/* Asks, and does not wait for ever for one that cannot answer. */
 static void stop_all(struct pool *p)
 {
+	int64_t until = proc_now_ms() + STOP_MS;
+
 	p->is_stopping = true;
-	for (int i = 0; i < p->options->workers; i++)
-		if (p->slots[i].pid)
-			kill(p->slots[i].pid, SIGTERM);
-	for (int i = 0; i < p->options->workers; i++)
-		if (p->slots[i].pid)
-			waitpid(p->slots[i].pid, NULL, 0);
+	kill_all(p, SIGTERM);
+	for (bury(p); kill_all(p, 0) && proc_now_ms() < until; bury(p))
+		poll(NULL, 0, 5);
+	while (kill_all(p, SIGKILL)) {
+		poll(NULL, 0, 5);
+		bury(p);
+	}
 	send_msg(p, &(struct msg){ .verb = MSG_BYE });
 }
 

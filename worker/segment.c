@@ -30,7 +30,6 @@ struct segment {
 	struct task *task;
 	const struct job *job;
 	struct nal_config nal;
-	bool has_nal;
 	struct buf unpacked, scratch;
 	struct video_sample *video;
 	int64_t *pts, *dts;
@@ -120,7 +119,7 @@ static int add_frame(struct segment *s, const struct mkv_frame *f, struct err *e
 {
 	const struct plan_segment *p = &s->job->segment;
 
-	if (s->has_nal && f->track == (uint64_t)s->job->video.track) {
+	if (s->job->video.is_present && f->track == (uint64_t)s->job->video.track) {
 		if (f->block >= p->video_end)
 			s->is_video_done = true;
 		else if (f->block >= p->video_block)
@@ -298,26 +297,12 @@ static int store_segment(struct segment *s, struct err *err)
 
 static int open_video(struct segment *s, struct err *err)
 {
-	const struct mkv *mkv = &s->task->source->mkv;
-	const struct mkv_track *t = mkv_track(mkv, (uint64_t)s->job->video.track);
-	const struct plan_segment *p = &s->job->segment;
-	struct mkv_cursor cursor;
-	struct mkv_frame frame;
-	struct bytes data;
-	int ret;
+	const struct record_video *v = &s->job->video;
+	const struct mkv_track *t = mkv_track(&s->task->source->mkv, (uint64_t)v->track);
 
-	if (!t || p->video_block <= 0)
-		return err_set(err, ERR_DATA, "the file has no video track %lld", (long long)s->job->video.track);
-	ret = mkv_seek(&cursor, mkv, p->video_cluster, p->video_block, err);
-	if (!ret && mkv_next(&cursor, &frame, err) != 1)
-		ret = err_set(err, ERR_DATA, "no block at byte %lld", (long long)p->video_block);
-	if (!ret)
-		ret = mkv_frame_data(mkv, &frame, &s->unpacked, &data, err);
-	if (!ret)
-		ret = nal_config_init(&s->nal, !strncmp(s->job->video.codecs, "hvc1", 4) ? NAL_H265 : NAL_H264, t->codec_private,
-				      data, err);
-	s->has_nal = !ret;
-	return ret;
+	if (!t || s->job->segment.video_block <= 0)
+		return err_set(err, ERR_DATA, "the file has no video track %lld", (long long)v->track);
+	return nal_config_init_lengths(&s->nal, !strncmp(v->codecs, "hvc1", 4) ? NAL_H265 : NAL_H264, t->codec_private, err);
 }
 
 static int open_audio(struct segment *s, struct err *err)
@@ -335,8 +320,6 @@ static int open_audio(struct segment *s, struct err *err)
 
 static void segment_finish(struct segment *s)
 {
-	if (s->has_nal)
-		nal_config_finish(&s->nal);
 	buf_finish(&s->unpacked);
 	buf_finish(&s->scratch);
 	buf_finish(&s->head);

@@ -236,6 +236,9 @@ static struct sound read_sound(const char *file, double origin)
 	ck_assert_ptr_nonnull(s.samples);
 	ck_assert_uint_eq(fread(s.samples, sizeof *s.samples, (size_t)s.n, f), (size_t)s.n);
 	fclose(f);
+	/* differences of neighbours: without them low notes make the peak of the correlation broad */
+	for (int64_t i = s.n - 1; i > 0; i--)
+		s.samples[i] -= s.samples[i - 1];
 	s.energy = calloc((size_t)s.n + 1, sizeof *s.energy);
 	ck_assert_ptr_nonnull(s.energy);
 	for (int64_t i = 0; i < s.n; i++)
@@ -267,7 +270,7 @@ static bool find_lag(const struct sound *ours, const struct sound *theirs, int64
 	int64_t at = c + theirs->start - ours->start;
 	double energy = product(x, x, window), best = -1;
 
-	if (energy < 1e-6 * (double)window)
+	if (energy < 1e-9 * (double)window)
 		return false;
 	for (int64_t k = at - SEARCH; k <= at + SEARCH; k++) {
 		double ours_energy, alike;
@@ -275,7 +278,7 @@ static bool find_lag(const struct sound *ours, const struct sound *theirs, int64
 		if (k < 0 || k + window > ours->n)
 			continue;
 		ours_energy = ours->energy[k + window] - ours->energy[k];
-		alike = ours_energy > 1e-9 ? product(x, y + k, window) / sqrt(energy * ours_energy) : 0;
+		alike = ours_energy > 1e-12 ? product(x, y + k, window) / sqrt(energy * ours_energy) : 0;
 		if (alike > best) {
 			best = alike;
 			*lag = k - at;

@@ -31,7 +31,7 @@ static char *reference; /* what -o writes when nobody disturbs */
 static void make_reference(void)
 {
 	title = media_make("farm.mkv", TITLE);
-	ck_assert_int_ge(asprintf(&reference, "%s/reference", sh_scratch()), 0);
+	ck_assert_int_ge(asprintf(&reference, "%s/farm-reference", sh_scratch()), 0);
 	free(sh("$SEGFARM run '%s' -o '%s' -j 2; ls '%s/main' | grep -c m4s | grep -qx 20", title, reference,
 		reference));
 }

@@ -31,7 +31,7 @@ static char *reference; /* what -o writes */
 static void make_reference(void)
 {
 	title = media_make("http.mkv", TITLE);
-	ck_assert_int_ge(asprintf(&reference, "%s/reference", sh_scratch()), 0);
+	ck_assert_int_ge(asprintf(&reference, "%s/http-reference", sh_scratch()), 0);
 	free(sh("$SEGFARM run '%s' -o '%s'; ls '%s/main' | grep -c m4s | grep -qx 8", title, reference, reference));
 }
 

@@ -286,10 +286,14 @@ static const struct {
 START_TEST(every_length_size_and_annex_b_give_the_same_units)
 {
 	struct nal_sample s;
+	struct nal_config lengths;
 	char record[256];
 
 	snprintf(record, sizeof record, "01640028%se1001d" SPS4 "010005" PPS4, sizes[_i].lengths);
+	ck_assert_int_eq(nal_config_init_lengths(&lengths, NAL_H264, mem_hex(record), &err), 0);
 	ck_assert_int_eq(init(NAL_H264, record, ""), 0);
+	ck_assert_int_eq(lengths.length_size, config.length_size);
+	ck_assert_int_eq(lengths.source_length_size, config.source_length_size);
 	ck_assert_int_eq(config.length_size, sizes[_i].length_size);
 	ck_assert_int_eq(config.record.data[4], 0xfc | (sizes[_i].length_size - 1));
 	ck_assert_int_eq(read_sample(&s, sizes[_i].in), 0);
