@@ -81,6 +81,8 @@ int store_get_commit(struct store *s, const struct store_segment *seg, struct st
 /* Appends piece i to *out; 1 there, 0 gone: then call store_drop_commit and make the segment again. */
 int store_get_piece(struct store *s, const struct store_segment *seg, int i, struct buf *out, struct err *err);
 int store_drop_commit(struct store *s, const struct store_segment *seg, struct err *err);
+/* The record and its pieces (as many as the record says): nobody needs the segment any more. */
+int store_delete_segment(struct store *s, const struct store_segment *seg, int pieces, struct err *err);
 /* Calls fn for every committed segment of a rendition, for one that comes in meanwhile perhaps, for any perhaps twice
  * (HSCAN). What fn returns other than 0 ends it and is returned. */
 int store_list_commits(struct store *s, const char *stream, const char *rendition,

@@ -336,6 +336,19 @@ int store_drop_commit(struct store *s, const struct store_segment *seg, struct e
 	return rc ? rc : store_replies(s, 1, err);
 }
 
+int store_delete_segment(struct store *s, const struct store_segment *seg, int pieces, struct err *err)
+{
+	struct names n;
+	int rc = get_names(s, seg, &n, err), sent = 0;
+	if (!rc && (pieces < 0 || pieces > PIECES_MAX))
+		rc = err_set(err, ERR_USAGE, "a segment has no %d pieces", pieces);
+	if (!rc)
+		rc = store_send(s, err, "HDEL %s %s", n.commits, n.field);
+	for (; !rc && sent < pieces; sent++)
+		rc = store_send(s, err, "UNLINK %s%d", n.piece, sent);
+	return rc ? rc : store_replies(s, 1 + sent, err);
+}
+
 /* "<start>:<duration>" and nothing else. */
 static bool parse_field(const redisReply *r, int64_t *start, int64_t *duration)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "dispatcher/export.h"
 
+#include "common/log.h"
 #include "dispatcher/playlist.h"
 
 #include <errno.h>
@@ -110,18 +111,22 @@ static int write_segment(struct export *e, const struct dispatch_stream *s, size
 	dispatch_address(s, i, &address);
 	playlist_segment_name(&s->plan.segments[i], name);
 	ret = store_get_commit(e->store, &address, &commit, err);
-	if (ret <= 0)
-		return ret;
+	if (ret <= 0) /* said twice to be made, and deleted after the first time */
+		return ret == 0 && e->sizes[i] >= 0 ? 1 : ret;
 	fd = begin_file(e->rendition_fd);
 	if (fd < 0)
 		return complain(e, name, err);
 	ret = copy_pieces(e, &address, &commit, fd, name, err);
 	ret = end_file(e, e->rendition_fd, fd, name, ret, err);
-	if (ret > 0) {
-		e->sizes[i] = commit.bytes;
+	if (ret <= 0)
+		return ret;
+	if (e->sizes[i] < 0)
 		e->n_written++;
-	}
-	return ret;
+	e->sizes[i] = commit.bytes;
+	/* left there, it does no harm */
+	if (e->is_only_reader && store_delete_segment(e->store, &address, commit.pieces, err) < 0)
+		log_debug("written segment stays in the store", "reason=\"%s\"", err->msg);
+	return 1;
 }
 
 static int open_directory(const struct export *e, int at, const char *name, bool *has_made, struct err *err)
@@ -232,7 +237,7 @@ int export_work(struct export *e, struct dispatch *d, struct dispatch_stream *st
 	for (int n = 0; n < SEGMENTS_PER_TURN && e->n_pending && ret >= 0; n++) {
 		size_t i = e->pending[e->n_pending - 1];
 
-		ret = i < e->n_segments && e->sizes[i] < 0 ? write_segment(e, stream, i, err) : 2;
+		ret = i < e->n_segments ? write_segment(e, stream, i, err) : 1;
 		if (ret < 0)
 			break;
 		e->n_pending--;

@@ -17,6 +17,7 @@ struct export {
 	int64_t *sizes;  /* of what is written, -1 not yet: the store may lose what we have, and forget its size */
 	size_t n_segments, n_written;
 	bool has_made_dir, has_made_rendition;
+	bool is_only_reader; /* what is written may leave the store: else that holds the whole title at the end */
 	bool is_out_of_memory;
 };
 

@@ -138,6 +138,7 @@ static int start(struct run *r, struct err *err)
 	if (o->out_dir) {
 		r->dispatch.on_made = export_note;
 		r->dispatch.on_made_arg = &r->export;
+		r->export.is_only_reader = !r->http;
 	}
 	if (r->http)
 		http_attach(r->http, &r->dispatch, r->farm.redis);

@@ -173,6 +173,25 @@ START_TEST(lost_piece_is_seen_and_made_again)
 }
 END_TEST
 
+START_TEST(deleted_segment_leaves_nothing)
+{
+	struct store_commit c;
+	size_t n = STORE_PIECE * 2 + 100;
+	uint8_t *data = make_bytes(n, 9);
+	redis_fixture_command(&redis, "FLUSHALL");
+	ck_assert_int_eq(store_put_value(store, STREAM, "plan", (struct bytes){ (const uint8_t *)"{}", 2 }, &err), 0);
+	ck_assert_int_eq(store_put_plan(store, STREAM, (struct bytes){ (const uint8_t *)"{}", 2 }, PLAN, &err), 0);
+	char *before = strdup(redis_fixture_command(&redis, "DBSIZE"));
+	ck_assert_int_eq(put(data, n, 5000, PLAN, 0, &c), 0);
+	ck_assert_str_ne(redis_fixture_command(&redis, "DBSIZE"), before);
+	ck_assert_int_eq(store_delete_segment(store, &seg, c.pieces, &err), 0);
+	ck_assert_int_eq(store_get_commit(store, &seg, &c, &err), 0);
+	ck_assert_str_eq(redis_fixture_command(&redis, "DBSIZE"), before);
+	free(before);
+	free(data);
+}
+END_TEST
+
 START_TEST(pieces_live_as_long_as_asked_from_the_commit_on)
 {
 	struct store_commit c;
@@ -521,6 +540,7 @@ Suite *suite_store(void)
 	tcase_add_test(t, segment_of_no_bytes_is_refused);
 	tcase_add_test(t, segment_over_the_limit_is_refused_before_a_byte_is_read);
 	tcase_add_test(t, lost_piece_is_seen_and_made_again);
+	tcase_add_test(t, deleted_segment_leaves_nothing);
 	tcase_add_test(t, pieces_live_as_long_as_asked_from_the_commit_on);
 	tcase_add_test(t, segment_of_another_plan_is_not_committed);
 	tcase_add_test(t, first_writer_wins);

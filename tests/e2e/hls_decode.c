@@ -17,7 +17,7 @@
 #define WINDOW 4096   /* samples compared in each place */
 #define SEARCH 4096   /* lags looked at, to both sides */
 #define PLACES 7
-#define MIN_LIKENESS 0.7 /* correlation under which it is another sound */
+#define MIN_LIKENESS 0.4 /* correlation (of differences) under which it is another sound: that gives under 0.1 */
 
 struct frame {
 	int64_t pts;
