@@ -93,9 +93,10 @@ valgrind: deps
 clang: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/clang CC=clang CFLAGS="-O2 -g -Werror" tests
 
+# MEDIA=file, RUNS=n, MINUTES=n
 bench: deps
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all
-	@BUILD=$(BUILD) tests/bench
+	@BUILD=$(BUILD) MEDIA="$(MEDIA)" tests/bench
 
 # ---- install
 

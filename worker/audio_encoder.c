@@ -21,8 +21,10 @@
 #include <string.h>
 
 #define GROUP 48
+#define PATCH 8               /* later attempts begin anew this often: they are needed for a few frames */
 #define WARM 3
 #define NOISE_MAX (1.0f / 32) /* of a frame's energy: 15 dB */
+_Static_assert(GROUP % PATCH == 0, "patches lie within groups");
 _Static_assert(GROUP + WARM <= AUDIO_ENCODER_WARM, "jobs read enough in front");
 _Static_assert(AUDIO_ENCODER_UNIT == AAC_UNIT, "one grid");
 
@@ -40,6 +42,7 @@ struct audio_encoder {
 	void *arg;
 	/* the group in hand */
 	struct aac *attempts[ATTEMPTS]; /* NULL until needed; [0] is always there */
+	int64_t patch;            /* that all but the first attempt are for */
 	int64_t group_end;        /* its last frame + 1 */
 	int64_t given;            /* frame to be given next */
 	/* input */
@@ -50,6 +53,14 @@ struct audio_encoder {
 };
 
 /* ---- one group */
+
+/* Where an encoder begins whose packets are wanted from the group (or patch) of frame n on. */
+static int64_t begin(int64_t n, int64_t group)
+{
+	int64_t from = n - n % group - WARM;
+
+	return from > 0 ? from : 0;
+}
 
 static int start_attempt(struct audio_encoder *e, int i, struct err *err)
 {
@@ -63,12 +74,12 @@ static int start_attempt(struct audio_encoder *e, int i, struct err *err)
 		.bitrate = is_quality ? 0 : o->audio_bitrate * attempts[i].percent / 100,
 	};
 
-	return aac_create(&e->attempts[i], &s, &e->input, audio_encoder_from(e->given), err);
+	return aac_create(&e->attempts[i], &s, &e->input, begin(e->given, i ? PATCH : GROUP), err);
 }
 
-static void finish_group(struct audio_encoder *e)
+static void finish_attempts(struct audio_encoder *e, int from)
 {
-	for (int i = 0; i < ATTEMPTS; i++) {
+	for (int i = from; i < ATTEMPTS; i++) {
 		aac_destroy(e->attempts[i]);
 		e->attempts[i] = NULL;
 	}
@@ -77,7 +88,7 @@ static void finish_group(struct audio_encoder *e)
 /* The group that frame n is in, from n on. */
 static int start_group(struct audio_encoder *e, int64_t n, struct err *err)
 {
-	finish_group(e);
+	finish_attempts(e, 0);
 	e->group_end = n - n % GROUP + GROUP;
 	e->given = n;
 	return start_attempt(e, 0, err);
@@ -114,6 +125,9 @@ static int give_frame(struct audio_encoder *e, struct err *err)
 	const struct aac_packet *best = NULL, *p;
 	float least = 0, noise;
 
+	if (e->patch != e->given / PATCH)
+		finish_attempts(e, 1);
+	e->patch = e->given / PATCH;
 	for (int i = 0; i < ATTEMPTS && (!best || least > NOISE_MAX); i++) {
 		if (try(e, i, &p, &noise, err))
 			return err->code;
@@ -142,9 +156,7 @@ static int encode_input(struct audio_encoder *e, struct err *err)
 
 int64_t audio_encoder_from(int64_t first)
 {
-	int64_t from = first - first % GROUP - WARM;
-
-	return from > 0 ? from : 0;
+	return begin(first, GROUP);
 }
 
 int audio_encoder_create(struct audio_encoder **out, int rate, int channels, const struct record_options *options, int64_t first,
@@ -199,7 +211,7 @@ void audio_encoder_destroy(struct audio_encoder *e)
 {
 	if (!e)
 		return;
-	finish_group(e);
+	finish_attempts(e, 0);
 	free(e->input.samples);
 	buf_finish(&e->silence);
 	free(e);

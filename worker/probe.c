@@ -20,6 +20,7 @@
 #define LIMIT_HEAD_BLOCKS 200000 /* blocks read to find the first of each track */
 #define LIMIT_GOP (1 << 22)      /* frames between two sync samples */
 #define DELAY_MAX TICKS_PER_SECOND /* composition delay over which timestamps are taken for garbage */
+#define FORGET_FRAMES 1024
 #define TICK_FRAMES 4096
 
 struct probe {
@@ -437,6 +438,8 @@ static int pass(struct probe *p, struct err *err)
 			ret = pass_audio(p, &f, err);
 		if (!ret && ++n % TICK_FRAMES == 0)
 			ret = p->task->tick(p->task, err);
+		if (n % FORGET_FRAMES == 0)
+			source_forget(p->task->source);
 	}
 	if (!ret && p->video)
 		end_gop(p);

@@ -151,6 +151,7 @@ static int run_job(struct session *s, const struct job *job, struct msg *done, s
 	else if (job->type == JOB_SEGMENT)
 		ret = segment_run(&task, err);
 	set_deadline(0);
+	source_forget(&s->source);
 	done->bytes = task.bytes;
 	return ret;
 }

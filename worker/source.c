@@ -66,3 +66,9 @@ int source_open(struct source *s, const struct record_source *want, struct err *
 	s->is = *want;
 	return 0;
 }
+
+void source_forget(struct source *s)
+{
+	if (s->is.size >= 0)
+		madvise(s->map, (size_t)s->is.size, MADV_DONTNEED);
+}

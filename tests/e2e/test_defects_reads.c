@@ -4,19 +4,20 @@
  * each first touch of a page, a fault, makes that page readable.
  */
 #include "dispatcher/plan.h"
-#include "tests/e2e/craft.h"
 #include "tests/e2e/defects.h"
 #include "tests/e2e/media.h"
 #include "tests/redis_fixture.h"
 #include "tests/suites.h"
 #include "worker/task.h"
 
+#include <fcntl.h>
 #include <libavutil/log.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define STREAM "0123456789abcdef"
@@ -63,19 +64,19 @@ static void stop(void)
 	redis_fixture_stop(&redis);
 }
 
-/* The source that the jobs find open is a copy of the file in memory. */
+/* The source that the jobs find open. */
 static void open_source(const char *path, struct record_source *is)
 {
-	struct buf file;
+	int fd = open(path, O_RDONLY);
+	struct stat st;
 
-	craft_load(&file, path);
-	*is = (struct record_source){ .size = (int64_t)file.size, .mtime_ns = 1 };
+	ck_assert(fd >= 0 && !fstat(fd, &st));
+	*is = (struct record_source){ .size = st.st_size, .mtime_ns = 1 };
 	snprintf(is->path, sizeof is->path, "%s", path);
-	map_size = file.size;
-	map = mmap(NULL, map_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	map_size = (size_t)st.st_size;
+	map = mmap(NULL, map_size, PROT_READ, MAP_SHARED, fd, 0);
 	ck_assert_ptr_ne(map, MAP_FAILED);
-	memcpy(map, file.data, file.size);
-	buf_finish(&file);
+	close(fd);
 	source_init(&source);
 	ck_assert_int_eq(mkv_open(&source.mkv, (struct bytes){ map, map_size }, NULL), 0);
 	source.map = map;
