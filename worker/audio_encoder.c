@@ -4,8 +4,8 @@
  *
  * The encoder never forgets: its psychoacoustic model keeps the thresholds of the latest short blocks, however long ago they
  * were, and lowers its demands for good after a hard frame. So a title is encoded in groups of GROUP frames on the global
- * grid, each by an encoder of its own that starts WARM frames in front of the group (two are needed until its windows agree
- * with those of the encoder before, so that the overlapping halves fit). A frame's bytes then depend on nothing but its place,
+ * grid, each by an encoder of its own that starts WARM frames in front of the group: from then on its windows agree with
+ * those of the encoder before, so that the overlapping halves fit. A frame's bytes then depend on nothing but its place,
  * in every mode of the encoder.
  *
  * Its `fast` coder is as good as `twoloop` at the same size in two thirds of the time, but it clips a loud and lonely tone (82 Hz
@@ -22,7 +22,7 @@
 
 #define GROUP 48
 #define PATCH 8               /* later attempts begin anew this often: they are needed for a few frames */
-#define WARM 3
+#define WARM 2
 #define NOISE_MAX (1.0f / 32) /* of a frame's energy: 15 dB */
 _Static_assert(GROUP % PATCH == 0, "patches lie within groups");
 _Static_assert(GROUP + WARM <= AUDIO_ENCODER_WARM, "jobs read enough in front");

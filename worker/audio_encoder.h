@@ -13,7 +13,7 @@
 #define AUDIO_ENCODER_UNIT 1024
 
 /* Frames encoded and thrown away before a frame is right, alignment included. */
-#define AUDIO_ENCODER_WARM 51
+#define AUDIO_ENCODER_WARM 50
 
 /* Source samples a job reads in front of its first frame: warm-up of encoder, resampler and decoder (audio.c). */
 int64_t audio_lead(int source_rate, int rate, int64_t unit, int64_t packet_warm);
