@@ -88,7 +88,8 @@ asan: deps
 
 valgrind: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) tests
-	@CK_FORK=no valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=1 $(BUILD)/unit-tests pure
+	@SHORT=1 CK_FORK=no valgrind -q --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+		--error-exitcode=1 $(BUILD)/unit-tests pure
 
 clang: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/clang CC=clang CFLAGS="-O2 -g -Werror" tests

@@ -122,7 +122,7 @@ static int put_silence(struct audio_stage *s, int64_t n, struct err *err)
 
 static int open_swr(SwrContext **swr, const AVFrame *in, int rate, int channels, struct err *err)
 {
-	AVChannelLayout from, to;
+	AVChannelLayout from = { 0 }, to = { 0 };
 	int ret;
 
 	swr_free(swr);
