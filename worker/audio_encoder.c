@@ -17,12 +17,13 @@
 
 #include "worker/aac.h"
 
+#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define GROUP 48
 #define PATCH 8               /* later attempts begin anew this often: they are needed for a few frames */
 #define WARM 2
+#define PEAK 0.95f            /* libavcodec's CLIP_AVOIDANCE_FACTOR */
 #define NOISE_MAX (1.0f / 32) /* of a frame's energy: 15 dB */
 _Static_assert(GROUP % PATCH == 0, "patches lie within groups");
 _Static_assert(GROUP + WARM <= AUDIO_ENCODER_WARM, "jobs read enough in front");
@@ -217,6 +218,14 @@ void audio_encoder_destroy(struct audio_encoder *e)
 	free(e);
 }
 
+/* What is louder is clipped here, sample by sample, as it would be at the loudspeaker; the encoder would turn down the whole
+ * frame. No number, from a broken packet, is silence. */
+static void take(float *to, const float *from, int n)
+{
+	for (int i = 0; i < n; i++)
+		to[i] = fabsf(from[i]) <= PEAK ? from[i] : from[i] > 0 ? PEAK : from[i] < 0 ? -PEAK : 0;
+}
+
 int audio_encoder_push(struct audio_encoder *e, float *const *planes, int n, struct err *err)
 {
 	int at = 0, ret = 0;
@@ -227,7 +236,7 @@ int audio_encoder_push(struct audio_encoder *e, float *const *planes, int n, str
 		if (k > n - at)
 			k = n - at;
 		for (int c = 0; c < e->channels; c++)
-			memcpy(aac_input_at(&e->input, e->filling, c) + e->filled, planes[c] + at, (size_t)k * sizeof(float));
+			take(aac_input_at(&e->input, e->filling, c) + e->filled, planes[c] + at, k);
 		at += k;
 		e->filled += k;
 		if (e->filled == AAC_UNIT) {

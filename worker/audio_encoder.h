@@ -30,6 +30,7 @@ int audio_encoder_create(struct audio_encoder **e, int rate, int channels, const
 /* Only for audio_encoder_silence. Silence is empty where this encoder cannot speak for rate and channels. */
 int audio_encoder_create_silent(struct audio_encoder **e, int rate, int channels, struct err *err);
 void audio_encoder_destroy(struct audio_encoder *e);
+/* Samples beyond 0.95 are clipped; NaN is taken for 0. */
 int audio_encoder_push(struct audio_encoder *e, float *const *planes, int n, struct err *err);
 /* AudioSpecificConfig; lives as long as the encoder. */
 struct bytes audio_encoder_config(const struct audio_encoder *e);
