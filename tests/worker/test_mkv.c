@@ -26,6 +26,7 @@ static void setup(void)
 {
 	buf_init(&file);
 	memset(&mkv, 0, sizeof(mkv));
+	n_frames = 0;
 }
 
 static void teardown(void)
