@@ -427,6 +427,7 @@ int plan_put(const struct plan *plan, struct buf *json)
 	put_video(json, &plan->video);
 	put_audio(json, &plan->audio);
 	jput_int(json, "origin_ns", plan->origin_ns);
+	jput_bool(json, "independent", plan->is_independent);
 	jput_open(json, "segments", '[');
 	for (size_t i = 0; i < plan->n_segments; i++)
 		put_segment(json, NULL, &plan->segments[i]);
@@ -474,6 +475,7 @@ int plan_get(struct bytes json, struct plan *plan, struct err *err)
 	get_video(&g, &plan->video);
 	get_audio(&g, &plan->audio);
 	plan->origin_ns = jget_int(&g, "origin_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
+	plan->is_independent = jget_bool(&g, "independent");
 	get_segments(&g, plan);
 	rc = jget_end(&g);
 	json_decref(root);

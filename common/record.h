@@ -117,6 +117,7 @@ struct plan {
 	struct record_video video;
 	struct record_audio audio;
 	int64_t origin_ns;
+	bool is_independent; /* no segment has a frame that refers to the segment before (open GOP) */
 	struct plan_segment *segments; /* start_0 <= ..., start_i + duration_i = start_i+1; owned */
 	size_t n_segments;
 };

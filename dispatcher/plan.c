@@ -64,6 +64,8 @@ static int cut_video(const struct index *index, struct plan *plan, struct err *e
 			return err_set(err, ERR_DATA, "the sync samples are not in order");
 		if (open)
 			end_at(open, sync->start, sync->block);
+		/* leading pictures refer to what is in front of the sync sample */
+		plan->is_independent &= sync->is_closed || sync->start == sync->pts;
 		ret = add_segment(plan, &cap, &next, err);
 		if (ret < 0)
 			return ret;
@@ -168,6 +170,7 @@ int plan_make(const struct index *index, const struct record_options *options, s
 	plan->video = index->video;
 	plan->audio = index->audio;
 	plan->origin_ns = index->origin_ns;
+	plan->is_independent = true;
 	if (index->video.is_present)
 		ret = cut_video(index, plan, err);
 	else if (index->audio.is_present)

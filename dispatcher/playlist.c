@@ -60,13 +60,19 @@ static void put_video(const struct record_video *video, struct buf *out)
 		buf_printf(out, ",VIDEO-RANGE=%s", video->range);
 }
 
+/* RFC 8216 section 4.3.5.1 */
+static const char *independent(const struct plan *plan)
+{
+	return plan->is_independent ? "#EXT-X-INDEPENDENT-SEGMENTS\n" : "";
+}
+
 void playlist_put_master(const struct plan *plan, const int64_t *sizes, struct buf *out)
 {
 	struct rates rates = measure_rates(plan, sizes);
 	const struct record_video *video = &plan->video;
 	const struct record_audio *audio = &plan->audio;
 
-	buf_printf(out, "#EXTM3U\n#EXT-X-VERSION:%d\n#EXT-X-INDEPENDENT-SEGMENTS\n", PLAYLIST_VERSION);
+	buf_printf(out, "#EXTM3U\n#EXT-X-VERSION:%d\n%s", PLAYLIST_VERSION, independent(plan));
 	buf_printf(out, "#EXT-X-STREAM-INF:BANDWIDTH=%" PRId64 ",AVERAGE-BANDWIDTH=%" PRId64 ",CODECS=\"", rates.peak,
 		   rates.average);
 	if (video->is_present)
@@ -104,7 +110,7 @@ void playlist_put_media(const struct plan *plan, struct buf *out)
 
 	buf_printf(out, "#EXTM3U\n#EXT-X-VERSION:%d\n#EXT-X-TARGETDURATION:%" PRId64 "\n", PLAYLIST_VERSION,
 		   target_duration(plan));
-	buf_put_str(out, "#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n");
+	buf_printf(out, "#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:VOD\n%s", independent(plan));
 	buf_put_str(out, "#EXT-X-MAP:URI=\"" PLAYLIST_INIT "\"\n");
 	for (size_t i = 0; i < plan->n_segments; i++) {
 		put_extinf(plan->segments[i].duration, out);

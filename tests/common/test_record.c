@@ -59,7 +59,8 @@ static struct plan_segment segments[3] = {
 static struct plan sample_plan(void)
 {
 	struct plan p = {
-		.hash = KEY, .video = video(), .audio = audio(), .origin_ns = 7, .segments = segments, .n_segments = 3
+		.hash = KEY, .video = video(), .audio = audio(), .origin_ns = 7, .is_independent = true,
+		.segments = segments, .n_segments = 3
 	};
 	record_options_init(&p.options);
 	return p;

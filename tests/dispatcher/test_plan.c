@@ -129,6 +129,7 @@ START_TEST(every_frame_and_every_moment_belongs_to_exactly_one_segment)
 	ck_assert_uint_eq(t.plan.n_segments, plans[_i].n_segments);
 	ck_assert_int_eq(t.plan.segments[0].start, plans[_i].start);
 	check_plan(&t);
+	ck_assert(t.plan.is_independent);
 	plan_finish(&t.plan);
 }
 END_TEST
@@ -149,6 +150,7 @@ START_TEST(an_open_gop_is_cut_at_its_leading_pictures)
 	ck_assert_uint_eq(t.plan.n_segments, 2);
 	ck_assert_int_eq(t.plan.segments[1].start, 12 * SECOND - 7200);
 	ck_assert_int_eq(t.plan.segments[1].video_block, t.syncs[2].block);
+	ck_assert(!t.plan.is_independent);
 	plan_finish(&t.plan);
 }
 END_TEST

@@ -20,6 +20,7 @@ static struct plan make_plan(void)
 	plan.video = (struct record_video){ .is_present = true, .codecs = "avc1.640028", .width = 1920, .height = 1080,
 					    .rate_num = 24000, .rate_den = 1001, .range = "SDR" };
 	plan.audio = (struct record_audio){ .is_present = true, .codecs = "mp4a.40.2" };
+	plan.is_independent = true;
 	return plan;
 }
 
@@ -39,6 +40,19 @@ START_TEST(the_media_playlist_is_exact_to_the_microsecond)
 			 "#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"init.mp4\"\n"
 			 "#EXTINF:6.006000,\n0-540540.m4s\n#EXTINF:6.506500,\n540540-585585.m4s\n"
 			 "#EXTINF:1.000000,\n1126125-90000.m4s\n#EXT-X-ENDLIST\n");
+}
+END_TEST
+
+START_TEST(an_open_gop_is_not_said_to_be_independent)
+{
+	struct plan plan = make_plan();
+	struct buf out = { 0 };
+
+	plan.is_independent = false;
+	playlist_put_media(&plan, &out);
+	playlist_put_master(&plan, sizes, &out);
+	ck_assert_ptr_null(strstr(buf_cstr(&out), "INDEPENDENT"));
+	buf_finish(&out);
 }
 END_TEST
 
@@ -137,6 +151,7 @@ Suite *suite_playlist(void)
 	TCase *tc = tcase_create("playlist");
 
 	tcase_add_test(tc, the_media_playlist_is_exact_to_the_microsecond);
+	tcase_add_test(tc, an_open_gop_is_not_said_to_be_independent);
 	tcase_add_test(tc, the_master_playlist_tells_peak_and_average_of_real_sizes);
 	tcase_add_test(tc, before_sizes_are_known_the_sources_bytes_stand_in);
 	tcase_add_test(tc, a_title_without_video_has_no_resolution);
