@@ -5,19 +5,13 @@
  * reading for audio. Then the init segment, which only depends on the index.
  */
 #include "common/timeline.h"
-#include "worker/audio.h"
-#include "worker/audio_codec.h"
 #include "worker/cut.h"
-#include "worker/fmp4.h"
-#include "worker/nal.h"
 #include "worker/task.h"
+#include "worker/title.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_PACKETS 16         /* audio packets looked at to know the stream */
-#define LIMIT_HEAD_BLOCKS 200000 /* blocks read to find the first of each track */
 #define LIMIT_GOP (1 << 22)      /* frames between two sync samples */
 #define DELAY_MAX TICKS_PER_SECOND /* composition delay over which timestamps are taken for garbage */
 #define FORGET_FRAMES 1024
@@ -26,18 +20,8 @@
 struct probe {
 	struct task *task;
 	const struct mkv *mkv;
-	const struct mkv_track *video, *audio;
-	enum nal_codec codec;
-	struct nal_config nal;
-	bool has_nal;
-	struct audio_facts facts;
-	bool has_facts;
-	/* the first frames */
-	int64_t video_first_ns;  /* smallest time among the first video frames */
-	int64_t audio_origin_ns; /* of the first audio packet */
-	int64_t audio_first_ns;  /* of the first one that decodes to samples */
-	struct buf first[FIRST_PACKETS];
-	int n_first;
+	struct title title;
+	bool has_title;
 	/* the pass */
 	struct index index;
 	size_t cap_syncs;
@@ -48,232 +32,11 @@ struct probe {
 	int64_t max_duration;        /* BlockDuration of the latest frame, ticks; 0 unknown */
 	struct audio_ruler *ruler;
 	struct audio_clock clock;
-	bool is_clock_set;
 	int64_t anchor_cluster;      /* cluster of the latest audio packet, and the anchor of its first one there */
 	int64_t anchor_pos;
 	size_t anchored;             /* syncs before this one have their audio_pos; the others wait for the next packet */
 	struct buf scratch, scratch2;
 };
-
-/* ---- tracks */
-
-static bool is_video_codec(const struct mkv_track *t, enum nal_codec *codec)
-{
-	if (!strncmp(t->codec_id, "V_MPEG4/ISO/AVC", 15))
-		*codec = NAL_H264;
-	else if (!strncmp(t->codec_id, "V_MPEGH/ISO/HEVC", 16))
-		*codec = NAL_H265;
-	else
-		return false;
-	return true;
-}
-
-static int pick_tracks(struct probe *p, struct err *err)
-{
-	const struct mkv_track *other = NULL;
-
-	for (int i = 0; i < p->mkv->n_tracks; i++) {
-		const struct mkv_track *t = &p->mkv->tracks[i];
-		enum nal_codec codec;
-
-		if (t->type != MKV_VIDEO && t->type != MKV_AUDIO)
-			continue;
-		if (t->is_encrypted)
-			return err_set(err, ERR_UNSUPPORTED, "track %llu is encrypted", (unsigned long long)t->number);
-		if (t->type == MKV_VIDEO && is_video_codec(t, &codec)) {
-			if (!p->video) {
-				p->video = t;
-				p->codec = codec;
-			}
-		} else if (t->type == MKV_AUDIO && audio_codec_find(t->codec_id)) {
-			if (!p->audio || (t->is_default && !p->audio->is_default))
-				p->audio = t;
-		} else if (!other || t->type == MKV_VIDEO) {
-			other = t;
-		}
-	}
-	if (other && !p->video && other->type == MKV_VIDEO)
-		return err_set(err, ERR_UNSUPPORTED, "video codec %s would have to be encoded anew; only H.264 and H.265 are copied",
-			       other->codec_id);
-	if (other && !p->video && !p->audio)
-		return err_set(err, ERR_UNSUPPORTED, "audio codec %s is not known", other->codec_id);
-	if (!p->video && !p->audio)
-		return err_set(err, ERR_UNSUPPORTED, "the file has neither a video nor an audio track");
-	return 0;
-}
-
-/* ---- head: the first frames of each track */
-
-static int first_video(struct probe *p, const struct mkv_frame *f, struct err *err)
-{
-	struct bytes data;
-	int ret;
-
-	if (p->has_nal) {
-		if (f->time_ns < p->video_first_ns)
-			p->video_first_ns = f->time_ns; /* a leading picture */
-		return 0;
-	}
-	if (!f->is_key)
-		return 0;
-	ret = mkv_frame_data(p->mkv, f, &p->scratch, &data, err);
-	if (!ret)
-		ret = nal_config_init(&p->nal, p->codec, p->video->codec_private, data, err);
-	if (ret)
-		return err_prefix(err, "video track %llu", (unsigned long long)p->video->number);
-	p->has_nal = true;
-	p->video_first_ns = f->time_ns;
-	return 0;
-}
-
-static int first_audio(struct probe *p, const struct mkv_frame *f, struct err *err)
-{
-	struct bytes data;
-	int ret = mkv_frame_data(p->mkv, f, &p->scratch, &data, err);
-
-	if (ret == ERR_DATA || p->n_first == FIRST_PACKETS)
-		return 0;
-	if (ret)
-		return ret;
-	if (!p->n_first)
-		p->audio_origin_ns = f->time_ns;
-	if (!p->n_first || (p->n_first == 1 && audio_codec_find(p->audio->codec_id)->is_first_silent))
-		p->audio_first_ns = f->time_ns;
-	buf_put(&p->first[p->n_first++], data.data, data.size);
-	return 0;
-}
-
-/* Video frames are read on a little behind the first sync sample: in an open GOP the first to be shown come after it. */
-static int read_head(struct probe *p, struct err *err)
-{
-	struct mkv_cursor cursor;
-	struct mkv_frame f;
-	int video = 0, ret = mkv_seek(&cursor, p->mkv, p->mkv->first_cluster, -1, err);
-
-	for (int n = 0; n < LIMIT_HEAD_BLOCKS && !ret; n++) {
-		bool has_video = !p->video || video > 32, has_audio = !p->audio || p->n_first == FIRST_PACKETS;
-
-		if ((has_video && has_audio) || mkv_next(&cursor, &f, err) != 1)
-			break;
-		if (p->video && f.track == p->video->number) {
-			ret = first_video(p, &f, err);
-			video += p->has_nal;
-		} else if (p->audio && f.track == p->audio->number) {
-			ret = first_audio(p, &f, err);
-		}
-	}
-	if (ret)
-		return ret;
-	if (p->video && !p->has_nal)
-		p->video = NULL; /* announced, but without one sync sample */
-	if (p->audio && !p->n_first)
-		p->audio = NULL;
-	if (!p->video && !p->audio)
-		return err_set(err, ERR_DATA, "no video sync sample and no audio packet was found in the file");
-	return 0;
-}
-
-/* ---- facts of the tracks */
-
-static void set_rate(int64_t *num, int64_t *den, const struct nal_sps *sps, uint64_t duration_ns)
-{
-	static const int64_t bases[] = { 24, 30, 60, 120 };
-
-	*num = sps->rate_num;
-	*den = sps->rate_den;
-	if (!duration_ns)
-		return;
-	*num = NS_PER_SECOND;
-	*den = (int64_t)duration_ns;
-	for (size_t i = 0; i < sizeof bases / sizeof *bases; i++)
-		if (llabs((int64_t)duration_ns - 1001 * 1000000 / bases[i]) < 1000) {
-			*num = bases[i] * 1000;
-			*den = 1001;
-			return;
-		}
-	for (int64_t whole = 1; whole <= 300; whole++)
-		if (llabs((int64_t)duration_ns - NS_PER_SECOND / whole) < 1000) {
-			*num = whole;
-			*den = 1;
-			return;
-		}
-}
-
-static const char *video_range(int transfer)
-{
-	return transfer == 16 ? "PQ" : transfer == 18 ? "HLG" : "SDR";
-}
-
-static void video_facts(struct probe *p)
-{
-	struct record_video *v = &p->index.video;
-	const struct mkv_colour *c = &p->video->colour;
-	int transfer = c->is_present && c->transfer > 0 && c->transfer != 2 ? c->transfer
-		       : p->nal.sps.has_colour				    ? p->nal.sps.transfer
-									    : 2;
-
-	v->is_present = true;
-	v->track = (int64_t)p->video->number;
-	snprintf(v->codecs, sizeof v->codecs, "%s", p->nal.codecs);
-	v->width = p->nal.sps.width;
-	v->height = p->nal.sps.height;
-	snprintf(v->range, sizeof v->range, "%s", video_range(transfer));
-	set_rate(&v->rate_num, &v->rate_den, &p->nal.sps, p->video->default_duration_ns);
-}
-
-static int audio_facts(struct probe *p, struct err *err)
-{
-	struct record_audio *a = &p->index.audio;
-	struct bytes first[FIRST_PACKETS];
-	int ret;
-
-	for (int i = 0; i < p->n_first; i++)
-		first[i] = buf_bytes(&p->first[i]);
-	ret = audio_facts_init(&p->facts, p->audio, &p->task->job->options, first, p->n_first, err);
-	p->has_facts = !ret;
-	if (ret)
-		return ret;
-	*a = (struct record_audio){
-		.is_present = true,
-		.is_copy = p->facts.is_copy,
-		.track = (int64_t)p->audio->number,
-		.rate = p->facts.rate,
-		.channels = p->facts.channels,
-		.unit = p->facts.unit,
-		.source_rate = p->facts.source_rate,
-		.source_unit = p->facts.is_counted ? 0 : p->facts.source_unit,
-		.lead = p->facts.lead,
-	};
-	snprintf(a->codecs, sizeof a->codecs, "%s", p->facts.codecs);
-	return audio_ruler_create(&p->ruler, p->audio, a->source_unit, err);
-}
-
-/* Timeline 0 is where the earlier of the tracks begins. */
-static int set_origin(struct probe *p, struct err *err)
-{
-	int64_t audio_ns = 0, origin = INT64_MAX;
-	int ret = 0;
-
-	if (p->audio) {
-		ret = audio_facts(p, err);
-		if (ret)
-			return ret;
-		audio_ns = p->audio_origin_ns + timeline_scale_round(p->facts.skip, NS_PER_SECOND, p->facts.source_rate);
-		origin = audio_ns;
-	}
-	if (p->video) {
-		video_facts(p);
-		if (p->video_first_ns < origin)
-			origin = p->video_first_ns;
-	}
-	p->index.origin_ns = origin;
-	if (p->audio) {
-		p->index.audio.source_base = timeline_ns_to_samples(p->audio_first_ns - origin, p->facts.source_rate);
-		p->index.audio.base = p->facts.is_copy ? p->index.audio.source_base : 0;
-		audio_clock_init(&p->clock, &p->index.audio, p->index.audio.source_base);
-	}
-	return 0;
-}
 
 /* ---- the pass */
 
@@ -358,7 +121,7 @@ static int pass_video(struct probe *p, const struct mkv_frame *f, struct err *er
 		ret = mkv_frame_data(p->mkv, f, &p->scratch, &data, err);
 		buf_reset(&p->scratch2);
 		if (!ret)
-			ret = nal_sample_read(&p->nal, data, &p->scratch2, &sample, err);
+			ret = nal_sample_read(&p->title.nal, data, &p->scratch2, &sample, err);
 		if (ret && ret != ERR_DATA)
 			return ret;
 		if (!ret && sample.has_picture && add_sync(p, f, pts, sample.sync == NAL_SYNC_CLOSED, err))
@@ -397,7 +160,7 @@ static int pass_audio(struct probe *p, const struct mkv_frame *f, struct err *er
 	struct bytes data;
 	int ret = 0;
 
-	if (p->facts.is_counted || p->facts.skip) {
+	if (p->title.facts.is_counted || p->title.facts.skip) {
 		ret = mkv_frame_data(p->mkv, f, &p->scratch, &data, err);
 		if (ret)
 			return ret == ERR_DATA ? 0 : ret;
@@ -408,7 +171,7 @@ static int pass_audio(struct probe *p, const struct mkv_frame *f, struct err *er
 	if (f->cluster != p->anchor_cluster) {
 		p->anchor_cluster = f->cluster;
 		p->anchor_pos = anchor;
-		if (!p->video)
+		if (!p->title.video)
 			ret = add_audio_anchor(p, f, pos, anchor, err);
 	}
 	for (; p->anchored < p->index.n_syncs; p->anchored++)
@@ -432,16 +195,16 @@ static int pass(struct probe *p, struct err *err)
 		if (ret <= 0)
 			break;
 		ret = 0;
-		if (p->video && f.track == p->video->number)
+		if (p->title.video && f.track == p->title.video->number)
 			ret = pass_video(p, &f, err);
-		else if (p->audio && f.track == p->audio->number)
+		else if (p->title.audio && f.track == p->title.audio->number)
 			ret = pass_audio(p, &f, err);
 		if (!ret && ++n % TICK_FRAMES == 0)
 			ret = p->task->tick(p->task, err);
 		if (n % FORGET_FRAMES == 0)
 			source_forget(p->task->source);
 	}
-	if (!ret && p->video)
+	if (!ret && p->title.video)
 		end_gop(p);
 	return ret;
 }
@@ -453,8 +216,8 @@ static void end_video(struct probe *p)
 	struct record_video *v = &p->index.video;
 	int64_t duration = p->max_duration;
 
-	if (duration <= 0 && p->video->default_duration_ns)
-		duration = timeline_ns_to_ticks((int64_t)p->video->default_duration_ns);
+	if (duration <= 0 && p->title.video->default_duration_ns)
+		duration = timeline_ns_to_ticks((int64_t)p->title.video->default_duration_ns);
 	if (duration <= 0)
 		duration = p->last_gap;
 	if (duration <= 0 && v->rate_num > 0)
@@ -477,76 +240,6 @@ static void end_audio(struct probe *p)
 		a->is_present = false;
 }
 
-/* ---- init segment */
-
-static void video_entry(const struct probe *p, struct fmp4_track *t)
-{
-	const struct mkv_track *m = p->video;
-	const struct nal_sps *sps = &p->nal.sps;
-	bool is_from_file = m->colour.is_present && m->colour.matrix >= 0 && m->colour.matrix != 2;
-
-	*t = (struct fmp4_track){
-		.id = 1,
-		.entry = p->codec == NAL_H265 ? FMP4_HVC1 : FMP4_AVC1,
-		.timescale = TICKS_PER_SECOND,
-		.language = "und",
-		.config = buf_bytes(&p->nal.record),
-		.edit_media_time = p->index.video.delay_ticks,
-		.width = sps->width,
-		.height = sps->height,
-		.rotation = m->rotation,
-		.has_colour = is_from_file || sps->has_colour,
-		.primaries = is_from_file ? m->colour.primaries : sps->primaries,
-		.transfer = is_from_file ? m->colour.transfer : sps->transfer,
-		.matrix = is_from_file ? m->colour.matrix : sps->matrix,
-		.is_full_range = is_from_file ? m->colour.range == 2 : sps->is_full_range,
-		.par_num = (uint32_t)(sps->sar_num > 0 ? sps->sar_num : 0),
-		.par_den = (uint32_t)(sps->sar_den > 0 ? sps->sar_den : 0),
-	};
-	if (m->display_width > 0 && m->display_height > 0 && m->width > 0 && m->height > 0) {
-		int64_t num = (int64_t)m->display_width * m->height, den = (int64_t)m->display_height * m->width, a = num, b = den;
-
-		while (b) {
-			int64_t r = a % b;
-
-			a = b;
-			b = r;
-		}
-		t->par_num = (uint32_t)(num / a);
-		t->par_den = (uint32_t)(den / a);
-	}
-	t->is_par_known = t->par_num > 0 && t->par_den > 0;
-}
-
-static int put_init(struct probe *p, struct buf *out, struct err *err)
-{
-	struct fmp4_track tracks[2];
-	int64_t end = 0;
-	int n = 0;
-
-	if (p->index.video.is_present) {
-		video_entry(p, &tracks[n++]);
-		end = p->index.video.end_ticks;
-	}
-	if (p->index.audio.is_present) {
-		const struct record_audio *a = &p->index.audio;
-		int64_t audio_end = timeline_samples_to_ticks(a->base + a->frames * a->unit, a->rate);
-
-		tracks[n++] = (struct fmp4_track){
-			.id = 2,
-			.entry = FMP4_MP4A,
-			.timescale = (uint32_t)a->rate,
-			.language = "und",
-			.config = buf_bytes(&p->facts.config),
-			.channels = a->channels,
-		};
-		if (!strncmp(p->audio->language, "", 1) || strlen(p->audio->language) == 3)
-			snprintf(tracks[n - 1].language, 4, "%.3s", p->audio->language[0] ? p->audio->language : "und");
-		end = audio_end > end ? audio_end : end;
-	}
-	return fmp4_put_init(out, tracks, n, end, err);
-}
-
 static int store_results(struct probe *p, struct err *err)
 {
 	const struct job *job = p->task->job;
@@ -556,7 +249,7 @@ static int store_results(struct probe *p, struct err *err)
 	if (ret)
 		err_set(err, ret, "cannot write the index");
 	if (!ret)
-		ret = put_init(p, &init, err);
+		ret = title_put_init(&p->title, &p->index.video, &p->index.audio, &init, err);
 	if (!ret)
 		ret = store_put_value(p->task->store, job->stream, "init:" RECORD_RENDITION, buf_bytes(&init), err);
 	if (!ret)
@@ -569,13 +262,9 @@ static int store_results(struct probe *p, struct err *err)
 
 static void probe_finish(struct probe *p)
 {
-	if (p->has_nal)
-		nal_config_finish(&p->nal);
-	if (p->has_facts)
-		audio_facts_finish(&p->facts);
+	if (p->has_title)
+		title_finish(&p->title);
 	audio_ruler_destroy(p->ruler);
-	for (int i = 0; i < FIRST_PACKETS; i++)
-		buf_finish(&p->first[i]);
 	index_finish(&p->index);
 	free(p->pts);
 	free(p->sorted);
@@ -583,25 +272,36 @@ static void probe_finish(struct probe *p)
 	buf_finish(&p->scratch2);
 }
 
+static int open_title(struct probe *p, struct err *err)
+{
+	const struct title *t = &p->title;
+	int ret = title_init(&p->title, p->mkv, &p->task->job->options, err);
+
+	p->has_title = !ret;
+	if (ret)
+		return ret;
+	p->index.video = t->record_video;
+	p->index.audio = t->record_audio;
+	p->index.origin_ns = t->origin_ns;
+	p->index.first_cluster = p->mkv->first_cluster;
+	if (!t->audio)
+		return 0;
+	audio_clock_init(&p->clock, &p->index.audio, p->index.audio.source_base);
+	return audio_ruler_create(&p->ruler, t->audio, p->index.audio.source_unit, err);
+}
+
 int probe_run(struct task *task, struct err *err)
 {
 	struct probe p = { .task = task, .mkv = &task->source->mkv };
 	int ret = source_open(task->source, &task->job->source, err);
 
-	if (!ret && task->source->mkv.first_cluster < 0)
-		ret = err_set(err, ERR_DATA, "the file has no Cluster: there is nothing to play in it");
 	if (!ret)
-		ret = pick_tracks(&p, err);
-	if (!ret)
-		ret = read_head(&p, err);
-	if (!ret)
-		ret = set_origin(&p, err);
-	p.index.first_cluster = task->source->mkv.first_cluster;
+		ret = open_title(&p, err);
 	if (!ret)
 		ret = pass(&p, err);
-	if (!ret && p.video)
+	if (!ret && p.title.video)
 		end_video(&p);
-	if (!ret && p.audio)
+	if (!ret && p.title.audio)
 		end_audio(&p);
 	if (!ret)
 		ret = store_results(&p, err);

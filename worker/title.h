@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Title: what the head of a file and the first frames of the tracks that are played say: which tracks, their codecs, where
+ * timeline 0 lies. Every pipeline begins with it.
+ */
+#ifndef SEGFARM_WORKER_TITLE_H
+#define SEGFARM_WORKER_TITLE_H
+
+#include "common/record.h"
+#include "worker/audio.h"
+#include "worker/mkv.h"
+#include "worker/nal.h"
+
+#define TITLE_FIRST_PACKETS 16 /* audio packets looked at to know the stream */
+
+struct title {
+	const struct mkv *mkv;
+	const struct mkv_track *video, *audio; /* NULL: none is played */
+	enum nal_codec codec;
+	struct nal_config nal;      /* with video */
+	struct audio_facts facts;   /* with audio */
+	int64_t origin_ns;          /* the file's time that is timeline 0: where the earlier of the tracks begins */
+	struct record_video record_video; /* all but start, end and delay */
+	struct record_audio record_audio; /* all but frames and source_end */
+	/* internal: the first frames */
+	bool has_nal, has_facts;
+	int64_t video_first_ns;     /* smallest time among the first video frames */
+	int64_t audio_origin_ns;    /* of the first audio packet */
+	int64_t audio_first_ns;     /* of the first one that decodes to samples */
+	struct buf first[TITLE_FIRST_PACKETS];
+	int n_first;
+	struct buf scratch;
+};
+
+/* Reads the first frames of mkv, which must outlive it; a track that has none is left out. ERR_UNSUPPORTED names what cannot be
+ * played, ERR_DATA: there is nothing to play. After an error it is finished. */
+int title_init(struct title *t, const struct mkv *mkv, const struct record_options *options, struct err *err);
+void title_finish(struct title *t);
+
+/* The init segment of a title whose records are complete, in `video` and `audio`. Appends to out. */
+int title_put_init(const struct title *t, const struct record_video *video, const struct record_audio *audio, struct buf *out,
+		   struct err *err);
+
+#endif
