@@ -67,8 +67,11 @@ static void forget(struct input *in, int64_t from)
 /* Room for `need` bytes from the window's start on, and a chunk behind what is there. */
 static bool make_room(struct input *in, int64_t need)
 {
-	int64_t cap = in->cap ? in->cap : CHUNK * 2, used = in->have ? in->data - in->buffer : 0;
+	int64_t cap = in->cap ? in->cap : CHUNK * 2;
 
+	if (!in->have)
+		in->data = in->buffer;
+	int64_t used = in->data - in->buffer;
 	need = need > in->have + CHUNK ? need : in->have + CHUNK;
 	if (in->cap - used >= need)
 		return true;
