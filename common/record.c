@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT 1 /* of index and plan; part of the plan's hash */
+#define FORMAT 2 /* of index and plan; part of the plan's hash */
 
 #define OFFSET_MAX (INT64_C(1) << 62) /* bytes of a file */
 #define RATE_MIN 1000		      /* Hz */
@@ -19,6 +19,7 @@
 #define SOURCE_UNIT_MAX (1 << 24)
 #define LEAD_MAX (1 << 26)
 #define FRAME_RATE_MAX (INT64_C(1) << 40) /* numerator and denominator */
+#define GRID_WITHIN_MAX_NS 500000
 #define SIZE_MAX_SAMPLES 16384		  /* width and height */
 #define DEADLINE_MAX_MS (INT64_C(7) * 24 * 3600 * 1000)
 
@@ -144,6 +145,8 @@ static void put_video(struct buf *b, const struct record_video *v)
 	jput_int(b, "height", v->height);
 	jput_int(b, "rate_num", v->rate_num);
 	jput_int(b, "rate_den", v->rate_den);
+	jput_int(b, "grid_ns", v->grid_ns);
+	jput_int(b, "grid_within_ns", v->grid_within_ns);
 	jput_str(b, "range", v->range);
 	jput_int(b, "start_ticks", v->start_ticks);
 	jput_int(b, "end_ticks", v->end_ticks);
@@ -174,6 +177,10 @@ static int get_video(struct jget *parent, struct record_video *v)
 	v->rate_den = jget_int(&g, "rate_den", 0, FRAME_RATE_MAX);
 	if (!v->rate_num != !v->rate_den)
 		jget_fail(&g, "rate_num", "is 0 alone");
+	v->grid_ns = jget_int(&g, "grid_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
+	v->grid_within_ns = jget_int(&g, "grid_within_ns", 0, GRID_WITHIN_MAX_NS);
+	if (v->grid_within_ns && (!v->rate_num || v->rate_num > NS_PER_SECOND || v->rate_den > INT32_MAX))
+		jget_fail(&g, "grid_within_ns", "needs a frame rate");
 	jget_str(&g, "range", v->range, sizeof(v->range), NULL);
 	if (!is_video_range(v->range))
 		jget_fail(&g, "range", "is not SDR, PQ or HLG");

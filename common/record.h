@@ -55,6 +55,8 @@ struct record_video {
 	char codecs[32];      /* RFC 6381, e.g. avc1.640028 */
 	int width, height;    /* cropped, in samples: 1 to 16384 */
 	int64_t rate_num, rate_den; /* frames per second; 0/0 unknown */
+	int64_t grid_ns;        /* the file's time of one frame of the exact grid of that rate */
+	int64_t grid_within_ns; /* frames whose written time is so near to the grid are on it; 0: there is no grid */
 	char range[8];        /* VIDEO-RANGE: "SDR", "PQ", "HLG" */
 	int64_t start_ticks;  /* presentation time of the first frame, >= 0 */
 	int64_t end_ticks;    /* end of the last frame */

@@ -6,6 +6,7 @@
  */
 #include "common/timeline.h"
 #include "worker/cut.h"
+#include "worker/grid.h"
 #include "worker/task.h"
 #include "worker/title.h"
 
@@ -112,7 +113,7 @@ static int add_sync(struct probe *p, const struct mkv_frame *f, int64_t pts, boo
 /* Only sync samples are looked into: a non-key block without a picture costs nothing here and is left out of its segment later. */
 static int pass_video(struct probe *p, const struct mkv_frame *f, struct err *err)
 {
-	int64_t pts = timeline_ns_to_ticks(f->time_ns - p->index.origin_ns);
+	int64_t pts = timeline_ns_to_ticks(grid_snap(&p->index.video, f->time_ns) - p->index.origin_ns);
 	struct nal_sample sample;
 	struct bytes data;
 	int ret;
@@ -224,6 +225,13 @@ static void end_video(struct probe *p)
 		duration = timeline_scale_round(TICKS_PER_SECOND, v->rate_den, v->rate_num);
 	if (duration <= 0)
 		duration = TICKS_PER_SECOND / 25;
+	/* a duration that is rounded like the times */
+	if (v->grid_within_ns) {
+		int64_t exact = timeline_scale_round(TICKS_PER_SECOND, v->rate_den, v->rate_num);
+
+		if (llabs(duration - exact) <= TICKS_PER_SECOND / 1000)
+			duration = exact;
+	}
 	v->start_ticks = p->index.syncs[0].start;
 	v->end_ticks = p->max_pts + duration;
 	if (v->delay_ticks > DELAY_MAX)

@@ -8,6 +8,7 @@
 #include "worker/audio.h"
 #include "worker/cut.h"
 #include "worker/fmp4.h"
+#include "worker/grid.h"
 #include "worker/nal.h"
 #include "worker/task.h"
 
@@ -97,7 +98,7 @@ static int add_video(struct segment *s, const struct mkv_frame *f, struct err *e
 			buf_put(&s->scratch, data.data, data.size);
 		v->data = (struct bytes){ NULL, sample.data.size };
 	}
-	s->pts[s->n_video++] = timeline_ns_to_ticks(f->time_ns - s->job->origin_ns);
+	s->pts[s->n_video++] = timeline_ns_to_ticks(grid_snap(&s->job->video, f->time_ns) - s->job->origin_ns);
 	return buf_failed(&s->scratch) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }
 

@@ -3,10 +3,12 @@
 
 #include "common/timeline.h"
 #include "worker/audio_codec.h"
+#include "worker/grid.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#define FIRST_NS (3 * NS_PER_SECOND)
 #define LIMIT_HEAD_BLOCKS 200000 /* blocks read to find the first of each track */
 
 /* ---- tracks */
@@ -63,9 +65,9 @@ static int first_video(struct title *title, const struct mkv_frame *f, struct er
 	struct bytes data;
 	int ret;
 
-	if (title->has_nal) {
-		if (f->time_ns < title->video_first_ns)
-			title->video_first_ns = f->time_ns; /* a leading picture */
+	if (title->n_times) {
+		if (title->n_times < TITLE_FIRST_FRAMES)
+			title->times_ns[title->n_times++] = f->time_ns;
 		return 0;
 	}
 	if (!f->is_key)
@@ -76,7 +78,7 @@ static int first_video(struct title *title, const struct mkv_frame *f, struct er
 	if (ret)
 		return err_prefix(err, "video track %llu", (unsigned long long)title->video->number);
 	title->has_nal = true;
-	title->video_first_ns = f->time_ns;
+	title->times_ns[title->n_times++] = f->time_ns;
 	return 0;
 }
 
@@ -97,21 +99,29 @@ static int first_audio(struct title *title, const struct mkv_frame *f, struct er
 	return 0;
 }
 
-/* Video frames are read on a little behind the first sync sample: in an open GOP the first to be shown come after it. */
+/* Video frames are read on behind the first sync sample: in an open GOP the first to be shown come after it, and the frame rate's grid
+ * shows only in many. But nobody who waits for a slow source wants to wait for long. */
+static bool has_enough_video(const struct title *title)
+{
+	int reorder = title->nal.sps.reorder < 0 ? 16 : title->nal.sps.reorder;
+
+	return !title->video || title->n_times == TITLE_FIRST_FRAMES ||
+	       (title->n_times > reorder + 1 && title->times_ns[title->n_times - 1] - title->times_ns[0] > FIRST_NS);
+}
+
 static int read_head(struct title *title, struct err *err)
 {
 	struct mkv_cursor cursor;
 	struct mkv_frame f;
-	int video = 0, ret = mkv_seek(&cursor, title->mkv, title->mkv->first_cluster, -1, err);
+	int ret = mkv_seek(&cursor, title->mkv, title->mkv->first_cluster, -1, err);
 
 	for (int n = 0; n < LIMIT_HEAD_BLOCKS && !ret; n++) {
-		bool has_video = !title->video || video > 32, has_audio = !title->audio || title->n_first == TITLE_FIRST_PACKETS;
+		bool has_audio = !title->audio || title->n_first == TITLE_FIRST_PACKETS;
 
-		if ((has_video && has_audio) || mkv_next(&cursor, &f, err) != 1)
+		if ((has_enough_video(title) && has_audio) || mkv_next(&cursor, &f, err) != 1)
 			break;
 		if (title->video && f.track == title->video->number) {
 			ret = first_video(title, &f, err);
-			video += title->has_nal;
 		} else if (title->audio && f.track == title->audio->number) {
 			ret = first_audio(title, &f, err);
 		}
@@ -158,6 +168,37 @@ static const char *video_range(int transfer)
 	return transfer == 16 ? "PQ" : transfer == 18 ? "HLG" : "SDR";
 }
 
+static bool is_grid(struct title *title, int64_t num, int64_t den)
+{
+	struct record_video *v = &title->record_video;
+	int64_t within = grid_within(title->mkv->timestamp_scale);
+
+	if (!grid_find(title->times_ns, (size_t)title->n_times, num, den, within, &v->grid_ns))
+		return false;
+	v->rate_num = num;
+	v->rate_den = den;
+	v->grid_within_ns = within;
+	return true;
+}
+
+/* What the container says is often rounded as well; the stream may know better. */
+static void set_grid(struct title *title)
+{
+	struct record_video *v = &title->record_video;
+
+	if (!is_grid(title, v->rate_num, v->rate_den))
+		is_grid(title, title->nal.sps.rate_num, title->nal.sps.rate_den);
+}
+
+static int64_t first_video_ns(const struct title *title)
+{
+	int64_t first = title->times_ns[0];
+
+	for (int i = 1; i < title->n_times; i++)
+		first = title->times_ns[i] < first ? title->times_ns[i] : first;
+	return grid_snap(&title->record_video, first);
+}
+
 static void video_facts(struct title *title)
 {
 	struct record_video *v = &title->record_video;
@@ -173,6 +214,7 @@ static void video_facts(struct title *title)
 	v->height = title->nal.sps.height;
 	snprintf(v->range, sizeof v->range, "%s", video_range(transfer));
 	set_rate(&v->rate_num, &v->rate_den, &title->nal.sps, title->video->default_duration_ns);
+	set_grid(title);
 }
 
 static int audio_facts(struct title *title, const struct record_options *options, struct err *err)
@@ -217,8 +259,8 @@ static int set_origin(struct title *title, const struct record_options *options,
 	}
 	if (title->video) {
 		video_facts(title);
-		if (title->video_first_ns < origin)
-			origin = title->video_first_ns;
+		if (first_video_ns(title) < origin)
+			origin = first_video_ns(title);
 	}
 	title->origin_ns = origin;
 	if (title->audio) {

@@ -12,6 +12,7 @@
 #include "worker/nal.h"
 
 #define TITLE_FIRST_PACKETS 16 /* audio packets looked at to know the stream */
+#define TITLE_FIRST_FRAMES 66 /* video frames: every rounding that a grid of 60000/1001 has */
 
 struct title {
 	const struct mkv *mkv;
@@ -24,7 +25,8 @@ struct title {
 	struct record_audio record_audio; /* all but frames and source_end */
 	/* internal: the first frames */
 	bool has_nal, has_facts;
-	int64_t video_first_ns;     /* smallest time among the first video frames */
+	int64_t times_ns[TITLE_FIRST_FRAMES]; /* of the first video frames from a sync sample on, as written */
+	int n_times;
 	int64_t audio_origin_ns;    /* of the first audio packet */
 	int64_t audio_first_ns;     /* of the first one that decodes to samples */
 	struct buf first[TITLE_FIRST_PACKETS];

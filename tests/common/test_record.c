@@ -11,7 +11,7 @@
 
 static struct record_video video(void)
 {
-	return (struct record_video){ true, 1, "avc1.640028", 1920, 800, 24000, 1001, "SDR", 0, 1800000, 7508 };
+	return (struct record_video){ true, 1, "avc1.640028", 1920, 800, 24000, 1001, -83416667, 500000, "SDR", 0, 1800000, 7508 };
 }
 
 static struct record_audio audio(void)
@@ -179,10 +179,13 @@ END_TEST
 
 /* Each row: what is replaced by what in a valid record. */
 static const char *const bad_plans[][2] = {
-	{ "\"format\":1", "\"format\":2" },
-	{ "\"format\":1", "\"format\":1,\"more\":1" },
-	{ "\"format\":1,", "" },
-	{ "\"format\":1", "\"format\":1,\"format\":1" },
+	{ "\"grid_within_ns\":500000", "\"grid_within_ns\":500001" },
+	{ "\"rate_num\":24000,\"rate_den\":1001", "\"rate_num\":0,\"rate_den\":0" },
+	{ "\"rate_den\":1001", "\"rate_den\":2147483648" },
+	{ "\"format\":2", "\"format\":1" },
+	{ "\"format\":2", "\"format\":2,\"more\":1" },
+	{ "\"format\":2,", "" },
+	{ "\"format\":2", "\"format\":2,\"format\":2" },
 	{ "\"origin_ns\":7", "\"origin_ns\":7.0" },
 	{ "\"origin_ns\":7", "\"origin_ns\":\"7\"" },
 	{ "\"origin_ns\":7", "\"origin_ns\":7200000000000001" },
