@@ -211,7 +211,7 @@ static const struct {
 	{ "mkvmerge_attachment_20m.mkv", "head -c 20971520 /dev/zero > $M/packets20m.ttf && " MKVMERGE
 	  "--attachment-mime-type font/ttf --attach-file $M/packets20m.ttf " BASE "; s=$?; rm $M/packets20m.ttf; exit $s" },
 	{ "mkvmerge_webm.webm", MKVMERGE "--webm \"$M/packets_ffmpeg_vp9_opus.webm\"" },
-	{ "mkvmerge_vfw.mkv", FFMPEG "-i " BASE " -map 0:v -c copy $M/packets_vfw.avi && " MKVMERGE
+	{ "mkvmerge_vfw.mkv", FFMPEG "-i " BASE " -map 0:v -c copy -bsf:v h264_mp4toannexb $M/packets_vfw.avi && " MKVMERGE
 	  "--engage allow_avc_in_vfw_mode $M/packets_vfw.avi" },
 };
 
