@@ -55,6 +55,11 @@ struct work {
 
 /* ---- reading */
 
+static struct bytes value_of(struct bytes file, const struct ebml_element *e)
+{
+	return (struct bytes){ file.data + e->data, (size_t)(e->end - e->data) };
+}
+
 bool mkv_find_in(struct bytes file, const struct ebml_element *parent, uint32_t id, int n, struct ebml_element *e)
 {
 	int64_t bound = parent->end < (int64_t)file.size ? parent->end : (int64_t)file.size;
@@ -85,7 +90,7 @@ static uint64_t value_in(struct bytes file, const struct ebml_element *parent, u
 	struct ebml_element e;
 
 	if (mkv_find_in(file, parent, id, 0, &e))
-		ebml_uint(mkv_value(file, &e), &otherwise);
+		ebml_uint(value_of(file, &e), &otherwise);
 	return otherwise;
 }
 
@@ -97,7 +102,7 @@ static void read_track(struct work *w, struct bytes file, const struct ebml_elem
 	ck_assert_int_le(w->n_tracks, TRACKS_MAX);
 	ck_assert_msg(!mkv_find_in(file, entry, 0x6D80, 0, &e), "a packed track");
 	*t = (struct track){ .number = value_in(file, entry, 0xD7, 0), .type = value_in(file, entry, 0x83, 0),
-			     .entry = mkv_value(file, entry) };
+			     .entry = value_of(file, entry) };
 }
 
 static void read_block(struct work *w, struct frame f, struct bytes block)
@@ -124,13 +129,13 @@ static void read_cluster(struct work *w, struct bytes file, const struct ebml_el
 		struct frame g = f;
 
 		if (e.id == ID_SIMPLE_BLOCK)
-			read_block(w, f, mkv_value(file, &e));
+			read_block(w, f, value_of(file, &e));
 		if (e.id != ID_BLOCK_GROUP)
 			continue;
 		ck_assert(mkv_find_in(file, &e, 0xA1, 0, &block));
 		g.duration_ns = (int64_t)value_in(file, &e, 0x9B, 0) * MS;
 		g.is_key = !mkv_find_in(file, &e, 0xFB, 0, &(struct ebml_element){ 0 });
-		read_block(w, g, mkv_value(file, &block));
+		read_block(w, g, value_of(file, &block));
 	}
 }
 
@@ -239,7 +244,7 @@ static void put_track(struct work *w, const struct track *t)
 	struct ebml_element e;
 
 	for (int64_t at = 0; ebml_read(t->entry, at, (int64_t)t->entry.size, &e); at = e.end) {
-		struct bytes value = mkv_value(t->entry, &e);
+		struct bytes value = value_of(t->entry, &e);
 
 		if (e.id == EBML_ID_CRC32 || e.id == EBML_ID_VOID)
 			continue;
