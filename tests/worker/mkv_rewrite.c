@@ -64,7 +64,7 @@ bool mkv_find_in(struct bytes file, const struct ebml_element *parent, uint32_t 
 {
 	int64_t bound = parent->end < (int64_t)file.size ? parent->end : (int64_t)file.size;
 
-	for (int64_t at = parent->data; ebml_read(file, at, bound, e); at = e->end)
+	for (int64_t at = parent->data; ebml_read(file, at, bound, e); at = e->is_unknown ? e->data : e->end)
 		if (e->id == id && !n--)
 			return true;
 	return false;

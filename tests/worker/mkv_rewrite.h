@@ -47,7 +47,8 @@ struct rewrite {
 
 /* Writes `from` (its frames neither packed nor laced) again, Cluster for Cluster as long as block times have room. */
 void mkv_rewrite(struct bytes from, const struct rewrite *how, struct buf *to);
-/* The n-th (from 0) element `id` at level 1, and at level 2 below `parent`. False: there is none. */
+/* The n-th (from 0) element `id` at level 1, and below `parent`, where one of unknown size lies open: its children count as
+ * its siblings. False: there is none. */
 bool mkv_find(struct bytes file, uint32_t id, int n, struct ebml_element *e);
 bool mkv_find_in(struct bytes file, const struct ebml_element *parent, uint32_t id, int n, struct ebml_element *e);
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/worker/packets.h"
 
+#include "tests/e2e/defects.h"
+#include "tests/e2e/media.h"
+#include "worker/ebml.h"
+
 #include <check.h>
 #include <libavformat/avformat.h>
 #include <libavutil/mathematics.h>
@@ -20,6 +24,13 @@ static struct packet *add(struct packets *p)
 	return &p->list[p->n++];
 }
 
+const char *packets_base(void)
+{
+	return media_make("packets_base.mkv", FFMPEG "-f lavfi -i testsrc2=s=160x90:r=24 -f lavfi -i sine=440:r=48000 -t 6 "
+			  "-map 0 -map 1 -map 1 " X264 "-bf 2 -g 24 -c:a:0 ac3 -b:a:0 128k -c:a:1 libopus -b:a:1 64k "
+			  "-cluster_time_limit 1000 " OUT);
+}
+
 /* ---- ours */
 
 static int index_of(const struct mkv *mkv, uint64_t number)
@@ -27,8 +38,10 @@ static int index_of(const struct mkv *mkv, uint64_t number)
 	return (int)(mkv_track(mkv, number) - mkv->tracks);
 }
 
-static void read_ours(struct packets *p, const struct mkv *mkv)
+static void read_ours(struct packets *p, struct bytes file, const struct mkv *mkv)
 {
+	struct ebml_element e = { 0 };
+
 	struct buf scratch = { 0 };
 	struct mkv_cursor cursor;
 	struct mkv_frame f;
@@ -43,8 +56,9 @@ static void read_ours(struct packets *p, const struct mkv *mkv)
 			p->err.code = 0; /* broken compression: this frame only */
 			continue;
 		}
-		*add(p) = (struct packet){ index_of(mkv, f.track), f.block, f.lace_index, f.time_ns, f.duration_ns, data.size,
-					   XXH3_64bits(data.data, data.size), f.is_key };
+		ebml_read(file, f.block, (int64_t)file.size, &e);
+		*add(p) = (struct packet){ index_of(mkv, f.track), f.block, e.end, f.lace_index, f.time_ns, f.duration_ns,
+					   data.size, XXH3_64bits(data.data, data.size), f.is_key };
 	}
 	ck_assert_int_eq(ret, 0);
 	p->damaged = cursor.damaged_bytes;
@@ -60,7 +74,7 @@ void packets_ours(struct packets *p, struct bytes file)
 	memset(p, 0, sizeof *p);
 	input_init_bytes(&in, file);
 	if (!mkv_open(mkv, &in, &p->err)) {
-		read_ours(p, mkv);
+		read_ours(p, file, mkv);
 		p->n_tracks = mkv->n_tracks;
 		p->scale_ns = mkv->timestamp_scale;
 		p->tracks = malloc(sizeof mkv->tracks);
@@ -117,7 +131,7 @@ static void add_libav(struct packets *p, const AVFormatContext *format, const AV
 	int lace = is_lace ? last->lace + 1 : 0;
 
 	/* V_MS/VFW tracks have decoding times, as libavformat sees it */
-	*add(p) = (struct packet){ packet->stream_index, packet->pos, lace,
+	*add(p) = (struct packet){ packet->stream_index, packet->pos, 0, lace,
 				   to_ns(packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts, base),
 				   to_ns(packet->duration, base), (size_t)packet->size,
 				   XXH3_64bits(packet->data, (size_t)packet->size), packet->flags & AV_PKT_FLAG_KEY };

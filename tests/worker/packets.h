@@ -17,6 +17,7 @@
 struct packet {
 	int track;        /* index in order of the TrackEntries */
 	int64_t start;    /* ours: offset of the block's element; libavformat's: somewhere in it */
+	int64_t end;      /* ours: behind that element */
 	int lace;         /* index in its block */
 	int64_t time_ns;  /* less CodecDelay; PACKETS_TIME_NONE */
 	int64_t duration_ns;
@@ -35,6 +36,10 @@ struct packets {
 	struct mkv_track *tracks; /* views in it are dead */
 	int64_t scale_ns;
 };
+
+/* A plain file to begin with, made by ffmpeg: 6 s of H.264 with B-frames and a sync sample every second, AC-3, Opus. */
+const char *packets_base(void);
+#define PACKETS_BASE "\"$M/packets_base.mkv\"" /* in a recipe */
 
 void packets_ours(struct packets *p, struct bytes file);
 void packets_libav(struct packets *p, struct bytes file);

@@ -158,14 +158,7 @@ END_TEST
 
 #define SHORT_PICTURE "-f lavfi -i testsrc2=s=160x90:r=24 "
 #define SHORT_SOUND "-f lavfi -i sine=440:r=48000 "
-#define BASE "\"$M/packets_base.mkv\""
-
-/* H.264 with B-frames, AC-3, Opus, muxed by ffmpeg: 6 s, a sync sample every second. */
-static const char *base_path(void)
-{
-	return media_make("packets_base.mkv", FFMPEG SHORT_PICTURE SHORT_SOUND "-t 6 -map 0 -map 1 -map 1 " X264 "-bf 2 -g 24 "
-			  "-c:a:0 ac3 -b:a:0 128k -c:a:1 libopus -b:a:1 64k -cluster_time_limit 1000 " OUT);
-}
+#define BASE PACKETS_BASE
 
 static const struct {
 	const char *name, *recipe;
@@ -218,7 +211,7 @@ static const struct {
 
 START_TEST(every_file_of_the_muxers_has_the_packets_that_libavformat_finds)
 {
-	base_path();
+	packets_base();
 	for (size_t i = 0; i < N_OF(muxed); i++) {
 		char name[100];
 
@@ -378,7 +371,7 @@ START_TEST(every_shape_has_the_packets_of_the_plain_file_and_of_libavformat)
 	struct buf plain, made = { 0 };
 	struct packets base, ours;
 
-	craft_load(&plain, base_path());
+	craft_load(&plain, packets_base());
 	compare("made: base", buf_bytes(&plain), &base);
 	for (size_t i = 0; i < N_OF(shapes); i++) {
 		char name[100];
