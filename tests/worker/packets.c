@@ -13,6 +13,7 @@
 #include <xxhash.h>
 
 #define AVIO_BYTES 65536
+#define PIPE_BYTES 5000
 
 static struct packet *add(struct packets *p)
 {
@@ -65,15 +66,13 @@ static void read_ours(struct packets *p, struct bytes file, const struct mkv *mk
 	buf_finish(&scratch);
 }
 
-void packets_ours(struct packets *p, struct bytes file)
+static void open_ours(struct packets *p, struct bytes file, struct input *in)
 {
 	struct mkv *mkv = calloc(1, sizeof *mkv);
-	struct input in;
 
 	ck_assert_ptr_nonnull(mkv);
 	memset(p, 0, sizeof *p);
-	input_init_bytes(&in, file);
-	if (!mkv_open(mkv, &in, &p->err)) {
+	if (!mkv_open(mkv, in, &p->err)) {
 		read_ours(p, file, mkv);
 		p->n_tracks = mkv->n_tracks;
 		p->scale_ns = mkv->timestamp_scale;
@@ -83,7 +82,54 @@ void packets_ours(struct packets *p, struct bytes file)
 		mkv_close(mkv);
 	}
 	free(mkv);
-	input_close(&in);
+	input_close(in);
+}
+
+void packets_ours(struct packets *p, struct bytes file)
+{
+	struct input in;
+
+	input_init_bytes(&in, file);
+	open_ours(p, file, &in);
+}
+
+static int64_t read_pipe(void *arg, uint8_t *to, size_t n, struct err *err)
+{
+	struct bytes *rest = arg;
+	size_t take = n < rest->size ? n : rest->size;
+
+	(void)err;
+	take = take < PIPE_BYTES ? take : PIPE_BYTES;
+	memcpy(to, rest->data, take);
+	*rest = (struct bytes){ rest->data + take, rest->size - take };
+	return (int64_t)take;
+}
+
+static void close_pipe(void *arg)
+{
+	(void)arg;
+}
+
+void packets_piped(struct packets *p, struct bytes file)
+{
+	struct bytes rest = file;
+	struct input_source source = { .read = read_pipe, .close = close_pipe, .arg = &rest };
+	struct input in;
+
+	input_init_source(&in, &source, INT64_MAX);
+	open_ours(p, file, &in);
+}
+
+bool packets_same(const struct packets *a, const struct packets *b)
+{
+	if (a->n != b->n || a->n_tracks != b->n_tracks)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (a->list[i].track != b->list[i].track || a->list[i].start != b->list[i].start || a->list[i].lace != b->list[i].lace ||
+		    a->list[i].time_ns != b->list[i].time_ns || a->list[i].hash != b->list[i].hash ||
+		    a->list[i].is_key != b->list[i].is_key)
+			return false;
+	return true;
 }
 
 /* ---- libavformat's */

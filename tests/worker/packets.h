@@ -42,8 +42,11 @@ const char *packets_base(void);
 #define PACKETS_BASE "\"$M/packets_base.mkv\"" /* in a recipe */
 
 void packets_ours(struct packets *p, struct bytes file);
+void packets_piped(struct packets *p, struct bytes file); /* ours, forward only, in small reads */
 void packets_libav(struct packets *p, struct bytes file);
 void packets_finish(struct packets *p);
+
+bool packets_same(const struct packets *a, const struct packets *b); /* both ours */
 
 /* What one packet may have that the other has not. The first ones are explained where they are found, each by its own
  * arithmetic and not by its name; from PACKETS_TIME on they are not. */
