@@ -120,16 +120,15 @@ void packets_piped(struct packets *p, struct bytes file)
 	open_ours(p, file, &in);
 }
 
-bool packets_same(const struct packets *a, const struct packets *b)
+size_t packets_same(const struct packets *a, const struct packets *b)
 {
-	if (a->n != b->n || a->n_tracks != b->n_tracks)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (a->list[i].track != b->list[i].track || a->list[i].start != b->list[i].start || a->list[i].lace != b->list[i].lace ||
-		    a->list[i].time_ns != b->list[i].time_ns || a->list[i].hash != b->list[i].hash ||
-		    a->list[i].is_key != b->list[i].is_key)
-			return false;
-	return true;
+	size_t i = 0;
+
+	while (i < a->n && i < b->n && a->list[i].track == b->list[i].track && a->list[i].start == b->list[i].start &&
+	       a->list[i].lace == b->list[i].lace && a->list[i].time_ns == b->list[i].time_ns &&
+	       a->list[i].hash == b->list[i].hash && a->list[i].is_key == b->list[i].is_key)
+		i++;
+	return i;
 }
 
 /* ---- libavformat's */

@@ -46,7 +46,8 @@ void packets_piped(struct packets *p, struct bytes file); /* ours, forward only,
 void packets_libav(struct packets *p, struct bytes file);
 void packets_finish(struct packets *p);
 
-bool packets_same(const struct packets *a, const struct packets *b); /* both ours */
+/* Of two of ours: how many they begin with that are the same. */
+size_t packets_same(const struct packets *a, const struct packets *b);
 
 /* What one packet may have that the other has not. The first ones are explained where they are found, each by its own
  * arithmetic and not by its name; from PACKETS_TIME on they are not. */

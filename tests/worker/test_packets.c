@@ -91,8 +91,11 @@ static void compare_piped(const char *name, struct bytes file, const struct pack
 	struct packets piped;
 
 	packets_piped(&piped, file);
-	if (!packets_same(&piped, ours) && !(piped.err.code == ERR_DATA && strstr(name, "Tracks too"))) {
-		fprintf(stderr, "    NOT THE SAME FROM A PIPE: %zu packets %s\n", piped.n, piped.err.code ? piped.err.msg : "");
+	size_t same = packets_same(&piped, ours);
+	if ((same != piped.n || same != ours->n) && !(piped.err.code == ERR_DATA && strstr(name, "Tracks too"))) {
+		fprintf(stderr, "    NOT THE SAME FROM A PIPE: %zu packets, %zu the same, then one at %lld, not %lld %s\n", piped.n, same,
+			same < piped.n ? (long long)piped.list[same].start : -1, same < ours->n ? (long long)ours->list[same].start : -1,
+			piped.err.code ? piped.err.msg : "");
 		failures++;
 	}
 	packets_finish(&piped);
