@@ -292,6 +292,16 @@ static struct loss check_saved(const char *name, const struct packets *whole, co
 	return loss;
 }
 
+static void check_piped(const char *name, struct bytes file, const struct packets *ours)
+{
+	struct packets piped;
+
+	packets_piped(&piped, file);
+	size_t same = packets_same(&piped, ours);
+	ck_assert_msg(same == ours->n && same == piped.n, "%s: from a pipe %zu packets, %zu of %zu the same", name, piped.n, same, ours->n);
+	packets_finish(&piped);
+}
+
 static void damage(const struct damage *d, struct bytes plain)
 {
 	struct packets whole, saved, libav;
@@ -307,6 +317,7 @@ static void damage(const struct damage *d, struct bytes plain)
 	fprintf(stderr, "packets: broken: %-40s %3zu of %zu saved, %zu spoilt, %6lld bytes passed over; libavformat has %zu\n", d->name,
 		saved.n - loss.spoilt, whole.n, loss.spoilt, (long long)saved.damaged, libav.n);
 	ck_assert_msg(loss.lost == d->lost && loss.spoilt == d->spoilt, "%s: %zu lost, %zu spoilt", d->name, loss.lost, loss.spoilt);
+	check_piped(d->name, buf_bytes(&file), &saved);
 	packets_finish(&whole);
 	packets_finish(&saved);
 	packets_finish(&libav);
@@ -355,6 +366,7 @@ START_TEST(a_cut_file_gives_the_packets_up_to_the_cut)
 		packets_ours(&cut, (struct bytes){ file.data, (size_t)size });
 		ck_assert_msg(cut.n == n_whole(&whole, size), "cut at %lld: %zu packets, not %zu", (long long)size, cut.n,
 			      n_whole(&whole, size));
+		check_piped("cut", (struct bytes){ file.data, (size_t)size }, &cut);
 		check_saved("cut", &whole, &cut, (struct range){ cut.n ? cut.list[cut.n - 1].end : 0, INT64_MAX });
 		ck_assert_int_lt(cut.damaged, 12); /* an element's head that is cut */
 		packets_finish(&cut);
