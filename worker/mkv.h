@@ -29,7 +29,7 @@ struct mkv_track {
 	uint64_t number; /* TrackNumber */
 	enum mkv_track_type type;
 	bool is_default, is_enabled;
-	char codec_id[64];
+	char codec_id[64];            /* V_MPEG4/ISO/AVC also where it is H.264 in V_MS/VFW/FOURCC; codec_private is then its own */
 	struct bytes codec_private;
 	char language[36];
 	uint64_t default_duration_ns; /* 0: unknown */

@@ -298,6 +298,25 @@ static double sane_scale(double scale)
 	return scale >= 0.01 && scale <= 100 ? scale : 1;
 }
 
+/* BITMAPINFOHEADER (little-endian, with the codec at 16), then what the codec itself has to say. */
+#define BITMAP_HEADER_BYTES 40
+
+/* H.264 of Video for Windows is H.264: avcC or Annex B follows the header of the picture. */
+static void unwrap_vfw(struct mkv_track *t)
+{
+	static const char fourccs[][5] = { "H264", "h264", "X264", "x264", "AVC1", "avc1", "DAVC", "davc", "VSSH", "Q264" };
+
+	if (strcmp(t->codec_id, "V_MS/VFW/FOURCC") || t->codec_private.size < BITMAP_HEADER_BYTES)
+		return;
+	for (size_t i = 0; i < sizeof fourccs / sizeof *fourccs; i++)
+		if (!memcmp(t->codec_private.data + 16, fourccs[i], 4)) {
+			strcpy(t->codec_id, "V_MPEG4/ISO/AVC");
+			t->codec_private.data += BITMAP_HEADER_BYTES;
+			t->codec_private.size -= BITMAP_HEADER_BYTES;
+			return;
+		}
+}
+
 static int set_track(struct mkv *mkv, struct mkv_track *t, const struct raw_track *raw, struct err *err)
 {
 	t->number = raw->number;
@@ -313,8 +332,10 @@ static int set_track(struct mkv *mkv, struct mkv_track *t, const struct raw_trac
 	t->offset_ns = raw->offset >= -TIMELINE_MAX_NS && raw->offset <= TIMELINE_MAX_NS ? raw->offset : 0;
 	t->seek_preroll_ns = sane_ns(raw->seek_preroll);
 	int ret = add_encodings(mkv, t, raw->encodings, err);
-	if (!ret && t->type == MKV_VIDEO)
+	if (!ret && t->type == MKV_VIDEO) {
+		unwrap_vfw(t);
 		ret = set_video(t, raw, err);
+	}
 	if (!ret && t->type == MKV_AUDIO)
 		ret = set_audio(t, raw, err);
 	return ret;
