@@ -91,6 +91,9 @@ static void put_options(struct buf *b, const struct record_options *o)
 	jput_int(b, "audio_quality", o->audio_quality);
 	jput_int(b, "audio_bitrate", o->audio_bitrate);
 	jput_int(b, "audio_channels", o->audio_channels);
+	jput_int(b, "video_track", o->video_track);
+	jput_int(b, "audio_track", o->audio_track);
+	jput_str(b, "audio_language", o->audio_language);
 	jput_close(b, '}');
 }
 
@@ -108,6 +111,11 @@ static int get_options(const json_t *object, struct record_options *o, struct er
 	o->audio_channels = (int)jget_int(&g, "audio_channels", 1, 6);
 	if (o->audio_channels > 2 && o->audio_channels < 6)
 		jget_fail(&g, "audio_channels", "is not 1, 2 or 6");
+	o->video_track = jget_int(&g, "video_track", 0, RECORD_TRACK_MAX);
+	o->audio_track = jget_int(&g, "audio_track", 0, RECORD_TRACK_MAX);
+	jget_str(&g, "audio_language", o->audio_language, sizeof(o->audio_language), RECORD_LANGUAGE_CHARS);
+	if (o->audio_track && o->audio_language[0])
+		jget_fail(&g, "audio_language", "goes with no audio_track");
 	return jget_end(&g);
 }
 

@@ -44,7 +44,12 @@ struct record_options {
 	int audio_quality;             /* AAC constant quality, thousandths of the encoder's q: 100 to 10000 */
 	int audio_bitrate;             /* bit/s with RECORD_AUDIO_BITRATE: 16000 to 512000 */
 	int audio_channels;            /* of encoded audio: 1, 2, or 6 */
+	int64_t video_track;           /* the container's number; 0: the first that can be played */
+	int64_t audio_track;           /* the same; 0: of audio_language, the one with the default flag, else the first */
+	char audio_language[36];       /* RFC 5646 or ISO 639-2, in lower case; "": any */
 };
+#define RECORD_TRACK_MAX INT32_MAX
+#define RECORD_LANGUAGE_CHARS "abcdefghijklmnopqrstuvwxyz0123456789-"
 void record_options_init(struct record_options *o); /* the defaults */
 int record_options_put(const struct record_options *o, struct buf *json);
 int record_options_get(struct bytes json, struct record_options *o, struct err *err);

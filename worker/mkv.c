@@ -143,8 +143,9 @@ static bool ends_too_early(const struct mkv *mkv, int64_t end)
 {
 	struct ebml_element e;
 
-	if (!mkv->in->is_stable)
-		return end == mkv->segment_data;
+	/* what comes behind it shows when it is read */
+	if (!mkv->in->is_seekable)
+		return true;
 	return end < mkv->in->size && !(mkv_element(mkv, end, mkv->in->size, &e) && e.id == EBML_ID_HEADER);
 }
 

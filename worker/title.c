@@ -5,8 +5,10 @@
 #include "worker/audio_codec.h"
 #include "worker/grid.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define FIRST_NS (3 * NS_PER_SECOND)
 #define LIMIT_HEAD_BLOCKS 200000 /* blocks read to find the first of each track */
@@ -24,38 +26,88 @@ static bool is_video_codec(const struct mkv_track *t, enum nal_codec *codec)
 	return true;
 }
 
-static int pick_tracks(struct title *title, struct err *err)
+/* `want`: "", or in lower case the whole language or what it begins with: pt of pt-BR. */
+static bool is_language(const char *language, const char *want)
 {
+	size_t n = strlen(want);
+
+	return !n || (!strncasecmp(language, want, n) && (!language[n] || language[n] == '-'));
+}
+
+static int no_such_track(const struct mkv *mkv, enum mkv_track_type type, struct err *err)
+{
+	char list[200] = " none";
+	size_t n = 0;
+
+	for (int i = 0; i < mkv->n_tracks && n < sizeof list; i++)
+		if (mkv->tracks[i].type == type)
+			n += (size_t)snprintf(list + n, sizeof list - n, " %llu (%s, %s)", (unsigned long long)mkv->tracks[i].number,
+					      mkv->tracks[i].language, mkv->tracks[i].codec_id);
+	return err_set(err, ERR_UNSUPPORTED, "there is no such %s track; there is:%s", type == MKV_VIDEO ? "video" : "audio", list);
+}
+
+/* The one asked for, or the first that can be played. */
+static int pick_video(struct title *title, const struct record_options *options, struct err *err)
+{
+	const struct mkv_track *other = NULL;
+
+	for (int i = 0; i < title->mkv->n_tracks && !title->video; i++) {
+		const struct mkv_track *t = &title->mkv->tracks[i];
+
+		if (t->type != MKV_VIDEO || (options->video_track && t->number != (uint64_t)options->video_track))
+			continue;
+		if (is_video_codec(t, &title->codec))
+			title->video = t;
+		else
+			other = t;
+	}
+	if (!title->video && other)
+		return err_set(err, ERR_UNSUPPORTED, "video codec %s would have to be encoded anew; only H.264 and H.265 are copied",
+			       other->codec_id);
+	return !title->video && options->video_track ? no_such_track(title->mkv, MKV_VIDEO, err) : 0;
+}
+
+/* Of those asked for the one with the default flag, else the first. */
+static int pick_audio(struct title *title, const struct record_options *options, struct err *err)
+{
+	bool is_asked = options->audio_track || options->audio_language[0];
 	const struct mkv_track *other = NULL;
 
 	for (int i = 0; i < title->mkv->n_tracks; i++) {
 		const struct mkv_track *t = &title->mkv->tracks[i];
-		enum nal_codec codec;
 
-		if (t->type != MKV_VIDEO && t->type != MKV_AUDIO)
+		if (t->type != MKV_AUDIO || (options->audio_track && t->number != (uint64_t)options->audio_track) ||
+		    !is_language(t->language, options->audio_language))
 			continue;
-		if (t->is_encrypted)
-			return err_set(err, ERR_UNSUPPORTED, "track %llu is encrypted", (unsigned long long)t->number);
-		if (t->type == MKV_VIDEO && is_video_codec(t, &codec)) {
-			if (!title->video) {
-				title->video = t;
-				title->codec = codec;
-			}
-		} else if (t->type == MKV_AUDIO && audio_codec_find(t->codec_id)) {
-			if (!title->audio || (t->is_default && !title->audio->is_default))
-				title->audio = t;
-		} else if (!other || t->type == MKV_VIDEO) {
+		if (!audio_codec_find(t->codec_id))
 			other = t;
-		}
+		else if (!title->audio || (t->is_default && !title->audio->is_default))
+			title->audio = t;
 	}
-	if (other && !title->video && other->type == MKV_VIDEO)
-		return err_set(err, ERR_UNSUPPORTED, "video codec %s would have to be encoded anew; only H.264 and H.265 are copied",
-			       other->codec_id);
-	if (other && !title->video && !title->audio)
+	if (!title->audio && other && (is_asked || !title->video))
 		return err_set(err, ERR_UNSUPPORTED, "audio codec %s is not known", other->codec_id);
-	if (!title->video && !title->audio)
-		return err_set(err, ERR_UNSUPPORTED, "the file has neither a video nor an audio track");
-	return 0;
+	return !title->audio && is_asked ? no_such_track(title->mkv, MKV_AUDIO, err) : 0;
+}
+
+static int check_readable(const struct mkv_track *t, struct err *err)
+{
+	if (!t || !t->is_encrypted)
+		return 0;
+	return err_set(err, ERR_UNSUPPORTED, "track %llu is encrypted, or packed in a way that is not known",
+		       (unsigned long long)t->number);
+}
+
+static int pick_tracks(struct title *title, const struct record_options *options, struct err *err)
+{
+	int ret = pick_video(title, options, err);
+
+	if (!ret)
+		ret = pick_audio(title, options, err);
+	if (!ret && !title->video && !title->audio)
+		ret = err_set(err, ERR_UNSUPPORTED, "the file has neither a video nor an audio track");
+	if (!ret)
+		ret = check_readable(title->video, err);
+	return ret ? ret : check_readable(title->audio, err);
 }
 
 /* ---- head: the first frames of each track */
@@ -281,7 +333,7 @@ int title_init(struct title *title, const struct mkv *mkv, const struct record_o
 	if (mkv->first_cluster < 0)
 		ret = err_set(err, ERR_DATA, "the file has no Cluster: there is nothing to play in it");
 	if (!ret)
-		ret = pick_tracks(title, err);
+		ret = pick_tracks(title, options, err);
 	if (!ret)
 		ret = read_head(title, err);
 	if (!ret)
