@@ -383,7 +383,36 @@ static void check_track(const struct shape *shape, const struct packets *base, c
 	ck_assert_msg(i == base->n && k == ours->n, "%s: track %d: one has more", shape->name, track);
 }
 
-START_TEST(every_shape_has_the_packets_of_the_plain_file_and_of_libavformat)
+/* One for every key frame of the video: it is in the Cluster that the cue says, at the time that it says. */
+static void check_cues(const struct shape *shape, struct bytes file, const struct packets *ours)
+{
+	struct mkv *mkv = calloc(1, sizeof *mkv);
+	struct input in;
+	size_t n_keys = 0, n = 0;
+
+	ck_assert_ptr_nonnull(mkv);
+	input_init_bytes(&in, file);
+	ck_assert_int_eq(mkv_open(mkv, &in, NULL), 0);
+	ck_assert_int_eq(mkv_read_cues(mkv, NULL), 0);
+	for (size_t i = 0; i < ours->n; i++) {
+		const struct packet *p = &ours->list[i];
+
+		if (p->track || !p->is_key || p->time_ns < 0)
+			continue;
+		n_keys++;
+		for (size_t k = 0; k < mkv->n_cues; k++)
+			n += mkv->cues[k].time_ns == p->time_ns && mkv->cues[k].track == mkv->tracks[0].number &&
+			     mkv->cues[k].cluster == p->cluster;
+	}
+	ck_assert_uint_ge(n_keys, 5);
+	ck_assert_msg(mkv->n_cues == (shape->how.cues == REWRITE_CUES_NONE ? 0 : n_keys) && n == mkv->n_cues,
+		      "%s: %zu key frames, %zu Cues, %zu of them right", shape->name, n_keys, mkv->n_cues, n);
+	mkv_close(mkv);
+	input_close(&in);
+	free(mkv);
+}
+
+START_TEST(every_shape_has_the_packets_and_cues_of_the_plain_file_and_libavformats)
 {
 	struct buf plain, made = { 0 };
 	struct packets base, ours;
@@ -400,6 +429,7 @@ START_TEST(every_shape_has_the_packets_of_the_plain_file_and_of_libavformat)
 		ck_assert_int_eq(ours.n_tracks, 3);
 		for (int t = 0; t < ours.n_tracks; t++)
 			check_track(&shapes[i], &base, &ours, t);
+		check_cues(&shapes[i], buf_bytes(&made), &ours);
 		packets_finish(&ours);
 	}
 	packets_finish(&base);
@@ -418,7 +448,7 @@ Suite *suite_packets(void)
 	tcase_add_checked_fixture(t, setup, NULL);
 	tcase_add_test(t, every_real_file_has_the_packets_that_libavformat_finds);
 	tcase_add_test(t, every_file_of_the_muxers_has_the_packets_that_libavformat_finds);
-	tcase_add_test(t, every_shape_has_the_packets_of_the_plain_file_and_of_libavformat);
+	tcase_add_test(t, every_shape_has_the_packets_and_cues_of_the_plain_file_and_libavformats);
 	suite_add_tcase(s, t);
 	return s;
 }
