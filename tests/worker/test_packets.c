@@ -26,12 +26,11 @@
 
 static const char *const reasons[PACKETS_TIME] = {
 	[PACKETS_LACE_KEY] = "RFC 9559 sections 10.2, 10.4: the flag says of all frames of the Block that they are key frames",
-	[PACKETS_LACE_TIME] = "RFC 9559 section 10.3.5: without a duration the Block's time is all that the container says; what comes "
-			      "next is contiguous",
+	[PACKETS_LACE_TIME] = "RFC 9559 section 10.3.5: frames of a lace are contiguous; the Block's time is the last that is written",
 	[PACKETS_LACE_STEP] = "RFC 9559 section 5.1.4.1.13: DefaultDuration is in nanoseconds; it is not cut to TimestampScale",
 	[PACKETS_DELAY] = "RFC 9559 section 5.1.4.1.25: CodecDelay is in nanoseconds; it is not rounded to TimestampScale",
 	[PACKETS_NEGATIVE] = "RFC 9559 section 11.2: a block's timestamp is signed, and so is the sum",
-	[PACKETS_SUBTITLE] = "RFC 9559 section 10.4: a Block without ReferenceBlock depends on no other, however long the last one is shown",
+	[PACKETS_SUBTITLE] = "RFC 9559 section 10.4: a Block without ReferenceBlock depends on no other, shown together or not",
 };
 
 /* ---- and in one */
@@ -175,6 +174,7 @@ END_TEST
 
 #define SHORT_PICTURE "-f lavfi -i testsrc2=s=160x90:r=24 "
 #define SHORT_SOUND "-f lavfi -i sine=440:r=48000 "
+#define VP9 "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 "
 #define BASE PACKETS_BASE
 
 static const struct {
@@ -190,10 +190,10 @@ static const struct {
 	{ "ffmpeg_negative_start.mkv", FFMPEG "-i " BASE " -map 0 -c copy -avoid_negative_ts disabled -output_ts_offset -0.3 " OUT },
 	{ "ffmpeg_attachment.mkv", "head -c 300000 /dev/zero > $M/packets.ttf && " FFMPEG "-i " BASE " -map 0 -c copy "
 	  "-attach $M/packets.ttf -metadata:s:3 mimetype=application/x-truetype-font " OUT },
-	{ "ffmpeg_vp9_opus.webm", FFMPEG SHORT_PICTURE SHORT_SOUND "-t 2 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -c:a libopus " OUT },
+	{ "ffmpeg_vp9_opus.webm", FFMPEG SHORT_PICTURE SHORT_SOUND "-t 2 " VP9 "-c:a libopus " OUT },
 	{ "ffmpeg_vp8_vorbis.webm", FFMPEG SHORT_PICTURE SHORT_SOUND "-t 2 -c:v libvpx -deadline realtime -c:a libvorbis " OUT },
-	{ "ffmpeg_vp9_alpha.webm", FFMPEG SHORT_PICTURE "-t 1 -pix_fmt yuva420p -c:v libvpx-vp9 -deadline realtime -cpu-used 8 " OUT },
-	{ "ffmpeg_dash.webm", FFMPEG SHORT_PICTURE "-t 2 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -dash 1 " OUT },
+	{ "ffmpeg_vp9_alpha.webm", FFMPEG SHORT_PICTURE "-t 1 -pix_fmt yuva420p " VP9 OUT },
+	{ "ffmpeg_dash.webm", FFMPEG SHORT_PICTURE "-t 2 " VP9 "-dash 1 " OUT },
 	{ "ffmpeg_hevc_eac3.mkv", FFMPEG SHORT_PICTURE SHORT_SOUND "-t 2 -c:v libx265 -preset ultrafast -x265-params log-level=error "
 	  "-c:a eac3 " OUT },
 	{ "ffmpeg_flac_mp3_aac_dts.mkv", FFMPEG SHORT_SOUND "-t 2 -map 0 -map 0 -map 0 -map 0 -c:a:0 flac -c:a:1 libmp3lame "
@@ -329,7 +329,8 @@ static const struct shape {
 	{ "fixed lacing", { .lacing = REWRITE_LACING_FIXED, .lace = 8 } },
 	{ "Xiph lacing of 256", { .lacing = REWRITE_LACING_XIPH, .lace = 256 } },
 	{ "Xiph lacing, no durations", { .lacing = REWRITE_LACING_XIPH, .lace = 5, .put_child = drop_durations } },
-	{ "EBML lacing, DefaultDuration", { .lacing = REWRITE_LACING_EBML, .lace = 5, .put_child = drop_durations, .put_track = put_duration } },
+	{ "EBML lacing, DefaultDuration", { .lacing = REWRITE_LACING_EBML, .lace = 5, .put_child = drop_durations,
+					    .put_track = put_duration } },
 	{ "EBML lacing, BlockDuration", { .lacing = REWRITE_LACING_EBML, .lace = 5, .has_groups = true, .has_durations = true,
 					  .put_child = drop_durations } },
 	{ "BlockGroups", { .has_groups = true } },
