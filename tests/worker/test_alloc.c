@@ -21,6 +21,7 @@
 #include "tests/redis_fixture.h"
 #include "tests/suites.h"
 #include "tests/worker/alloc_fail.h"
+#include "tests/worker/mkv_build.h"
 
 #define STREAM "0123456789abcdef"
 #define TIMEOUT_MS 20000
@@ -34,8 +35,8 @@ static const struct {
 } titles[] = {
 	{ "alloc-copy.mkv", ENCODE "-c:a aac -ac 2 \"$OUT\"", 1 },
 	{ "alloc-zlib.mkv", "mkvmerge -q --compression -1:zlib \"$M/alloc-copy.mkv\" -o \"$OUT\"", 1 },
-	{ "alloc-ac3.mkv", ENCODE "-c:a ac3 \"$OUT\"", 17 },
-	{ "alloc-mp3.mkv", ENCODE "-c:a libmp3lame -ac 2 -ar 44100 \"$OUT\"", 19 },
+	{ "alloc-ac3.mkv", ENCODE "-c:a ac3 \"$OUT\"", 37 },
+	{ "alloc-mp3.mkv", ENCODE "-c:a libmp3lame -ac 2 -ar 44100 \"$OUT\"", 41 },
 };
 
 static struct redis_fixture redis;
@@ -275,6 +276,99 @@ START_TEST(every_allocation_of_a_probe_and_a_segment_may_fail)
 }
 END_TEST
 
+/* ---- a pipe */
+
+#define BLOCKS 40
+
+/* Frame i: its number, some thousand times; one is over a megabyte. */
+static size_t frame_size(int i)
+{
+	return i == 25 ? 1200000 : 20000 + (size_t)i * 1000;
+}
+
+static void put_title(struct buf *file)
+{
+	static uint8_t data[1200000];
+
+	mkv_put_head(file);
+	for (int i = 0; i < BLOCKS; i++) {
+		size_t m = mkv_begin_cluster(file, (uint64_t)i * 40);
+
+		memset(data, i, frame_size(i));
+		mkv_put_simple(file, MKV_VIDEO_TRACK, 0, MKV_KEY, data, frame_size(i));
+		mkv_end_master(file, m);
+	}
+	ck_assert(!buf_failed(file));
+}
+
+static int64_t read_some(void *arg, uint8_t *to, size_t n, struct err *e)
+{
+	struct bytes *rest = arg;
+
+	(void)e;
+	n = n < 10007 ? n : 10007;
+	n = n < rest->size ? n : rest->size;
+	memcpy(to, rest->data, n);
+	*rest = (struct bytes){ rest->data + n, rest->size - n };
+	return (int64_t)n;
+}
+
+static bool is_right(const struct mkv_frame *f, struct bytes data, int i)
+{
+	return f->time_ns == i * INT64_C(40000000) && data.size == frame_size(i) && data.data[0] == i &&
+	       !memcmp(data.data, data.data + 1, data.size - 1);
+}
+
+/* Counts the frames that are right; the first wrong one is -1. */
+static int read_pipe(struct bytes file, int *n)
+{
+	struct input_source source = { read_some, NULL, NULL, &file };
+	struct buf scratch = { 0 };
+	struct mkv_cursor c;
+	struct mkv_frame f;
+	struct bytes data;
+	struct input in;
+	struct mkv mkv;
+	int ret;
+
+	*n = 0;
+	input_init_source(&in, &source, INT64_MAX);
+	ret = mkv_open(&mkv, &in, &err);
+	if (!ret) {
+		ret = mkv_seek(&c, &mkv, mkv.first_cluster, -1, &err);
+		while (!ret && (ret = mkv_next(&c, &f, &err)) == 1 && !(ret = mkv_frame_data(&mkv, &f, &scratch, &data, &err)) &&
+		       *n >= 0)
+			*n = is_right(&f, data, *n) ? *n + 1 : -1;
+		mkv_close(&mkv);
+	}
+	buf_finish(&scratch);
+	input_close(&in);
+	return ret;
+}
+
+START_TEST(a_pipe_that_has_no_memory_gives_right_frames_and_then_an_error)
+{
+	char by[ALLOC_FAIL_WHO] = "";
+	struct buf file = { 0 };
+	int64_t n_all = 1, n_live;
+	int n, ret;
+
+	put_title(&file);
+	for (int64_t i = 0; i <= n_all; i++) { /* at first none fails */
+		alloc_fail_watch();
+		alloc_fail_arm(i, by);
+		ret = read_pipe(buf_bytes(&file), &n);
+		n_all = alloc_fail_disarm() > n_all ? alloc_fail_disarm() : n_all;
+		n_live = alloc_fail_unwatch();
+		ck_assert_msg(!n_live && (i ? ret == ERR_NOMEM && n >= 0 && n < BLOCKS : !ret && n == BLOCKS),
+			      "allocation %lld of %lld: %d and %d frames, %lld not given back", (long long)i, (long long)n_all, ret, n,
+			      (long long)n_live);
+	}
+	ck_assert_int_gt(n_all, 2);
+	buf_finish(&file);
+}
+END_TEST
+
 Suite *suite_alloc(void)
 {
 	Suite *s = suite_create("alloc");
@@ -283,6 +377,10 @@ Suite *suite_alloc(void)
 	tcase_set_timeout(tc, 1200);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, every_allocation_of_a_probe_and_a_segment_may_fail, 0, sizeof titles / sizeof *titles);
+	suite_add_tcase(s, tc);
+	tc = tcase_create("pipe");
+	tcase_set_timeout(tc, 120);
+	tcase_add_test(tc, a_pipe_that_has_no_memory_gives_right_frames_and_then_an_error);
 	suite_add_tcase(s, tc);
 	return s;
 }
