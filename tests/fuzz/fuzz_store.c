@@ -133,6 +133,19 @@ static void ask(struct store *s, unsigned what)
 	buf_finish(&out);
 }
 
+/* hiredis makes room for as many elements as an array says it has. */
+static bool has_long_array(struct bytes in)
+{
+	size_t digits = 0;
+
+	for (size_t i = 0; i < in.size; i++) {
+		digits = in.data[i] == '*' ? 1 : digits && in.data[i] >= '0' && in.data[i] <= '9' ? digits + 1 : 0;
+		if (digits > 6)
+			return true;
+	}
+	return false;
+}
+
 /* Which call, then what Redis says. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -141,6 +154,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct store *s;
 	struct err err;
 
+	if (has_long_array(in))
+		return 0;
 	if (listener < 0) {
 		start();
 		atexit(stop);

@@ -318,8 +318,14 @@ static void seed_fmp4(void)
 
 /* ---- fuzz_record, fuzz_msg */
 
-static const struct record_video video = { true, 1, "avc1.640028", 1920, 800, 24000, 1001, "SDR", 0, 1800000, 7508 };
-static const struct record_audio audio = { true, false, 2, "mp4a.40.2", 48000, 2, 1024, 0, 938, 48000, 1536, -256, 960000, 6144 };
+static const struct record_video video = {
+	.is_present = true, .track = 1, .codecs = "avc1.640028", .width = 1920, .height = 800, .rate_num = 24000, .rate_den = 1001,
+	.range = "SDR", .start_ticks = 0, .end_ticks = 1800000, .delay_ticks = 7508,
+};
+static const struct record_audio audio = {
+	.is_present = true, .is_copy = false, .track = 2, .codecs = "mp4a.40.2", .rate = 48000, .channels = 2, .unit = 1024, .base = 0,
+	.frames = 938, .source_rate = 48000, .source_unit = 1536, .source_base = -256, .source_end = 960000, .lead = 6144,
+};
 static struct record_sync syncs[3] = {
 	{ 0, 0, 500, 520, 0, true },
 	{ 539000, 540000, 90000, 90030, 287232, false },
