@@ -98,7 +98,7 @@ static int put_mixed(struct audio_stage *s, int n, struct err *err)
 	for (int c = 0; c < s->audio->channels; c++)
 		out[c] = store + (size_t)c * (size_t)room;
 	got = swr_convert(s->rate, (uint8_t **)out, room, (const uint8_t **)(void *)s->mixed, n);
-	ret = got < 0 ? err_set(err, ERR_DATA, "resampling failed") : encode(s, out, got, err);
+	ret = got < 0 ? err_set(err, audio_codec_error(got, ERR_DATA), "resampling failed") : encode(s, out, got, err);
 	free(store);
 	return ret;
 }
@@ -135,7 +135,7 @@ static int open_swr(SwrContext **swr, const AVFrame *in, int rate, int channels,
 	if (ret >= 0)
 		ret = swr_init(*swr);
 	av_channel_layout_uninit(&from);
-	return ret < 0 ? err_set(err, ERR_UNSUPPORTED, "no way from %d channels to %d", in->ch_layout.nb_channels, channels) : 0;
+	return ret < 0 ? err_set(err, audio_codec_error(ret, ERR_UNSUPPORTED), "no way from %d channels to %d", in->ch_layout.nb_channels, channels) : 0;
 }
 
 static bool is_same_format(const AVFrame *a, const AVFrame *b)
@@ -211,10 +211,11 @@ static int decode(struct audio_stage *s, int64_t pos, struct bytes in, struct er
 		return err_set(err, ERR_NOMEM, "out of memory");
 	memcpy(s->packet->data, in.data, in.size);
 	s->packet->pts = s->packet->dts = pos;
-	if (avcodec_send_packet(s->dec, s->packet) < 0)
-		s->broken++;
+	ret = avcodec_send_packet(s->dec, s->packet);
 	av_packet_unref(s->packet);
-	while ((ret = avcodec_receive_frame(s->dec, s->decoded)) >= 0) {
+	if (ret < 0 && ret != AVERROR(ENOMEM))
+		s->broken++;
+	while (ret != AVERROR(ENOMEM) && (ret = avcodec_receive_frame(s->dec, s->decoded)) >= 0) {
 		int64_t at = s->decoded->pts != AV_NOPTS_VALUE ? s->decoded->pts : pos;
 
 		pos = at + s->decoded->nb_samples;
@@ -223,6 +224,8 @@ static int decode(struct audio_stage *s, int64_t pos, struct bytes in, struct er
 		if (ret)
 			return ret;
 	}
+	if (ret == AVERROR(ENOMEM)) /* the packet is not broken: the same one will decode elsewhere */
+		return err_set(err, ERR_NOMEM, "out of memory");
 	if (ret != AVERROR(EAGAIN) && ret != AVERROR_EOF)
 		s->broken++;
 	return 0;

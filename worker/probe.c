@@ -109,10 +109,13 @@ static int add_sync(struct probe *p, const struct mkv_frame *f, int64_t pts, boo
 	end_gop(p);
 	if (x->n_syncs == p->cap_syncs) {
 		size_t cap = p->cap_syncs ? p->cap_syncs * 2 : 256;
-		struct record_sync *syncs = cap <= RECORD_SYNCS_MAX ? realloc(x->syncs, cap * sizeof *syncs) : NULL;
+		struct record_sync *syncs;
 
+		if (cap > RECORD_SYNCS_MAX)
+			return err_set(err, ERR_LIMIT, "over %zu sync samples", p->cap_syncs);
+		syncs = realloc(x->syncs, cap * sizeof *syncs);
 		if (!syncs)
-			return err_set(err, ERR_LIMIT, "no room for over %zu sync samples", p->cap_syncs);
+			return err_set(err, ERR_NOMEM, "out of memory for %zu sync samples", cap);
 		x->syncs = syncs;
 		p->cap_syncs = cap;
 	}

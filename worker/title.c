@@ -137,18 +137,19 @@ static int first_video(struct title *title, const struct mkv_frame *f, struct er
 static int first_audio(struct title *title, const struct mkv_frame *f, struct err *err)
 {
 	struct bytes data;
-	int ret = mkv_frame_data(title->mkv, f, &title->scratch, &data, err);
+	int ret;
 
-	if (ret == ERR_DATA || title->n_first == TITLE_FIRST_PACKETS)
+	if (title->n_first == TITLE_FIRST_PACKETS)
 		return 0;
+	ret = mkv_frame_data(title->mkv, f, &title->scratch, &data, err);
 	if (ret)
-		return ret;
+		return ret == ERR_DATA ? 0 : ret;
 	if (!title->n_first)
 		title->audio_origin_ns = f->time_ns;
 	if (!title->n_first || (title->n_first == 1 && audio_codec_find(title->audio->codec_id)->is_first_silent))
 		title->audio_first_ns = f->time_ns;
-	buf_put(&title->first[title->n_first++], data.data, data.size);
-	return 0;
+	buf_put(&title->first[title->n_first], data.data, data.size);
+	return buf_failed(&title->first[title->n_first++]) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }
 
 /* Video frames are read on behind the first sync sample: in an open GOP the first to be shown come after it, and the frame rate's grid
