@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT 1 /* of index and plan; part of the plan's hash */
+#define FORMAT 2 /* of index and plan; part of the plan's hash */
 
 #define OFFSET_MAX (INT64_C(1) << 62) /* bytes of a file */
 #define RATE_MIN 1000		      /* Hz */
@@ -18,6 +18,7 @@
 #define UNIT_MAX 65536
 #define SOURCE_UNIT_MAX (1 << 24)
 #define LEAD_MAX (1 << 26)
+#define DELAY_MAX 65535
 #define FRAME_RATE_MAX (INT64_C(1) << 40) /* numerator and denominator */
 #define SIZE_MAX_SAMPLES 16384		  /* width and height */
 #define DEADLINE_MAX_MS (INT64_C(7) * 24 * 3600 * 1000)
@@ -90,6 +91,7 @@ static void put_options(struct buf *b, const struct record_options *o)
 	jput_int(b, "audio_quality", o->audio_quality);
 	jput_int(b, "audio_bitrate", o->audio_bitrate);
 	jput_int(b, "audio_channels", o->audio_channels);
+	jput_bool(b, "is_audio_copied", o->is_audio_copied);
 	jput_close(b, '}');
 }
 
@@ -107,6 +109,7 @@ static int get_options(const json_t *object, struct record_options *o, struct er
 	o->audio_channels = (int)jget_int(&g, "audio_channels", 1, 6);
 	if (o->audio_channels > 2 && o->audio_channels < 6)
 		jget_fail(&g, "audio_channels", "is not 1, 2 or 6");
+	o->is_audio_copied = jget_bool(&g, "is_audio_copied");
 	return jget_end(&g);
 }
 
@@ -205,6 +208,7 @@ static void put_audio(struct buf *b, const struct record_audio *a)
 	jput_int(b, "source_base", a->source_base);
 	jput_int(b, "source_end", a->source_end);
 	jput_int(b, "lead", a->lead);
+	jput_int(b, "delay", a->delay);
 	jput_close(b, '}');
 }
 
@@ -233,6 +237,7 @@ static int get_audio(struct jget *parent, struct record_audio *a)
 	a->source_base = jget_int(&g, "source_base", -SAMPLES_MAX, SAMPLES_MAX);
 	a->source_end = jget_int(&g, "source_end", a->source_base, SAMPLES_MAX);
 	a->lead = jget_int(&g, "lead", 0, LEAD_MAX);
+	a->delay = jget_int(&g, "delay", 0, DELAY_MAX);
 	return parent->code = jget_end(&g);
 }
 

@@ -44,6 +44,7 @@ struct record_options {
 	int audio_quality;             /* AAC constant quality, thousandths of the encoder's q: 100 to 10000 */
 	int audio_bitrate;             /* bit/s with RECORD_AUDIO_BITRATE: 16000 to 512000 */
 	int audio_channels;            /* of encoded audio: 1, 2, or 6 */
+	bool is_audio_copied;          /* whatever the container can hold; else AAC only, and the rest is encoded */
 };
 void record_options_init(struct record_options *o); /* the defaults */
 int record_options_put(const struct record_options *o, struct buf *json);
@@ -78,6 +79,7 @@ struct record_audio {
 	int64_t source_base;  /* source position of the first packet (may be negative: codec delay) */
 	int64_t source_end;   /* source position behind the last sample */
 	int64_t lead;         /* source samples a job must have in front of its first frame (warm-up) */
+	int64_t delay;        /* samples decoded first that the init's edit list takes off again (Opus), >= 0 */
 };
 
 /* One sync sample where the timeline may be cut. */
