@@ -18,6 +18,8 @@
 
 /* Most bytes ebml_read may be given: what stands behind any element's end is still far from overflowing. */
 #define LIMIT_EBML_FILE (INT64_C(1) << 60)
+#define EBML_HEADER_MAX 12 /* bytes of an ID and a size */
+
 /* Masters within masters that a table may ask for. */
 #define LIMIT_EBML_DEPTH 8
 

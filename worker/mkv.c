@@ -6,8 +6,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #define SCALE_DEFAULT 1000000
+#define RESYNC_BYTES 65536 /* looked through at a time, at least */
 
 /* ---- what looks like Matroska */
 
@@ -23,51 +25,72 @@ bool mkv_is_cluster_child(uint32_t id)
 	       id == ID_SILENT_TRACKS || id == ID_ENCRYPTED_BLOCK || id == EBML_ID_VOID || id == EBML_ID_CRC32;
 }
 
-bool mkv_level1_follows(struct bytes file, int64_t at, int64_t bound)
+bool mkv_level1_follows(const struct mkv *mkv, int64_t at)
 {
 	struct ebml_element e;
+	int64_t bound = mkv_bound(mkv);
 
-	return at == bound || (ebml_read(file, at, bound, &e) &&
-			       (mkv_is_level1(e.id) || e.id == EBML_ID_VOID || e.id == EBML_ID_CRC32));
+	if (mkv_element(mkv, at, bound, &e))
+		return mkv_is_level1(e.id) || e.id == EBML_ID_VOID || e.id == EBML_ID_CRC32;
+	return at == mkv_bound(mkv); /* which may be known only now */
 }
 
-bool mkv_looks_real(struct bytes file, int64_t at, int64_t bound)
+bool mkv_looks_real(const struct mkv *mkv, int64_t at)
 {
 	struct ebml_element e, child;
+	int64_t bound = mkv_bound(mkv);
 
-	if (!ebml_read(file, at, bound, &e))
+	if (!mkv_element(mkv, at, bound, &e))
 		return false;
 	if (e.id != ID_CLUSTER)
-		return mkv_is_level1(e.id) && e.end <= bound && mkv_level1_follows(file, e.end, bound);
-	if (e.data == e.end || e.data == bound)
+		return mkv_is_level1(e.id) && e.end <= bound && mkv_level1_follows(mkv, e.end);
+	if (e.data == e.end || e.data == mkv_bound(mkv))
 		return true;
-	return ebml_read(file, e.data, bound, &child) && mkv_is_cluster_child(child.id) && !child.is_unknown &&
+	return mkv_element(mkv, e.data, bound, &child) && mkv_is_cluster_child(child.id) && !child.is_unknown &&
 	       child.end <= mkv_end(&e, bound);
 }
 
-static int64_t next_candidate(struct bytes file, int64_t from, int64_t bound, bool only_clusters)
+/* Where in v something begins that may be one, -1: nowhere. */
+static int64_t candidate_in(struct bytes v, bool only_clusters)
 {
 	static const uint8_t cluster[4] = { 0x1F, 0x43, 0xB6, 0x75 };
 
 	if (only_clusters) {
-		const uint8_t *p = memmem(file.data + from, (size_t)(bound - from), cluster, sizeof(cluster));
-		return p ? p - file.data : -1;
+		const uint8_t *p = memmem(v.data, v.size, cluster, sizeof(cluster));
+		return p ? p - v.data : -1;
 	}
-	for (; bound - from >= 4; from++)
-		if (file.data[from] >> 4 == 1 && mkv_is_level1(get_u32(file.data + from)))
-			return from;
+	for (size_t i = 0; i + 4 <= v.size; i++)
+		if (v.data[i] >> 4 == 1 && mkv_is_level1(get_u32(v.data + i)))
+			return (int64_t)i;
 	return -1;
 }
 
-int64_t mkv_resync(struct bytes file, int64_t from, int64_t bound, bool only_clusters)
+static int64_t next_candidate(const struct mkv *mkv, int64_t from, bool only_clusters)
 {
-	while (from < bound) {
-		int64_t at = next_candidate(file, from, bound, only_clusters);
-		if (at < 0 || mkv_looks_real(file, at, bound))
+	for (;;) {
+		struct bytes v = input_view(mkv->in, from, RESYNC_BYTES);
+		int64_t rest = mkv_bound(mkv) - from;
+
+		if ((int64_t)v.size > rest)
+			v.size = rest > 0 ? (size_t)rest : 0;
+		if (v.size < 4)
+			return -1;
+		int64_t at = candidate_in(v, only_clusters);
+		if (at >= 0)
+			return from + at;
+		from += (int64_t)v.size - 3;
+	}
+}
+
+int64_t mkv_resync(const struct mkv *mkv, int64_t from, bool only_clusters)
+{
+	for (;;) {
+		int64_t at = next_candidate(mkv, from, only_clusters);
+		mkv->in->keep = at;
+		if (at < 0 || mkv_looks_real(mkv, at))
 			return at;
 		from = at + 1;
 	}
-	return -1;
 }
 
 /* ---- EBML header */
@@ -95,12 +118,14 @@ static bool is_string(struct bytes b, const char *s)
 static int read_header(struct mkv *mkv, int64_t *at, struct err *err)
 {
 	struct raw_header h = { 1, 4, 8, 1, { (const uint8_t *)"matroska", 8 } };
-	int64_t size = (int64_t)mkv->file.size;
 	struct ebml_element e;
 
-	if (!ebml_read(mkv->file, 0, size, &e) || e.id != EBML_ID_HEADER || e.end > size)
+	if (!mkv_element(mkv, 0, INT64_MAX, &e) || e.id != EBML_ID_HEADER || e.end > LIMIT_EBML_HEADER)
 		return err_set(err, ERR_DATA, "not a Matroska file");
-	int ret = ebml_parse(mkv->file, e.data, e.end, header_fields, &h, err);
+	struct bytes data = mkv_bytes(mkv, e.data, e.end - e.data);
+	if ((int64_t)data.size < e.end - e.data)
+		return err_set(err, ERR_DATA, "not a Matroska file");
+	int ret = ebml_parse(data, 0, (int64_t)data.size, header_fields, &h, err);
 	if (ret)
 		return ret;
 	if (h.read_version > 1 || h.id_length > 4 || h.size_length > 8 || h.doc_type_read_version > 4)
@@ -112,82 +137,140 @@ static int read_header(struct mkv *mkv, int64_t *at, struct err *err)
 	return 0;
 }
 
-static int find_segment(struct mkv *mkv, int64_t at, struct err *err)
+/* Behind a Segment whose size is right there is nothing, or another document. What else follows belongs into it: its size was
+ * never written, or bytes were put into it since. */
+static bool ends_too_early(const struct mkv *mkv, int64_t end)
 {
-	int64_t size = (int64_t)mkv->file.size;
 	struct ebml_element e;
 
-	for (; ebml_read(mkv->file, at, size, &e) && e.id != ID_SEGMENT; at = e.end)
-		;
-	if (at >= size || !ebml_read(mkv->file, at, size, &e))
-		return err_set(err, ERR_DATA, "there is no Segment");
+	if (!mkv->in->is_stable)
+		return end == mkv->segment_data;
+	return end < mkv->in->size && !(mkv_element(mkv, end, mkv->in->size, &e) && e.id == EBML_ID_HEADER);
+}
+
+static int find_segment(struct mkv *mkv, int64_t at, struct err *err)
+{
+	struct ebml_element e;
+
+	for (;; at = e.end)
+		if (!mkv_element(mkv, at, INT64_MAX, &e) || (e.is_unknown && e.id != ID_SEGMENT))
+			return err_set(err, ERR_DATA, "there is no Segment");
+		else if (e.id == ID_SEGMENT)
+			break;
 	mkv->segment_data = e.data;
-	mkv->segment_end = mkv_end(&e, size);
-	/* Behind a Segment whose size is right there is nothing, or another document. What else follows belongs into it: its size was
-	 * never written, or bytes were put into it since. */
-	if (e.end < size && !(ebml_read(mkv->file, e.end, size, &e) && e.id == EBML_ID_HEADER))
-		mkv->segment_end = size;
+	mkv->segment_end = ends_too_early(mkv, e.end) ? mkv->in->size : mkv_end(&e, mkv->in->size);
+	return 0;
+}
+
+/* ---- Info */
+
+struct raw_info {
+	uint64_t scale;
+	double duration;
+};
+
+static const struct ebml_field info_fields[] = {
+	{ 0x2AD7B1, EBML_UINT, offsetof(struct raw_info, scale), 0, "TimestampScale", NULL },
+	{ 0x4489, EBML_FLOAT, offsetof(struct raw_info, duration), 0, "Duration", NULL },
+	{ 0, EBML_UINT, 0, 0, NULL, NULL },
+};
+
+static int read_info(struct mkv *mkv, struct bytes info, struct err *err)
+{
+	struct raw_info raw = { .scale = SCALE_DEFAULT };
+	int ret = ebml_parse(info, 0, (int64_t)info.size, info_fields, &raw, err);
+
+	if (ret)
+		return ret;
+	if (raw.scale > (uint64_t)LIMIT_TIMESTAMP_SCALE)
+		return err_set(err, ERR_LIMIT, "TimestampScale %llu", (unsigned long long)raw.scale);
+	mkv->timestamp_scale = raw.scale ? (int64_t)raw.scale : SCALE_DEFAULT;
+	double duration = raw.duration * (double)mkv->timestamp_scale;
+	mkv->duration_ns = duration > 0 && duration <= (double)TIMELINE_MAX_NS ? (int64_t)(duration + 0.5) : 0;
 	return 0;
 }
 
 /* ---- where things are */
 
-enum place { PLACE_INFO, PLACE_TRACKS, PLACE_CUES, N_PLACES };
-
-/* Offsets of elements, -1: not found yet. */
-struct head {
-	int64_t places[N_PLACES];
-	int64_t seek_heads[LIMIT_SEEK_HEADS];
-	int n_seek_heads;
-	int n_seeks;
-};
-
-static int place_of(uint32_t id)
+/* RFC 8794 section 11.3.1: the CRC-32 comes first and is over all data behind it. */
+static bool is_crc_wrong(struct bytes master)
 {
-	return id == ID_INFO ? PLACE_INFO : id == ID_TRACKS ? PLACE_TRACKS : id == ID_CUES ? PLACE_CUES : -1;
+	struct ebml_element e;
+
+	if (!ebml_read(master, 0, (int64_t)master.size, &e) || e.id != EBML_ID_CRC32 || e.end - e.data != 4 ||
+	    e.end > (int64_t)master.size)
+		return false;
+	const uint8_t *p = master.data + e.data;
+	uint32_t said = (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
+	return crc32_z(0, master.data + e.end, master.size - (size_t)e.end) != said;
 }
 
-static void note(struct head *h, uint32_t id, int64_t at)
+/* The data of the level 1 element at `at`, -1: none. */
+static struct bytes head_data(const struct mkv *mkv, int64_t at)
 {
-	int place = place_of(id), i = 0;
+	struct ebml_element e;
+	int64_t bound = mkv_bound(mkv);
 
-	if (place >= 0 && h->places[place] < 0)
-		h->places[place] = at;
-	if (id != ID_SEEK_HEAD)
-		return;
-	while (i < h->n_seek_heads && h->seek_heads[i] != at)
+	if (!mkv_element(mkv, at, bound, &e))
+		return (struct bytes){ 0 };
+	int64_t n = mkv_end(&e, bound) - e.data;
+	return mkv_bytes(mkv, e.data, n < LIMIT_HEAD_ELEMENT ? n : LIMIT_HEAD_ELEMENT);
+}
+
+static void note_seek_head(struct mkv_places *p, int64_t at)
+{
+	int i = 0;
+
+	while (i < p->n_seek_heads && p->seek_heads[i] != at)
 		i++;
-	if (i == h->n_seek_heads && i < LIMIT_SEEK_HEADS)
-		h->seek_heads[h->n_seek_heads++] = at;
+	if (i == p->n_seek_heads && i < MKV_SEEK_HEADS)
+		p->seek_heads[p->n_seek_heads++] = at;
 }
 
-static bool have_all(const struct head *h)
+/* Info and Tracks are read where they are found: there may be no way back. */
+static int note(struct mkv *mkv, uint32_t id, int64_t at, struct err *err)
 {
-	return h->places[PLACE_INFO] >= 0 && h->places[PLACE_TRACKS] >= 0 && h->places[PLACE_CUES] >= 0;
+	struct mkv_places *p = &mkv->places;
+
+	if (id == ID_SEEK_HEAD)
+		note_seek_head(p, at);
+	if (id == ID_CUES && p->cues < 0)
+		p->cues = at;
+	if (id == ID_INFO && p->info < 0) {
+		p->info = at;
+		return read_info(mkv, head_data(mkv, at), err);
+	}
+	if (id == ID_TRACKS && p->tracks < 0) {
+		p->tracks = at;
+		return mkv_read_tracks(mkv, head_data(mkv, at), err);
+	}
+	return 0;
 }
 
 /* Notes the level 1 elements from *at on, each by its header alone. to_cluster: stops at the first Cluster, which is
  * then at *at; otherwise until all is found, or at a Cluster of unknown size. */
-static void walk(const struct mkv *mkv, struct head *h, int64_t *at, bool to_cluster)
+static int walk(struct mkv *mkv, int64_t *at, bool to_cluster, struct err *err)
 {
+	const struct mkv_places *p = &mkv->places;
 	struct ebml_element e;
+	int ret = 0;
 
-	for (int n = 0; n < LIMIT_WALK && *at >= 0 && *at < mkv->segment_end; n++) {
-		bool is_header = ebml_read(mkv->file, *at, mkv->segment_end, &e);
+	for (int n = 0; n < LIMIT_WALK && *at >= 0 && *at < mkv_bound(mkv) && !ret; n++) {
+		bool is_header = mkv_element(mkv, *at, mkv_bound(mkv), &e);
 		bool is_known = is_header && (mkv_is_level1(e.id) || e.id == EBML_ID_VOID || e.id == EBML_ID_CRC32);
 		if (is_header && e.id == ID_CLUSTER && (to_cluster || e.is_unknown))
-			return;
+			return 0;
 		if (is_known)
-			note(h, e.id, *at);
-		if (!to_cluster && have_all(h))
-			return;
-		if (is_header && e.end <= mkv->segment_end &&
-		    (is_known || mkv_level1_follows(mkv->file, e.end, mkv->segment_end)))
+			ret = note(mkv, e.id, *at, err);
+		if (ret || (!to_cluster && p->info >= 0 && p->tracks >= 0 && p->cues >= 0))
+			return ret;
+		if (is_header && e.end <= mkv_bound(mkv) && (is_known || mkv_level1_follows(mkv, e.end)))
 			*at = e.end;
 		else
-			*at = mkv_resync(mkv->file, is_known ? e.data : *at + 1, mkv->segment_end, false);
+			*at = mkv_resync(mkv, is_known ? e.data : *at + 1, false);
 	}
 	*at = -1;
+	return ret;
 }
 
 struct raw_seek {
@@ -204,81 +287,59 @@ static const struct ebml_field seek_fields[] = {
 /* The offset of a position counted from the Segment's data; -1: not within it. */
 static int64_t in_segment(const struct mkv *mkv, uint64_t position)
 {
-	if (position >= (uint64_t)(mkv->segment_end - mkv->segment_data))
+	if (position >= (uint64_t)(mkv_bound(mkv) - mkv->segment_data))
 		return -1;
 	return mkv->segment_data + (int64_t)position;
 }
 
+static bool is_wanted(const struct mkv_places *p, uint32_t id)
+{
+	return id == ID_SEEK_HEAD || (id == ID_INFO && p->info < 0) || (id == ID_TRACKS && p->tracks < 0) ||
+	       (id == ID_CUES && p->cues < 0);
+}
+
 /* Only what is really there is noted. */
-static void follow_seek(const struct mkv *mkv, struct head *h, int64_t at, int64_t bound)
+static int follow_seek(struct mkv *mkv, struct bytes data, struct err *err)
 {
 	struct raw_seek seek = { .position = UINT64_MAX };
 	struct ebml_element e;
 
-	if (ebml_parse(mkv->file, at, bound, seek_fields, &seek, NULL) || seek.id.size != LIMIT_SEEK_ID)
-		return;
+	if (ebml_parse(data, 0, (int64_t)data.size, seek_fields, &seek, NULL) || seek.id.size != LIMIT_SEEK_ID)
+		return 0;
+	uint32_t id = get_u32(seek.id.data);
 	int64_t to = in_segment(mkv, seek.position);
-	if (to >= 0 && ebml_read(mkv->file, to, mkv->segment_end, &e) && e.id == get_u32(seek.id.data))
-		note(h, e.id, to);
+	if (to < 0 || !is_wanted(&mkv->places, id) || !mkv_element(mkv, to, mkv_bound(mkv), &e) || e.id != id)
+		return 0;
+	return note(mkv, id, to, err);
+}
+
+static int follow_seek_head(struct mkv *mkv, int64_t at, struct err *err)
+{
+	struct bytes view = head_data(mkv, at);
+	struct buf copy = { 0 }; /* following moves the window */
+	struct ebml_element e;
+	int ret = 0;
+
+	buf_put(&copy, view.data, view.size < LIMIT_SEEK_HEAD_BYTES ? view.size : LIMIT_SEEK_HEAD_BYTES);
+	int64_t bound = (int64_t)copy.size;
+	for (int64_t i = 0; !ret && mkv->places.n_seeks < LIMIT_SEEKS && ebml_read(buf_bytes(&copy), i, bound, &e); i = e.end) {
+		mkv->places.n_seeks++;
+		if (e.id == ID_SEEK)
+			ret = follow_seek(mkv, (struct bytes){ copy.data + e.data, (size_t)(mkv_end(&e, bound) - e.data) }, err);
+	}
+	buf_finish(&copy);
+	return ret;
 }
 
 /* The list grows while it is read: a SeekHead may point at another. */
-static void follow_seek_heads(const struct mkv *mkv, struct head *h)
+static int follow_seek_heads(struct mkv *mkv, struct err *err)
 {
-	struct ebml_element master, e;
+	struct mkv_places *p = &mkv->places;
+	int ret = 0;
 
-	for (int i = 0; i < h->n_seek_heads; i++) {
-		ebml_read(mkv->file, h->seek_heads[i], mkv->segment_end, &master);
-		int64_t bound = mkv_end(&master, mkv->segment_end);
-		for (int64_t at = master.data; h->n_seeks < LIMIT_SEEKS && ebml_read(mkv->file, at, bound, &e); at = e.end) {
-			h->n_seeks++;
-			if (e.id == ID_SEEK)
-				follow_seek(mkv, h, e.data, mkv_end(&e, bound));
-		}
-	}
-}
-
-static void find_places(struct mkv *mkv, struct head *h)
-{
-	int64_t at = mkv->segment_data;
-
-	memset(h, 0, sizeof(*h));
-	for (int i = 0; i < N_PLACES; i++)
-		h->places[i] = -1;
-	walk(mkv, h, &at, true);
-	mkv->first_cluster = at;
-	follow_seek_heads(mkv, h);
-	/* Without Cues the whole file will be read anyway: looking at each Cluster's header costs less. */
-	if (at >= 0 && !have_all(h))
-		walk(mkv, h, &at, false);
-}
-
-/* ---- Info */
-
-struct raw_info {
-	uint64_t scale;
-	double duration;
-};
-
-static const struct ebml_field info_fields[] = {
-	{ 0x2AD7B1, EBML_UINT, offsetof(struct raw_info, scale), 0, "TimestampScale", NULL },
-	{ 0x4489, EBML_FLOAT, offsetof(struct raw_info, duration), 0, "Duration", NULL },
-	{ 0, EBML_UINT, 0, 0, NULL, NULL },
-};
-
-static int read_info(struct mkv *mkv, int64_t at, int64_t bound, struct err *err)
-{
-	struct raw_info raw = { .scale = SCALE_DEFAULT };
-	int ret = ebml_parse(mkv->file, at, bound, info_fields, &raw, err);
-
-	if (ret)
-		return ret;
-	if (raw.scale > (uint64_t)LIMIT_TIMESTAMP_SCALE)
-		return err_set(err, ERR_LIMIT, "TimestampScale %llu", (unsigned long long)raw.scale);
-	mkv->timestamp_scale = raw.scale ? (int64_t)raw.scale : SCALE_DEFAULT;
-	double duration = raw.duration * (double)mkv->timestamp_scale;
-	mkv->duration_ns = duration > 0 && duration <= (double)TIMELINE_MAX_NS ? (int64_t)(duration + 0.5) : 0;
-	return 0;
+	while (!ret && p->n_followed < p->n_seek_heads)
+		ret = follow_seek_head(mkv, p->seek_heads[p->n_followed++], err);
+	return ret;
 }
 
 /* ---- Cues */
@@ -330,17 +391,18 @@ static int add_cue(struct mkv *mkv, size_t *cap, const struct raw_cue *raw, stru
 	return ret;
 }
 
-static int add_cue_point(struct mkv *mkv, size_t *cap, int64_t at, int64_t bound, struct err *err)
+static int add_cue_point(struct mkv *mkv, size_t *cap, struct bytes data, struct err *err)
 {
+	int64_t bound = (int64_t)data.size;
 	struct raw_cue point = { .time = UINT64_MAX };
 	struct ebml_element e;
-	int ret = ebml_parse(mkv->file, at, bound, cue_point_fields, &point, err);
+	int ret = ebml_parse(data, 0, bound, cue_point_fields, &point, err);
 
-	for (; !ret && ebml_read(mkv->file, at, bound, &e); at = e.end) {
+	for (int64_t at = 0; !ret && ebml_read(data, at, bound, &e); at = e.end) {
 		struct raw_cue raw = { point.time, 0, UINT64_MAX, UINT64_MAX };
 		if (e.id != ID_CUE_TRACK_POSITIONS)
 			continue;
-		ret = ebml_parse(mkv->file, e.data, mkv_end(&e, bound), cue_position_fields, &raw, err);
+		ret = ebml_parse(data, e.data, mkv_end(&e, bound), cue_position_fields, &raw, err);
 		if (!ret)
 			ret = add_cue(mkv, cap, &raw, err);
 	}
@@ -366,7 +428,7 @@ static bool is_cluster(const struct mkv *mkv, int64_t at)
 {
 	struct ebml_element e;
 
-	return ebml_read(mkv->file, at, mkv->segment_end, &e) && e.id == ID_CLUSTER;
+	return mkv_element(mkv, at, mkv_bound(mkv), &e) && e.id == ID_CLUSTER;
 }
 
 static void drop_cues(struct mkv *mkv)
@@ -377,15 +439,18 @@ static void drop_cues(struct mkv *mkv)
 }
 
 /* Cues that are cut would hide the end of the title, and Cues of another file the whole of it: none are better. */
-static int read_cues(struct mkv *mkv, int64_t at, int64_t bound, struct err *err)
+static int read_cues(struct mkv *mkv, struct bytes data, struct err *err)
 {
+	int64_t at = 0, bound = (int64_t)data.size;
 	struct ebml_element e;
 	size_t cap = 0;
 	int ret = 0;
 
-	for (; !ret && ebml_read(mkv->file, at, bound, &e) && e.end <= bound; at = e.end)
+	if (is_crc_wrong(data))
+		return 0;
+	for (; !ret && ebml_read(data, at, bound, &e) && e.end <= bound; at = e.end)
 		if (e.id == ID_CUE_POINT)
-			ret = add_cue_point(mkv, &cap, e.data, e.end, err);
+			ret = add_cue_point(mkv, &cap, (struct bytes){ data.data + e.data, (size_t)(e.end - e.data) }, err);
 	if (ret || !mkv->n_cues)
 		return ret;
 	if (at != bound || !is_cluster(mkv, mkv->cues[0].cluster) || !is_cluster(mkv, mkv->cues[mkv->n_cues - 1].cluster))
@@ -397,48 +462,59 @@ static int read_cues(struct mkv *mkv, int64_t at, int64_t bound, struct err *err
 
 /* ---- public */
 
-/* The data between *at and *bound of a place, which walk or follow_seek has seen. */
-static bool enter(const struct mkv *mkv, const struct head *h, enum place place, int64_t *at, int64_t *bound)
+int mkv_read_cues(struct mkv *mkv, struct err *err)
 {
+	int64_t at = mkv->first_cluster;
 	struct ebml_element e;
+	int ret = 0;
 
-	if (h->places[place] < 0 || !ebml_read(mkv->file, h->places[place], mkv->segment_end, &e))
-		return false;
-	*at = e.data;
-	*bound = mkv_end(&e, mkv->segment_end);
-	return place != PLACE_CUES || e.end <= mkv->segment_end;
+	if (mkv->n_cues || at < 0 || !mkv->in->is_seekable)
+		return 0;
+	if (mkv->places.cues < 0)
+		ret = follow_seek_heads(mkv, err);
+	/* Without Cues the whole file will be read anyway: looking at each Cluster's header costs less, where going there costs nothing. */
+	if (!ret && mkv->places.cues < 0 && mkv->in->is_stable)
+		ret = walk(mkv, &at, false, err);
+	if (ret || !mkv_element(mkv, mkv->places.cues, mkv_bound(mkv), &e) || e.end > mkv_bound(mkv) ||
+	    e.end - e.data > LIMIT_HEAD_ELEMENT)
+		return ret;
+	ret = read_cues(mkv, head_data(mkv, mkv->places.cues), err);
+	if (ret)
+		drop_cues(mkv);
+	return ret;
 }
 
 static int read_head(struct mkv *mkv, struct err *err)
 {
-	int64_t at = 0, bound;
-	struct head h;
+	int64_t at = 0;
 	int ret = read_header(mkv, &at, err);
 
 	if (!ret)
 		ret = find_segment(mkv, at, err);
-	if (ret)
-		return ret;
-	find_places(mkv, &h);
-	if (enter(mkv, &h, PLACE_INFO, &at, &bound))
-		ret = read_info(mkv, at, bound, err);
-	if (!ret && enter(mkv, &h, PLACE_TRACKS, &at, &bound))
-		ret = mkv_read_tracks(mkv, at, bound, err);
+	at = mkv->segment_data;
+	if (!ret)
+		ret = walk(mkv, &at, true, err);
+	mkv->first_cluster = at;
+	if (!ret && (mkv->places.tracks < 0 || mkv->places.info < 0) && mkv->in->is_seekable)
+		ret = follow_seek_heads(mkv, err);
+	if (!ret && mkv->places.tracks < 0 && mkv->in->is_stable)
+		ret = walk(mkv, &at, false, err);
 	if (!ret && !mkv->n_tracks)
 		ret = err_set(err, ERR_DATA, "there are no Tracks");
-	if (!ret && enter(mkv, &h, PLACE_CUES, &at, &bound))
-		ret = read_cues(mkv, at, bound, err);
-	return ret;
+	/* The first error is the one that says why. */
+	return mkv->in->status ? input_status(mkv->in, err) : ret;
 }
 
-int mkv_open(struct mkv *mkv, struct bytes file, struct err *err)
+int mkv_open(struct mkv *mkv, struct input *in, struct err *err)
 {
 	memset(mkv, 0, sizeof(*mkv));
-	mkv->file = file;
+	mkv->in = in;
 	mkv->timestamp_scale = SCALE_DEFAULT;
+	mkv->segment_end = INT64_MAX;
 	mkv->first_cluster = -1;
-	if (file.size > (size_t)LIMIT_EBML_FILE)
-		return err_set(err, ERR_LIMIT, "a file of %zu bytes", file.size);
+	mkv->places = (struct mkv_places){ .info = -1, .tracks = -1, .cues = -1 };
+	if (in->size > LIMIT_EBML_FILE && in->size < INT64_MAX)
+		return err_set(err, ERR_LIMIT, "a file of %lld bytes", (long long)in->size);
 	int ret = read_head(mkv, err);
 	if (ret)
 		mkv_close(mkv);

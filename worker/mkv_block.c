@@ -11,8 +11,9 @@
 #define LACING_FIXED 0x04
 #define LACING_EBML 0x06
 #define TIME_NONE INT64_MIN
+#define BLOCK_HEAD_MAX 11 /* TrackNumber, timestamp, flags */
 
-/* ---- lace sizes; each reads c->lace_rest and leaves the frames' bytes in it */
+/* ---- lace sizes; each takes them from the front of `rest`, which is then as long as the frames */
 
 static bool take_u8(struct bytes *b, uint8_t *v)
 {
@@ -32,15 +33,15 @@ static bool take_vint(struct bytes *b, uint64_t *v, int *length)
 }
 
 /* The last frame takes what the others leave. */
-static bool set_last_size(struct mkv_cursor *c, uint64_t others)
+static bool set_last_size(struct mkv_cursor *c, const struct bytes *rest, uint64_t others)
 {
-	if (others > c->lace_rest.size)
+	if (others > rest->size)
 		return false;
-	c->lace_sizes[c->lace_total - 1] = (uint32_t)(c->lace_rest.size - others);
+	c->lace_sizes[c->lace_total - 1] = (uint32_t)(rest->size - others);
 	return true;
 }
 
-static bool read_xiph(struct mkv_cursor *c)
+static bool read_xiph(struct mkv_cursor *c, struct bytes *rest)
 {
 	uint64_t sum = 0;
 	uint8_t v;
@@ -48,7 +49,7 @@ static bool read_xiph(struct mkv_cursor *c)
 	for (int i = 0; i < c->lace_total - 1; i++) {
 		uint64_t size = 0;
 		do {
-			if (!take_u8(&c->lace_rest, &v))
+			if (!take_u8(rest, &v))
 				return false;
 			size += v;
 		} while (v == 255);
@@ -58,18 +59,18 @@ static bool read_xiph(struct mkv_cursor *c)
 			return false;
 		c->lace_sizes[i] = (uint32_t)size;
 	}
-	return set_last_size(c, sum);
+	return set_last_size(c, rest, sum);
 }
 
 /* The first size as it is, each other as a signed difference to the one before. */
-static bool read_ebml(struct mkv_cursor *c)
+static bool read_ebml(struct mkv_cursor *c, struct bytes *rest)
 {
 	int64_t size = 0, sum = 0;
 	uint64_t v;
 	int length;
 
 	for (int i = 0; i < c->lace_total - 1; i++) {
-		if (!take_vint(&c->lace_rest, &v, &length))
+		if (!take_vint(rest, &v, &length))
 			return false;
 		size = i ? size + (int64_t)v - (int64_t)((UINT64_C(1) << (7 * length - 1)) - 1) : (int64_t)v;
 		if (size < 0 || size > (int64_t)LIMIT_BLOCK_BYTES)
@@ -77,37 +78,37 @@ static bool read_ebml(struct mkv_cursor *c)
 		sum += size;
 		c->lace_sizes[i] = (uint32_t)size;
 	}
-	return set_last_size(c, (uint64_t)sum);
+	return set_last_size(c, rest, (uint64_t)sum);
 }
 
-static bool read_fixed(struct mkv_cursor *c)
+static bool read_fixed(struct mkv_cursor *c, struct bytes *rest)
 {
 	size_t n = (size_t)c->lace_total;
 
-	if (c->lace_rest.size % n)
+	if (rest->size % n)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		c->lace_sizes[i] = (uint32_t)(c->lace_rest.size / n);
+		c->lace_sizes[i] = (uint32_t)(rest->size / n);
 	return true;
 }
 
-static bool read_lacing(struct mkv_cursor *c, uint8_t flags)
+static bool read_lacing(struct mkv_cursor *c, struct bytes *rest, uint8_t flags)
 {
 	uint8_t n;
 
 	c->lace_total = 1;
 	if (!(flags & FLAG_LACING))
-		return set_last_size(c, 0);
-	if (!take_u8(&c->lace_rest, &n))
+		return set_last_size(c, rest, 0);
+	if (!take_u8(rest, &n))
 		return false;
 	c->lace_total = n + 1;
 	switch (flags & FLAG_LACING) {
 	case LACING_XIPH:
-		return read_xiph(c);
+		return read_xiph(c, rest);
 	case LACING_FIXED:
-		return read_fixed(c);
+		return read_fixed(c, rest);
 	default:
-		return read_ebml(c);
+		return read_ebml(c, rest);
 	}
 }
 
@@ -155,43 +156,59 @@ static int64_t frame_duration(const struct mkv *mkv, uint64_t duration, int n)
 	return (int64_t)duration * mkv->timestamp_scale / n;
 }
 
-/* Sets up c->lace for the block at `start`; false: its header is broken. */
-static bool read_block(struct mkv_cursor *c, int64_t start, const struct raw_group *group, bool is_simple)
+/* Sets up c->lace for the block at `start`, whose data of `size` bytes are at `at`; false: it is broken, or not all there. */
+static bool read_block(struct mkv_cursor *c, int64_t start, int64_t at, int64_t size, const struct raw_group *group, bool is_simple)
 {
-	struct bytes b = group->block;
+	struct bytes head = mkv_bytes(c->mkv, at, size < BLOCK_HEAD_MAX ? size : BLOCK_HEAD_MAX);
 	struct mkv_frame *f = &c->lace;
 	int length;
 
 	memset(f, 0, sizeof(*f));
-	if (b.size > LIMIT_BLOCK_BYTES || !take_vint(&b, &f->track, &length) || b.size < 3)
+	if (size > (int64_t)LIMIT_BLOCK_BYTES || !take_vint(&head, &f->track, &length) || head.size < 3)
 		return false;
 	const struct mkv_track *t = mkv_track(c->mkv, f->track);
-	uint8_t flags = b.data[2];
-	if (!t || !scale_time(c, (int16_t)get_u16(b.data), t, &f->time_ns))
+	uint8_t flags = head.data[2];
+	if (!t || !scale_time(c, (int16_t)get_u16(head.data), t, &f->time_ns))
 		return false;
 	f->cluster = c->cluster;
 	f->block = start;
 	f->is_key = is_simple ? flags & FLAG_KEY : group->reference == REFERENCE_NONE;
 	f->discard_ns = sane_discard(group->discard);
-	c->lace_rest = (struct bytes){ b.data + 3, b.size - 3 };
-	if (!read_lacing(c, flags))
+	at += length + 3;
+	int64_t n = size - length - 3;
+	struct bytes rest = { NULL, (size_t)n };
+	/* Only lacing has to be looked into. */
+	if (flags & FLAG_LACING)
+		rest = mkv_bytes(c->mkv, at, n);
+	if ((int64_t)rest.size < n || !read_lacing(c, &rest, flags))
 		return false;
+	c->lace_at = at + n - (int64_t)rest.size;
+	c->lace_left = (int64_t)rest.size;
 	f->lace_count = c->lace_total;
 	f->duration_ns = frame_duration(c->mkv, group->duration, c->lace_total);
 	return (__int128)lace_step(f, t) * (c->lace_total - 1) + f->time_ns <= TIMELINE_MAX_NS;
 }
 
+/* Where the Block of a group is, in view of the group's data. */
+static bool read_group(const struct mkv_cursor *c, const struct ebml_element *e, struct raw_group *group, int64_t *at, int64_t *size)
+{
+	struct bytes data = mkv_bytes(c->mkv, e->data, e->end - e->data);
+
+	if (ebml_parse(data, 0, (int64_t)data.size, group_fields, group, NULL) || !group->block.size)
+		return false;
+	*at = e->data + (group->block.data - data.data);
+	*size = (int64_t)group->block.size;
+	return true;
+}
+
 static void enter_block(struct mkv_cursor *c, const struct ebml_element *e)
 {
 	struct raw_group group = { .reference = REFERENCE_NONE };
-	bool is_simple = e->id == ID_SIMPLE_BLOCK, is_good = true;
+	bool is_simple = e->id == ID_SIMPLE_BLOCK;
+	int64_t at = e->data, size = e->end - e->data;
 
-	if (is_simple)
-		group.block = mkv_value(c->mkv->file, e);
-	else
-		is_good = !ebml_parse(c->mkv->file, e->data, e->end, group_fields, &group, NULL);
 	c->lace_next = c->lace_total = 0;
-	if (!is_good || !read_block(c, e->start, &group, is_simple)) {
+	if ((!is_simple && !read_group(c, e, &group, &at, &size)) || !read_block(c, e->start, at, size, &group, is_simple)) {
 		c->lace_total = 0;
 		c->damaged_bytes += e->end - e->start;
 	}
@@ -209,9 +226,10 @@ static bool take_frame(struct mkv_cursor *c, struct mkv_frame *f)
 	f->time_ns += lace_step(f, t) * i;
 	if (i != c->lace_total - 1)
 		f->discard_ns = 0;
-	f->data = (struct bytes){ c->lace_rest.data, size };
-	c->lace_rest.data += size;
-	c->lace_rest.size -= size;
+	f->at = c->lace_at;
+	f->size = (int64_t)size;
+	c->lace_at += f->size;
+	c->lace_left -= f->size;
 	return size || t->stripped.size;
 }
 
@@ -220,10 +238,10 @@ static bool take_frame(struct mkv_cursor *c, struct mkv_frame *f)
 /* To the next Cluster; to the end when there is none. */
 static void resync(struct mkv_cursor *c)
 {
-	int64_t to = mkv_resync(c->mkv->file, c->at + 1, c->mkv->segment_end, true);
+	int64_t to = mkv_resync(c->mkv, c->at + 1, true);
 
 	if (to < 0)
-		to = c->mkv->segment_end;
+		to = mkv_bound(c->mkv);
 	c->damaged_bytes += to - c->at;
 	c->at = c->cluster_end = to;
 }
@@ -235,7 +253,7 @@ static void pass_cut(struct mkv_cursor *c)
 	int64_t damaged = c->damaged_bytes;
 
 	resync(c);
-	if (c->at == c->mkv->segment_end)
+	if (c->at == mkv_bound(c->mkv))
 		c->damaged_bytes = damaged;
 }
 
@@ -254,7 +272,7 @@ static bool is_void(uint32_t id)
 
 static void pass_level1(struct mkv_cursor *c, const struct ebml_element *e)
 {
-	int64_t end = c->mkv->segment_end;
+	int64_t end = mkv_bound(c->mkv);
 
 	if (e->id == ID_CLUSTER)
 		enter_cluster(c, e);
@@ -262,7 +280,7 @@ static void pass_level1(struct mkv_cursor *c, const struct ebml_element *e)
 		c->at = end; /* another file joined to this one */
 	else if (e->end > end && mkv_is_level1(e->id))
 		pass_cut(c);
-	else if (e->end <= end && (mkv_is_level1(e->id) || is_void(e->id) || mkv_level1_follows(c->mkv->file, e->end, end)))
+	else if (e->end <= end && (mkv_is_level1(e->id) || is_void(e->id) || mkv_level1_follows(c->mkv, e->end)))
 		c->at = e->end;
 	else
 		resync(c);
@@ -273,8 +291,8 @@ static bool child_follows(const struct mkv_cursor *c, int64_t at)
 {
 	struct ebml_element e;
 
-	return at == c->cluster_end || mkv_level1_follows(c->mkv->file, at, c->mkv->segment_end) ||
-	       (ebml_read(c->mkv->file, at, c->mkv->segment_end, &e) && mkv_is_cluster_child(e.id));
+	return at == c->cluster_end || mkv_level1_follows(c->mkv, at) ||
+	       (mkv_element(c->mkv, at, mkv_bound(c->mkv), &e) && mkv_is_cluster_child(e.id));
 }
 
 static void pass_child(struct mkv_cursor *c, const struct ebml_element *e)
@@ -288,7 +306,7 @@ static void pass_child(struct mkv_cursor *c, const struct ebml_element *e)
 	if (e->id == ID_SIMPLE_BLOCK || e->id == ID_BLOCK_GROUP)
 		enter_block(c, e);
 	else if (e->id == ID_TIMESTAMP)
-		c->cluster_time = ebml_uint(mkv_value(c->mkv->file, e), &time) && time <= INT64_MAX ? (int64_t)time :
+		c->cluster_time = ebml_uint(mkv_bytes(c->mkv, e->data, e->end - e->data), &time) && time <= INT64_MAX ? (int64_t)time :
 				  e->end == e->data ? 0 : TIME_NONE;
 }
 
@@ -297,7 +315,7 @@ static bool ends_cluster(const struct mkv_cursor *c, const struct ebml_element *
 {
 	if (!mkv_is_level1(e->id) && e->id != EBML_ID_HEADER)
 		return false;
-	return c->cluster_end == INT64_MAX || mkv_looks_real(c->mkv->file, e->start, c->mkv->segment_end);
+	return c->cluster_end == INT64_MAX || mkv_looks_real(c->mkv, e->start);
 }
 
 static void pass_in_cluster(struct mkv_cursor *c, const struct ebml_element *e)
@@ -306,24 +324,33 @@ static void pass_in_cluster(struct mkv_cursor *c, const struct ebml_element *e)
 
 	if (ends_cluster(c, e))
 		c->cluster_end = c->at;
-	else if (is_child && e->end > c->mkv->segment_end)
+	else if (is_child && e->end > mkv_bound(c->mkv))
 		pass_cut(c);
 	else if (is_child && e->end <= c->cluster_end)
 		pass_child(c, e);
-	else if (e->end <= c->mkv->segment_end && (is_child || e->end <= c->cluster_end) && child_follows(c, e->end))
+	else if (e->end <= mkv_bound(c->mkv) && (is_child || e->end <= c->cluster_end) && child_follows(c, e->end))
 		pass_child(c, e);
 	else
 		resync(c);
+}
+
+/* Whether an element is cut shows only when it was to be read, where the input's size is not known. */
+static void find_end(const struct mkv_cursor *c, const struct ebml_element *e)
+{
+	if (c->mkv->in->size == INT64_MAX && mkv_is_cluster_child(e->id) && !e->is_unknown)
+		input_view(c->mkv->in, e->start, e->end - e->start);
 }
 
 static void pass_element(struct mkv_cursor *c)
 {
 	struct ebml_element e;
 
-	if (!ebml_read(c->mkv->file, c->at, c->mkv->segment_end, &e))
+	if (!mkv_element(c->mkv, c->at, mkv_bound(c->mkv), &e))
 		resync(c);
-	else if (c->at < c->cluster_end)
+	else if (c->at < c->cluster_end) {
+		find_end(c, &e);
 		pass_in_cluster(c, &e);
+	}
 	else
 		pass_level1(c, &e);
 }
@@ -335,7 +362,7 @@ static void read_cluster_time(struct mkv_cursor *c, int64_t bound)
 {
 	struct ebml_element e;
 
-	for (int64_t at = c->at; ebml_read(c->mkv->file, at, bound, &e) && e.end <= bound; at = e.end) {
+	for (int64_t at = c->at; mkv_element(c->mkv, at, bound, &e) && e.end <= bound; at = e.end) {
 		if (e.id == ID_SIMPLE_BLOCK || e.id == ID_BLOCK_GROUP || !mkv_is_cluster_child(e.id))
 			return;
 		if (e.id == ID_TIMESTAMP) {
@@ -347,10 +374,10 @@ static void read_cluster_time(struct mkv_cursor *c, int64_t bound)
 
 static bool is_block_at(const struct mkv_cursor *c, int64_t block)
 {
-	int64_t bound = c->cluster_end < c->mkv->segment_end ? c->cluster_end : c->mkv->segment_end;
+	int64_t bound = c->cluster_end < mkv_bound(c->mkv) ? c->cluster_end : mkv_bound(c->mkv);
 	struct ebml_element e;
 
-	return block >= c->at && ebml_read(c->mkv->file, block, bound, &e) &&
+	return block >= c->at && mkv_element(c->mkv, block, bound, &e) &&
 	       (e.id == ID_SIMPLE_BLOCK || e.id == ID_BLOCK_GROUP);
 }
 
@@ -360,7 +387,7 @@ int mkv_seek(struct mkv_cursor *c, const struct mkv *mkv, int64_t cluster, int64
 
 	memset(c, 0, sizeof(*c));
 	c->mkv = mkv;
-	if (cluster < mkv->segment_data || !ebml_read(mkv->file, cluster, mkv->segment_end, &e) || e.id != ID_CLUSTER)
+	if (cluster < mkv->segment_data || !mkv_element(mkv, cluster, mkv_bound(mkv), &e) || e.id != ID_CLUSTER)
 		return err_set(err, ERR_DATA, "there is no Cluster at %lld", (long long)cluster);
 	enter_cluster(c, &e);
 	if (block < 0)
@@ -372,15 +399,21 @@ int mkv_seek(struct mkv_cursor *c, const struct mkv *mkv, int64_t cluster, int64
 	return 0;
 }
 
+/* The end may show only now. */
+static bool is_at_end(const struct mkv_cursor *c)
+{
+	return c->at >= mkv_bound(c->mkv) || (c->mkv->in->size == INT64_MAX && !input_view(c->mkv->in, c->at, 1).size);
+}
+
 int mkv_next(struct mkv_cursor *c, struct mkv_frame *frame, struct err *err)
 {
-	(void)err;
 	for (;;) {
 		while (c->lace_next < c->lace_total)
 			if (take_frame(c, frame))
 				return 1;
-		if (c->at >= c->mkv->segment_end)
-			return 0;
+		c->mkv->in->keep = c->at;
+		if (is_at_end(c))
+			return input_status(c->mkv->in, err);
 		pass_element(c);
 	}
 }

@@ -36,12 +36,14 @@
 #define ID_BLOCK_ADDITION_MAPPING 0x41E4
 
 /* ---- limits on what a file may ask for */
+#define LIMIT_EBML_HEADER 65536
 #define LIMIT_EBML_HEADER_STRING 64
+#define LIMIT_SEEK_HEAD_BYTES ((size_t)4 << 20)
 #define LIMIT_SEEK_ID 4
-#define LIMIT_SEEK_HEADS 16                      /* more are not followed */
 #define LIMIT_SEEKS (1 << 16)                    /* in all SeekHeads; more are not read */
 #define LIMIT_WALK (1 << 22)                     /* level 1 elements passed while looking for Cues */
 #define LIMIT_CUES 1000000                       /* tracks' positions in Cues */
+#define LIMIT_HEAD_ELEMENT (INT64_C(64) << 20)   /* SeekHead, Info, Tracks, Cues: what is behind is not seen */
 #define LIMIT_CODEC_ID 63
 #define LIMIT_LANGUAGE 1024                      /* what is kept is shorter */
 #define LIMIT_CODEC_PRIVATE ((size_t)16 << 20)   /* stored and decompressed */
@@ -56,10 +58,37 @@
 #define LIMIT_BLOCK_BYTES ((size_t)1 << 30)      /* a larger one is passed over */
 #define LIMIT_FRAME_BYTES ((size_t)256 << 20)    /* with compression undone */
 
-/* The element's value; it must lie within the file. */
-static inline struct bytes mkv_value(struct bytes file, const struct ebml_element *e)
+/* Where the Segment ends, as far as is known now. */
+static inline int64_t mkv_bound(const struct mkv *mkv)
 {
-	return (struct bytes){ file.data + e->data, (size_t)(e->end - e->data) };
+	return mkv->segment_end < mkv->in->size ? mkv->segment_end : mkv->in->size;
+}
+
+/* The element header at `at`, all of it in front of bound. */
+static inline bool mkv_element(const struct mkv *mkv, int64_t at, int64_t bound, struct ebml_element *e)
+{
+	int64_t need = bound - at < EBML_HEADER_MAX ? bound - at : EBML_HEADER_MAX;
+
+	if (at < 0 || need <= 0)
+		return false;
+	struct bytes v = input_view(mkv->in, at, need);
+	if (!ebml_read(v, 0, (int64_t)v.size < need ? (int64_t)v.size : need, e))
+		return false;
+	e->start = at;
+	e->data += at;
+	if (!e->is_unknown)
+		e->end += at;
+	return true;
+}
+
+/* The first n bytes at `at`, or what there is of them. Lives until the next view. */
+static inline struct bytes mkv_bytes(const struct mkv *mkv, int64_t at, int64_t n)
+{
+	struct bytes v = input_view(mkv->in, at, n);
+
+	if ((int64_t)v.size > n)
+		v.size = n > 0 ? (size_t)n : 0;
+	return v;
 }
 
 /* The shorter of an element's end and the bound that it was read under. */
@@ -73,18 +102,18 @@ static inline int64_t mkv_end(const struct ebml_element *e, int64_t bound)
 /* Children of a Segment that may follow each other in any order; Void and CRC-32 are not counted. */
 bool mkv_is_level1(uint32_t id);
 bool mkv_is_cluster_child(uint32_t id);
-/* Is there a level 1 element, a Void or a CRC-32 at `at`, or the bound itself? */
-bool mkv_level1_follows(struct bytes file, int64_t at, int64_t bound);
+/* Is there a level 1 element, a Void or a CRC-32 at `at`, or the end itself? */
+bool mkv_level1_follows(const struct mkv *mkv, int64_t at);
 /* Four bytes that happen to be a level 1 ID are told by what stands behind them. */
-bool mkv_looks_real(struct bytes file, int64_t at, int64_t bound);
+bool mkv_looks_real(const struct mkv *mkv, int64_t at);
 /* Offset of the next Cluster (only_clusters) or level 1 element at or behind `from` that looks like one, -1: none.
  * Linear in the bytes it passes over. */
-int64_t mkv_resync(struct bytes file, int64_t from, int64_t bound, bool only_clusters);
+int64_t mkv_resync(const struct mkv *mkv, int64_t from, bool only_clusters);
 
 /* ---- mkv_track.c */
 
-/* Fills mkv->tracks from the Tracks element between at and bound; a TrackEntry that says nothing useful is left out. */
-int mkv_read_tracks(struct mkv *mkv, int64_t at, int64_t bound, struct err *err);
+/* Fills mkv->tracks from the data of a Tracks element; a TrackEntry that says nothing useful is left out. */
+int mkv_read_tracks(struct mkv *mkv, struct bytes tracks, struct err *err);
 void mkv_free_tracks(struct mkv *mkv);
 
 /* ---- mkv_unpack.c */

@@ -10,6 +10,7 @@
 
 /* CodecPrivate that had to be decompressed, by track index. */
 struct arena {
+	struct buf tracks; /* of an input that moves */
 	struct buf codec_private[MKV_TRACKS_MAX];
 };
 
@@ -164,16 +165,36 @@ static void copy_string(char *to, size_t size, struct bytes from)
 	to[n] = 0;
 }
 
+static struct arena *arena_of(struct mkv *mkv, struct err *err)
+{
+	if (!mkv->arena)
+		mkv->arena = calloc(1, sizeof(struct arena));
+	if (!mkv->arena)
+		err_set(err, ERR_NOMEM, "no memory for the tracks");
+	return mkv->arena;
+}
+
+/* The window that it lies in will move. */
+static int keep_tracks(struct mkv *mkv, struct bytes *tracks, struct err *err)
+{
+	struct arena *arena = arena_of(mkv, err);
+
+	if (!arena)
+		return ERR_NOMEM;
+	buf_put(&arena->tracks, tracks->data, tracks->size);
+	*tracks = buf_bytes(&arena->tracks);
+	return buf_failed(&arena->tracks) ? err_set(err, ERR_NOMEM, "no memory for the tracks") : 0;
+}
+
 static int unpack_private(struct mkv *mkv, struct mkv_track *t, enum mkv_compression compression, struct bytes stripped,
 			  struct err *err)
 {
 	if (!t->codec_private.size)
 		return 0;
-	if (!mkv->arena)
-		mkv->arena = calloc(1, sizeof(struct arena));
-	if (!mkv->arena)
-		return err_set(err, ERR_NOMEM, "no memory for CodecPrivate");
-	struct buf *to = &((struct arena *)mkv->arena)->codec_private[mkv->n_tracks];
+	struct arena *arena = arena_of(mkv, err);
+	if (!arena)
+		return ERR_NOMEM;
+	struct buf *to = &arena->codec_private[mkv->n_tracks];
 	/* Packed twice: that is not undone, and it would be read from where it is written to. */
 	if (t->codec_private.data == to->data) {
 		t->codec_private = (struct bytes){ 0 };
@@ -353,10 +374,10 @@ static int set_track(struct mkv *mkv, struct mkv_track *t, const struct raw_trac
 	return ret;
 }
 
-static int add_track(struct mkv *mkv, int64_t at, int64_t bound, struct err *err)
+static int add_track(struct mkv *mkv, struct bytes entry, struct err *err)
 {
 	struct raw_track raw = track_defaults;
-	int ret = ebml_parse(mkv->file, at, bound, track_fields, &raw, err);
+	int ret = ebml_parse(entry, 0, (int64_t)entry.size, track_fields, &raw, err);
 
 	if (ret || !raw.number || mkv_track(mkv, raw.number))
 		return ret;
@@ -372,14 +393,17 @@ static int add_track(struct mkv *mkv, int64_t at, int64_t bound, struct err *err
 	return ret;
 }
 
-int mkv_read_tracks(struct mkv *mkv, int64_t at, int64_t bound, struct err *err)
+int mkv_read_tracks(struct mkv *mkv, struct bytes tracks, struct err *err)
 {
 	struct ebml_element e;
 	int ret = 0;
 
-	for (; !ret && ebml_read(mkv->file, at, bound, &e) && !mkv_is_level1(e.id); at = e.end)
+	if (!mkv->in->is_stable)
+		ret = keep_tracks(mkv, &tracks, err);
+	int64_t bound = (int64_t)tracks.size;
+	for (int64_t at = 0; !ret && ebml_read(tracks, at, bound, &e) && !mkv_is_level1(e.id); at = e.end)
 		if (e.id == ID_TRACK_ENTRY)
-			ret = add_track(mkv, e.data, mkv_end(&e, bound), err);
+			ret = add_track(mkv, (struct bytes){ tracks.data + e.data, (size_t)(mkv_end(&e, bound) - e.data) }, err);
 	return ret;
 }
 
@@ -389,6 +413,8 @@ void mkv_free_tracks(struct mkv *mkv)
 
 	for (int i = 0; arena && i < MKV_TRACKS_MAX; i++)
 		buf_finish(&arena->codec_private[i]);
+	if (arena)
+		buf_finish(&arena->tracks);
 	free(arena);
 	mkv->arena = NULL;
 }

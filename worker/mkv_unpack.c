@@ -94,12 +94,15 @@ int mkv_frame_data(const struct mkv *mkv, const struct mkv_frame *frame, struct 
 {
 	const struct mkv_track *t = mkv_track(mkv, frame->track);
 
-	if (t && t->compression == MKV_COMPRESSION_ZLIB)
-		return mkv_unpack(t->compression, t->stripped, frame->data, LIMIT_FRAME_BYTES, scratch, out, err);
-	if (t && t->compression == MKV_COMPRESSION_STRIP && t->stripped.size)
-		return mkv_unpack(t->compression, t->stripped, frame->data, LIMIT_FRAME_BYTES, scratch, out, err);
-	if (frame->data.size > LIMIT_FRAME_BYTES)
+	if (frame->size > (int64_t)LIMIT_FRAME_BYTES)
 		return too_large(LIMIT_FRAME_BYTES, err);
-	*out = frame->data;
+	struct bytes data = mkv_bytes(mkv, frame->at, frame->size);
+	if ((int64_t)data.size < frame->size)
+		return mkv->in->status ? input_status(mkv->in, err)
+				       : err_set(err, ERR_DATA, "%lld bytes of a frame are gone",
+						 (long long)(frame->size - (int64_t)data.size));
+	if (t && (t->compression == MKV_COMPRESSION_ZLIB || (t->compression == MKV_COMPRESSION_STRIP && t->stripped.size)))
+		return mkv_unpack(t->compression, t->stripped, data, LIMIT_FRAME_BYTES, scratch, out, err);
+	*out = data;
 	return 0;
 }

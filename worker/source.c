@@ -58,7 +58,8 @@ int source_open(struct source *s, const struct record_source *want, struct err *
 	close(fd);
 	if (ret)
 		return ret;
-	ret = mkv_open(&s->mkv, (struct bytes){ s->map, (size_t)want->size }, err);
+	input_init_bytes(&s->input, (struct bytes){ s->map, (size_t)want->size });
+	ret = mkv_open(&s->mkv, &s->input, err);
 	if (ret) {
 		munmap(s->map, (size_t)want->size);
 		return ret;

@@ -11,6 +11,7 @@
 struct source {
 	struct record_source is; /* what is open; size < 0: nothing */
 	void *map;
+	struct input input;
 	struct mkv mkv;
 };
 

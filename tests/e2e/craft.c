@@ -169,6 +169,11 @@ static int64_t stored_ms(const struct mkv_frame *f, const struct mkv_track *t)
 	return (f->time_ns + (int64_t)t->codec_delay_ns) / MS;
 }
 
+static struct bytes mkv_stored(const struct mkv *mkv, const struct mkv_frame *f)
+{
+	return (struct bytes){ mkv->in->data + f->at, (size_t)f->size };
+}
+
 static void put_block(struct work *w, int first, int64_t cluster_ms)
 {
 	const struct mkv_frame *f = &w->frames[first];
@@ -180,7 +185,7 @@ static void put_block(struct work *w, int first, int64_t cluster_ms)
 	size_t sizes[256];
 
 	for (int i = 0; i < n; i++) {
-		struct bytes data = w->frames[which[i]].data;
+		struct bytes data = mkv_stored(&w->mkv, &w->frames[which[i]]);
 		size_t before = frames.size;
 
 		if (w->style->put_frame)
@@ -288,11 +293,13 @@ static void read_frames(struct work *w)
 void craft_file(const char *from, const char *to, const struct craft *c)
 {
 	struct work w = { .style = c };
+	struct input in;
 	struct buf file;
 	struct err err;
 
 	craft_load(&file, from);
-	ck_assert_msg(!mkv_open(&w.mkv, buf_bytes(&file), &err), "%s", from);
+	input_init_bytes(&in, buf_bytes(&file));
+	ck_assert_msg(!mkv_open(&w.mkv, &in, &err), "%s", from);
 	for (int i = 0; i < w.mkv.n_tracks; i++)
 		ck_assert_int_eq(w.mkv.tracks[i].compression, MKV_COMPRESSION_NONE);
 	read_frames(&w);

@@ -235,11 +235,13 @@ static const struct {
 static void check_config(const struct hls_track *a, const char *source)
 {
 	const struct mkv_track *t;
+	struct input in;
 	struct mkv mkv;
 	struct buf file;
 
 	craft_load(&file, source);
-	ck_assert_int_eq(mkv_open(&mkv, buf_bytes(&file), NULL), 0);
+	input_init_bytes(&in, buf_bytes(&file));
+	ck_assert_int_eq(mkv_open(&mkv, &in, NULL), 0);
 	t = mkv_track(&mkv, 2);
 	ck_assert_ptr_nonnull(t);
 	ck_assert_uint_eq(a->config.size, t->codec_private.size);

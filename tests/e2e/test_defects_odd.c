@@ -310,11 +310,13 @@ static void find_damage(struct damage *d, const struct mkv *mkv, struct mkv_fram
 static void damage(const char *from, const char *to, struct damage *d)
 {
 	struct mkv_frame hit;
+	struct input in;
 	struct mkv mkv;
 	struct buf file;
 
 	craft_load(&file, from);
-	ck_assert_int_eq(mkv_open(&mkv, buf_bytes(&file), NULL), 0);
+	input_init_bytes(&in, buf_bytes(&file));
+	ck_assert_int_eq(mkv_open(&mkv, &in, NULL), 0);
 	find_damage(d, &mkv, &hit);
 	mkv_close(&mkv);
 	craft_spoil(file.data + hit.block, DAMAGED_BYTES);

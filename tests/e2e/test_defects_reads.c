@@ -78,7 +78,8 @@ static void open_source(const char *path, struct record_source *is)
 	ck_assert_ptr_ne(map, MAP_FAILED);
 	close(fd);
 	source_init(&source);
-	ck_assert_int_eq(mkv_open(&source.mkv, (struct bytes){ map, map_size }, NULL), 0);
+	input_init_bytes(&source.input, (struct bytes){ map, map_size });
+	ck_assert_int_eq(mkv_open(&source.mkv, &source.input, NULL), 0);
 	source.map = map;
 	source.is = *is;
 }

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A URL as an input, through libavformat's I/O. Reading on is one request; each place gone to is another.
+ */
+#include "worker/input.h"
+
+#include <libavformat/avio.h>
+#include <libavutil/dict.h>
+#include <libavutil/error.h>
+
+static const char protocols[] = "http,https,tls,tcp"; /* nothing that reads local files */
+static const char timeout_us[] = "30000000";
+
+static int say(struct err *err, const char *what, int code)
+{
+	char why[AV_ERROR_MAX_STRING_SIZE];
+	bool is_gone = code == AVERROR_HTTP_NOT_FOUND || code == AVERROR_HTTP_BAD_REQUEST || code == AVERROR_HTTP_UNAUTHORIZED ||
+		       code == AVERROR_HTTP_FORBIDDEN || code == AVERROR_HTTP_OTHER_4XX || code == AVERROR_PROTOCOL_NOT_FOUND;
+
+	av_strerror(code, why, sizeof why);
+	return err_set(err, is_gone ? ERR_DATA : ERR_RETRY, "%s: %s", what, why);
+}
+
+static int64_t read_url(void *arg, uint8_t *to, size_t n, struct err *err)
+{
+	int got = avio_read_partial(arg, to, n < INT32_MAX ? (int)n : INT32_MAX);
+
+	if (got == AVERROR_EOF)
+		return 0;
+	return got < 0 ? say(err, "cannot read the URL", got) : got;
+}
+
+static int seek_url(void *arg, int64_t at, struct err *err)
+{
+	int64_t ret = avio_seek(arg, at, SEEK_SET);
+
+	return ret < 0 ? say(err, "cannot seek in the URL", (int)ret) : 0;
+}
+
+static void close_url(void *arg)
+{
+	AVIOContext *io = arg;
+
+	avio_closep(&io);
+}
+
+int input_open_url(struct input *in, const char *url, struct err *err)
+{
+	AVDictionary *options = NULL;
+	AVIOContext *io = NULL;
+	int ret = av_dict_set(&options, "protocol_whitelist", protocols, 0);
+
+	if (ret >= 0)
+		ret = av_dict_set(&options, "rw_timeout", timeout_us, 0);
+	if (ret >= 0)
+		ret = avio_open2(&io, url, AVIO_FLAG_READ, NULL, &options);
+	av_dict_free(&options);
+	if (ret < 0)
+		return say(err, url, ret);
+	int64_t size = avio_size(io);
+	struct input_source source = { read_url, io->seekable & AVIO_SEEKABLE_NORMAL ? seek_url : NULL, close_url, io };
+	input_init_source(in, &source, size > 0 ? size : INT64_MAX);
+	return 0;
+}
