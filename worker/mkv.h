@@ -41,7 +41,8 @@ struct mkv_track {
 	bool is_default, is_enabled;
 	char codec_id[64];
 	struct bytes codec_private;
-	char language[36];
+	char language[36];            /* BCP 47 where the file says so, else ISO 639-2 */
+	char language_iso[4];         /* ISO 639-2; "": only BCP 47 is there */
 	uint64_t default_duration_ns; /* 0: unknown */
 	uint64_t codec_delay_ns, seek_preroll_ns;
 	enum mkv_compression compression;

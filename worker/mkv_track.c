@@ -297,18 +297,18 @@ static bool is_box_type(uint64_t type)
 	return false;
 }
 
-/* The children of a TrackEntry between at and bound. */
-static int set_mappings(struct mkv_track *t, struct bytes file, int64_t at, int64_t bound, struct err *err)
+static int set_mappings(struct mkv_track *t, struct bytes entry, struct err *err)
 {
+	int64_t bound = (int64_t)entry.size;
 	struct ebml_element e;
 	int ret = 0;
 
-	for (; !ret && t->n_mappings < MKV_MAPPINGS_MAX && ebml_read(file, at, bound, &e); at = e.end) {
+	for (int64_t at = 0; !ret && t->n_mappings < MKV_MAPPINGS_MAX && ebml_read(entry, at, bound, &e); at = e.end) {
 		struct raw_mapping raw = { 0 };
 
 		if (e.id != ID_BLOCK_ADDITION_MAPPING)
 			continue;
-		ret = ebml_parse(file, e.data, mkv_end(&e, bound), mapping_fields, &raw, err);
+		ret = ebml_parse(entry, e.data, mkv_end(&e, bound), mapping_fields, &raw, err);
 		if (!ret && raw.data.size && is_box_type(raw.type))
 			t->mappings[t->n_mappings++] = (struct mkv_mapping){ (uint32_t)raw.type, raw.data };
 	}
@@ -362,6 +362,8 @@ static int set_track(struct mkv *mkv, struct mkv_track *t, const struct raw_trac
 	t->is_enabled = raw->is_enabled != 0;
 	copy_string(t->codec_id, sizeof(t->codec_id), raw->codec_id);
 	copy_string(t->language, sizeof(t->language), raw->language_bcp47.size ? raw->language_bcp47 : raw->language);
+	if (!raw->language_bcp47.size || raw->language.data != track_defaults.language.data)
+		copy_string(t->language_iso, sizeof(t->language_iso), raw->language);
 	t->codec_private = raw->codec_private;
 	t->default_duration_ns = sane_ns(raw->default_duration);
 	t->codec_delay_ns = sane_ns(raw->codec_delay);
@@ -387,7 +389,7 @@ static int add_track(struct mkv *mkv, struct bytes entry, struct err *err)
 	memset(t, 0, sizeof(*t));
 	ret = set_track(mkv, t, &raw, err);
 	if (!ret)
-		ret = set_mappings(t, mkv->file, at, bound, err);
+		ret = set_mappings(t, entry, err);
 	if (!ret)
 		mkv->n_tracks++;
 	return ret;

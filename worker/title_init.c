@@ -111,7 +111,7 @@ static void video_entry(const struct title *title, const struct record_video *v,
 
 static void audio_entry(const struct title *title, const struct record_audio *a, struct fmp4_track *t)
 {
-	const char *language = title->audio->language;
+	const char *iso = title->audio->language_iso, *language = *iso ? iso : title->audio->language;
 
 	*t = (struct fmp4_track){
 		.id = 2,
