@@ -14,6 +14,10 @@ static const struct argp_option encode_options[] = {
 	  "frame at or "
 	  "after that",
 	  10 },
+	{ "audio", OPTIONS_KEY_AUDIO, "copy|aac", 0,
+	  "copy: AC-3, E-AC-3, Opus, FLAC and MP3 pass through as they are; aac (the default): only AAC does, and the others "
+	  "are encoded",
+	  10 },
 	{ "audio-quality", OPTIONS_KEY_QUALITY, "Q", 0,
 	  "Constant quality of encoded audio, 0.1 to 10; segments join as if encoded in one go (the default)", 10 },
 	{ "audio-bitrate", OPTIONS_KEY_BITRATE, "KBPS", 0,
@@ -76,6 +80,11 @@ static error_t parse_encode(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case OPTIONS_KEY_DURATION:
 		options_check(cli_parse_segment_duration(arg, &options->target_ticks, &err), &err, state);
+		break;
+	case OPTIONS_KEY_AUDIO:
+		options->is_audio_copied = !strcmp(arg, "copy");
+		if (!options->is_audio_copied && strcmp(arg, "aac"))
+			options_check(err_set(&err, ERR_USAGE, "--audio is 'copy' or 'aac', not '%.40s'", arg), &err, state);
 		break;
 	case OPTIONS_KEY_QUALITY:
 		options_check(cli_parse_decimal(arg, 3, &value, &err), &err, state);

@@ -15,6 +15,7 @@
 
 enum { /* keys of long options without a letter */
 	OPTIONS_KEY_DURATION = 0x100,
+	OPTIONS_KEY_AUDIO,
 	OPTIONS_KEY_QUALITY,
 	OPTIONS_KEY_CHANNELS,
 	OPTIONS_KEY_BITRATE,

@@ -37,7 +37,10 @@ struct audio_stage {
 	float *mixed[8];
 	int64_t rate_skip;          /* samples behind `rate` to throw away up to the encoder's first */
 	struct audio_encoder *enc;
-	int64_t next_copy;       /* copy: next frame expected */
+	/* copy */
+	struct audio_ruler *ruler;
+	bool is_silence_known;      /* frames that are missing are made (AAC) */
+	int64_t next_copy;          /* next frame expected */
 	/* made */
 	struct audio_frame *frames;
 	int64_t n_frames;
@@ -64,7 +67,7 @@ static int keep_frame(void *arg, int64_t n, struct bytes data)
 	struct audio_stage *s = arg;
 
 	ASSERT(n == s->first + s->n_frames);
-	s->frames[s->n_frames++] = (struct audio_frame){ s->data.size, data.size };
+	s->frames[s->n_frames++] = (struct audio_frame){ s->data.size, data.size, s->audio->unit };
 	buf_put(&s->data, data.data, data.size);
 	s->is_done = n == s->end - 1;
 	return buf_failed(&s->data) ? ERR_NOMEM : 0;
@@ -233,13 +236,20 @@ static int decode(struct audio_stage *s, int64_t pos, struct bytes in, struct er
 
 /* ---- copy */
 
-/* A hole in front of frame n: frames of silence. */
-static int put_silent_frames(struct audio_stage *s, int64_t n, struct err *err)
+/* A hole in front of frame n: frames of silence; empty ones where the frame before just lasts on. */
+static int fill_hole(struct audio_stage *s, int64_t n, struct err *err)
 {
-	if (s->next_copy < n && !s->enc && audio_encoder_create_silent(&s->enc, s->audio->rate, s->audio->channels, err))
-		return err->code;
+	struct bytes silence = { NULL, 0 };
+
+	if (s->next_copy >= n)
+		return 0;
+	if (s->is_silence_known) {
+		if (!s->enc && audio_encoder_create_silent(&s->enc, s->audio->rate, s->audio->channels, err))
+			return err->code;
+		silence = audio_encoder_silence(s->enc);
+	}
 	while (s->next_copy < n)
-		if (keep_frame(s, s->next_copy++, audio_encoder_silence(s->enc)))
+		if (keep_frame(s, s->next_copy++, silence))
 			return err_set(err, ERR_NOMEM, "out of memory");
 	return 0;
 }
@@ -248,10 +258,13 @@ static int copy_frame(struct audio_stage *s, int64_t n, struct bytes data, struc
 {
 	if (n < s->next_copy || n >= s->end) /* an overlap, or not ours */
 		return 0;
-	if (put_silent_frames(s, n, err))
+	if (fill_hole(s, n, err))
 		return err->code;
 	s->next_copy++;
-	return keep_frame(s, n, data) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+	if (keep_frame(s, n, data))
+		return err_set(err, ERR_NOMEM, "out of memory");
+	s->frames[s->n_frames - 1].samples = audio_ruler_samples(s->ruler, data);
+	return 0;
 }
 
 /* ---- public */
@@ -306,7 +319,9 @@ int audio_stage_create(struct audio_stage **out, const struct mkv_track *track, 
 	s->first = first;
 	s->end = end;
 	s->next_copy = first;
-	ret = audio->is_copy ? 0 : create_decode(s, track, options, err);
+	s->is_silence_known = !strncmp(track->codec_id, "A_AAC", 5);
+	ret = audio->is_copy ? audio_ruler_create(&s->ruler, track, audio->source_unit, err)
+			     : create_decode(s, track, options, err);
 	if (ret) {
 		audio_stage_destroy(s);
 		return ret;
@@ -328,6 +343,7 @@ void audio_stage_destroy(struct audio_stage *s)
 	for (int c = 0; c < 8; c++)
 		free(s->mixed[c]);
 	audio_encoder_destroy(s->enc);
+	audio_ruler_destroy(s->ruler);
 	free(s->frames);
 	buf_finish(&s->data);
 	free(s);
@@ -351,7 +367,7 @@ int audio_stage_finish(struct audio_stage *s, struct err *err)
 	int ret = 0;
 
 	if (s->audio->is_copy)
-		return put_silent_frames(s, s->end, err);
+		return fill_hole(s, s->end, err);
 	while (!s->is_done && !ret)
 		ret = put_silence(s, CHUNK, err);
 	return ret;
@@ -371,4 +387,38 @@ struct bytes audio_stage_data(const struct audio_stage *s, const struct audio_fr
 int64_t audio_stage_broken_packets(const struct audio_stage *s)
 {
 	return s->broken;
+}
+
+int64_t audio_frame_position(const struct record_audio *a, int64_t n)
+{
+	int64_t position = a->base + n * a->unit;
+
+	return a->is_copy && n == a->frames && position > a->source_end ? a->source_end : position;
+}
+
+/* Samples from frame i of those made to the next one that is there, else its own. */
+static uint32_t frame_duration(const struct audio_stage *s, int64_t i)
+{
+	int64_t next = i + 1, at = audio_frame_position(s->audio, s->first + i), end;
+
+	while (next < s->n_frames && !s->frames[next].size)
+		next++;
+	end = next < s->n_frames ? audio_frame_position(s->audio, s->first + next) : at + s->frames[i].samples;
+	if (s->audio->is_copy && end > s->audio->source_end)
+		end = s->audio->source_end;
+	return end <= at ? 1 : end - at < UINT32_MAX ? (uint32_t)(end - at) : UINT32_MAX;
+}
+
+void audio_stage_run(const struct audio_stage *s, int64_t from, int64_t to, struct fmp4_sample *samples, struct fmp4_run *run)
+{
+	*run = (struct fmp4_run){ .samples = samples, .has_roll = !strcmp(s->audio->codecs, "opus") };
+	for (int64_t i = from; i < to; i++) {
+		const struct audio_frame *f = &s->frames[i];
+
+		if (!f->size)
+			continue;
+		if (!run->n_samples)
+			run->decode_time = audio_frame_position(s->audio, s->first + i) + s->audio->delay;
+		samples[run->n_samples++] = (struct fmp4_sample){ audio_stage_data(s, f), frame_duration(s, i), 0, true };
+	}
 }

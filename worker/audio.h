@@ -15,11 +15,13 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/record.h"
+#include "worker/fmp4.h"
 #include "worker/mkv.h"
 
 /* What one look at the first packets says about a track. */
 struct audio_facts {
 	bool is_copy;
+	enum fmp4_entry entry;
 	char codecs[32];
 	int rate;             /* of the output */
 	int channels;         /* of the output */
@@ -27,11 +29,16 @@ struct audio_facts {
 	int source_rate;
 	int64_t source_unit;  /* samples per packet, or the step that all packets' lengths are multiples of; 0: varies */
 	bool is_counted;      /* positions come from counting all packets since the start */
+	bool is_measured;     /* lengths of packets are in the packets */
 	int64_t skip;         /* decoded samples to throw away at the start (Opus pre-skip) */
+	int64_t delay;        /* of those, the ones that the player throws away: as record_audio.delay */
+	int roll;             /* as in struct fmp4_track */
+	int sample_bits;
 	int64_t lead;         /* as record_audio.lead */
-	struct buf config;    /* AudioSpecificConfig of the output; owned */
+	struct buf config;    /* as in struct fmp4_track; owned */
 };
-/* first: the first packets of the track (some may be broken). ERR_UNSUPPORTED names the codec. */
+/* first: the first packets of the track (some may be broken). What shall be copied and cannot is encoded. ERR_UNSUPPORTED names
+ * the codec. */
 int audio_facts_init(struct audio_facts *f, const struct mkv_track *track, const struct record_options *options,
 		     const struct bytes *first, int n_first, struct err *err);
 void audio_facts_finish(struct audio_facts *f);
@@ -56,7 +63,8 @@ void audio_clock_init(struct audio_clock *c, const struct record_audio *audio, i
 int64_t audio_clock_place(struct audio_clock *c, int64_t time_ns, int lace_index, int64_t samples);
 
 struct audio_frame {
-	size_t at, size; /* in audio_stage_out's buffer */
+	size_t at, size; /* in the stage's buffer; size 0: no packet begins here */
+	int64_t samples; /* that it decodes to */
 };
 
 struct audio_stage;
@@ -67,11 +75,17 @@ void audio_stage_destroy(struct audio_stage *s);
 /* The packet at source position pos. 1: everything wanted is made, no more is needed; 0: go on. A packet that cannot be decoded is
  * silence and counted. */
 int audio_stage_push(struct audio_stage *s, int64_t pos, struct bytes packet, struct err *err);
-/* Source is at its end: silence up to the last wanted frame. */
+/* Source is at its end: silence up to the last wanted frame (nothing, where packets of other codecs than AAC are copied). */
 int audio_stage_finish(struct audio_stage *s, struct err *err);
 /* The frames made, end - first of them; live until destroy. */
 const struct audio_frame *audio_stage_frames(const struct audio_stage *s, int64_t *n);
 struct bytes audio_stage_data(const struct audio_stage *s, const struct audio_frame *f);
 int64_t audio_stage_broken_packets(const struct audio_stage *s);
+/* Where an output frame begins, in samples of the timeline; the title's last one copied may be cut short. */
+int64_t audio_frame_position(const struct record_audio *audio, int64_t n);
+/* The frames [from, to) of those made, as a run of samples with track_id 0. samples: room for to - from. Copied packets may be
+ * longer than a frame of the grid (Opus: 2.5 ms), and where some are missing in a codec for which silence cannot be made here, the
+ * one before lasts until the next of the segment: a player is silent there. At the start of a segment such a hole moves tfdt. */
+void audio_stage_run(const struct audio_stage *s, int64_t from, int64_t to, struct fmp4_sample *samples, struct fmp4_run *run);
 
 #endif

@@ -13,7 +13,7 @@
  * packets of the smallest size; DTS predicts from the last samples of a sub-band; Opus' energy prediction decays slowly;
  * TrueHD starts at a major sync, at most 128 access units apart. */
 static const struct audio_codec codecs[] = {
-	{ "A_AAC", true, AV_CODEC_ID_AAC, .is_copyable = true, .warm_packets = 4 },
+	{ "A_AAC", true, AV_CODEC_ID_AAC, .warm_packets = 4 },
 	{ "A_AC3", true, AV_CODEC_ID_AC3, .warm_packets = 2 },
 	{ "A_EAC3", false, AV_CODEC_ID_EAC3, .warm_packets = 2 },
 	{ "A_DTS", true, AV_CODEC_ID_DTS, .warm_packets = 8 },

@@ -14,7 +14,6 @@ struct audio_codec {
 	const char *codec_id;  /* Matroska CodecID, or its beginning when is_prefix */
 	bool is_prefix;
 	enum AVCodecID id;     /* AV_CODEC_ID_NONE: PCM, by bit depth */
-	bool is_copyable;      /* AAC */
 	bool is_counted;       /* packet lengths vary or are shorter than a timestamp's rounding: positions by counting */
 	bool is_first_silent;  /* the first packet only fills the decoder: the second one's time is the stream's start */
 	int unit;              /* step of packet lengths in samples where it is no packet's own length (Opus: 120); 0: first packet's */

@@ -195,7 +195,7 @@ static int pass_audio(struct probe *p, const struct mkv_frame *f, struct err *er
 	struct bytes data;
 	int ret = 0;
 
-	if (p->title.facts.is_counted || p->title.facts.skip) {
+	if (p->title.facts.is_measured) {
 		ret = mkv_frame_data(p->mkv, f, &p->scratch, &data, err);
 		if (ret)
 			return ret == ERR_DATA ? 0 : ret;

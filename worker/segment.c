@@ -188,15 +188,8 @@ static void video_run(struct segment *s, size_t from, size_t to, struct fmp4_run
 
 static void audio_run(struct segment *s, int64_t from, int64_t to, struct fmp4_run *run)
 {
-	const struct record_audio *a = &s->job->audio;
-	struct fmp4_sample *out = s->samples + s->n_video;
-	int64_t n;
-	const struct audio_frame *frames = audio_stage_frames(s->audio, &n);
-
-	for (int64_t i = from; i < to; i++)
-		out[i] = (struct fmp4_sample){ audio_stage_data(s->audio, &frames[i]), (uint32_t)a->unit, 0, true };
-	*run = (struct fmp4_run){ AUDIO_ID, false, a->base + (s->job->segment.audio_first + from) * a->unit, out + from,
-				  (int)(to - from) };
+	audio_stage_run(s->audio, from, to, s->samples + s->n_video + from, run);
+	run->track_id = AUDIO_ID;
 }
 
 /* First audio frame (of this segment's) that starts at or after a time. */
@@ -303,7 +296,7 @@ static int open_video(struct segment *s, struct err *err)
 
 	if (!t || s->job->segment.video_block <= 0)
 		return err_set(err, ERR_DATA, "the file has no video track %lld", (long long)v->track);
-	return nal_config_init_lengths(&s->nal, !strncmp(v->codecs, "hvc1", 4) ? NAL_H265 : NAL_H264, t->codec_private, err);
+	return nal_config_init_lengths(&s->nal, !strncmp(v->codecs, "avc1", 4) ? NAL_H264 : NAL_H265, t->codec_private, err);
 }
 
 static int open_audio(struct segment *s, struct err *err)

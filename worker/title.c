@@ -4,6 +4,7 @@
 #include "common/timeline.h"
 #include "worker/audio_codec.h"
 #include "worker/grid.h"
+#include "worker/hdr.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -252,6 +253,22 @@ static int64_t first_video_ns(const struct title *title)
 	return grid_snap(&title->record_video, first);
 }
 
+/* Dolby Vision of profile 5 has no base layer that other decoders show in its colours: it is announced as what it is (dvh1), so
+ * that they leave it alone. All other profiles keep their base layer's name. */
+static void dolby_facts(const struct title *title, struct record_video *v)
+{
+	struct hdr_dovi d;
+
+	for (int i = 0; i < title->video->n_mappings && title->codec == NAL_H265; i++) {
+		const struct mkv_mapping *m = &title->video->mappings[i];
+
+		if (m->type >> 16 != ('d' << 8 | 'v') || !hdr_dovi(m->data, &d) || d.profile != 5 || d.compatibility)
+			continue;
+		snprintf(v->codecs, sizeof v->codecs, "dvh1.%02d.%02d", d.profile, d.level);
+		snprintf(v->range, sizeof v->range, "PQ");
+	}
+}
+
 static void video_facts(struct title *title)
 {
 	struct record_video *v = &title->record_video;
@@ -266,6 +283,7 @@ static void video_facts(struct title *title)
 	v->width = title->nal.sps.width;
 	v->height = title->nal.sps.height;
 	snprintf(v->range, sizeof v->range, "%s", video_range(transfer));
+	dolby_facts(title, v);
 	set_rate(&v->rate_num, &v->rate_den, &title->nal.sps, title->video->default_duration_ns);
 	set_grid(title);
 }
@@ -292,6 +310,7 @@ static int audio_facts(struct title *title, const struct record_options *options
 		.source_rate = title->facts.source_rate,
 		.source_unit = title->facts.is_counted ? 0 : title->facts.source_unit,
 		.lead = title->facts.lead,
+		.delay = title->facts.delay,
 	};
 	snprintf(a->codecs, sizeof a->codecs, "%s", title->facts.codecs);
 	return 0;
