@@ -23,7 +23,10 @@
 struct audio_stage {
 	const struct record_audio *audio;
 	int64_t first, end;         /* wanted frames */
+	int64_t given;              /* the next one to be given to fn */
 	bool is_done;
+	audio_encoder_fn *fn;
+	void *arg;
 	int64_t broken;
 	/* decode; all NULL when packets are copied */
 	AVCodecContext *dec;
@@ -31,17 +34,13 @@ struct audio_stage {
 	AVFrame *decoded;
 	int64_t decode_from;        /* packets ending before it are skipped */
 	int64_t cursor;             /* source position of the next sample to go into the chain */
+	int64_t until;              /* of the packet in hand: samples from here on are thrown away */
 	/* mix and rate */
 	SwrContext *mix, *rate;
 	AVFrame *mix_format;        /* rate, layout and format that mix was made for */
 	float *mixed[8];
 	int64_t rate_skip;          /* samples behind `rate` to throw away up to the encoder's first */
 	struct audio_encoder *enc;
-	int64_t next_copy;       /* copy: next frame expected */
-	/* made */
-	struct audio_frame *frames;
-	int64_t n_frames;
-	struct buf data;
 };
 
 int64_t audio_lead(int source_rate, int rate, int64_t unit, int64_t packet_warm)
@@ -59,15 +58,14 @@ static int64_t gcd(int64_t a, int64_t b)
 
 /* ---- frames out */
 
-static int keep_frame(void *arg, int64_t n, struct bytes data)
+static int give_frame(void *arg, int64_t n, struct bytes data)
 {
 	struct audio_stage *s = arg;
 
-	ASSERT(n == s->first + s->n_frames);
-	s->frames[s->n_frames++] = (struct audio_frame){ s->data.size, data.size };
-	buf_put(&s->data, data.data, data.size);
-	s->is_done = n == s->end - 1;
-	return buf_failed(&s->data) ? ERR_NOMEM : 0;
+	ASSERT(n == s->given);
+	s->given++;
+	s->is_done = s->given == s->end;
+	return s->fn(s->arg, n, data);
 }
 
 /* ---- rate and encode */
@@ -186,6 +184,8 @@ static int put_frame(struct audio_stage *s, const AVFrame *f, int64_t pos, struc
 	int64_t end = pos + f->nb_samples;
 	int ret = 0;
 
+	if (end > s->until)
+		end = s->until;
 	if (f->sample_rate != s->audio->source_rate || f->nb_samples > LIMIT_FRAME) {
 		s->broken++;
 		return 0;
@@ -233,22 +233,28 @@ static int decode(struct audio_stage *s, int64_t pos, struct bytes in, struct er
 /* A hole in front of frame n: frames of silence. */
 static int put_silent_frames(struct audio_stage *s, int64_t n, struct err *err)
 {
-	if (s->next_copy < n && !s->enc && audio_encoder_create_silent(&s->enc, s->audio->rate, s->audio->channels, err))
+	if (n > s->end)
+		n = s->end;
+	if (s->given < n && !s->enc && audio_encoder_create_silent(&s->enc, s->audio->rate, s->audio->channels, err))
 		return err->code;
-	while (s->next_copy < n)
-		if (keep_frame(s, s->next_copy++, audio_encoder_silence(s->enc)))
+	while (s->given < n)
+		if (give_frame(s, s->given, audio_encoder_silence(s->enc)))
 			return err_set(err, ERR_NOMEM, "out of memory");
 	return 0;
 }
 
 static int copy_frame(struct audio_stage *s, int64_t n, struct bytes data, struct err *err)
 {
-	if (n < s->next_copy || n >= s->end) /* an overlap, or not ours */
+	if (n < s->given || n >= s->end) /* an overlap, or not ours */
 		return 0;
 	if (put_silent_frames(s, n, err))
 		return err->code;
-	s->next_copy++;
-	return keep_frame(s, n, data) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+	return give_frame(s, n, data) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+}
+
+static int64_t copy_number(const struct audio_stage *s, int64_t pos)
+{
+	return timeline_scale_round(pos - s->audio->base, 1, s->audio->unit);
 }
 
 /* ---- public */
@@ -284,25 +290,26 @@ static int create_decode(struct audio_stage *s, const struct mkv_track *track, c
 	for (int c = 0; c < a->channels && !ret; c++)
 		if (!(s->mixed[c] = malloc(CHUNK * sizeof(float))))
 			ret = err_set(err, ERR_NOMEM, "out of memory");
-	return ret ? ret : audio_encoder_create(&s->enc, a->rate, a->channels, options, s->first, s->end, keep_frame, s, err);
+	return ret ? ret : audio_encoder_create(&s->enc, a->rate, a->channels, options, s->first, s->end, give_frame, s, err);
 }
 
 int audio_stage_create(struct audio_stage **out, const struct mkv_track *track, const struct record_audio *audio,
-		       const struct record_options *options, int64_t first, int64_t end, struct err *err)
+		       const struct record_options *options, int64_t first, int64_t end, audio_encoder_fn *fn, void *arg,
+		       struct err *err)
 {
 	struct audio_stage *s = calloc(1, sizeof *s);
-	int ret = 0;
+	int ret;
 
 	*out = NULL;
 	ASSERT(first < end && audio->channels >= 1 && audio->channels <= 8);
-	if (!s || end - first > (1 << 24) || !(s->frames = calloc((size_t)(end - first), sizeof *s->frames))) {
-		free(s);
-		return err_set(err, ERR_NOMEM, "out of memory for %lld audio frames", (long long)(end - first));
-	}
+	if (!s)
+		return err_set(err, ERR_NOMEM, "out of memory");
 	s->audio = audio;
-	s->first = first;
+	s->first = s->given = first;
 	s->end = end;
-	s->next_copy = first;
+	s->until = INT64_MAX;
+	s->fn = fn;
+	s->arg = arg;
 	ret = audio->is_copy ? 0 : create_decode(s, track, options, err);
 	if (ret) {
 		audio_stage_destroy(s);
@@ -325,44 +332,46 @@ void audio_stage_destroy(struct audio_stage *s)
 	for (int c = 0; c < 8; c++)
 		free(s->mixed[c]);
 	audio_encoder_destroy(s->enc);
-	free(s->frames);
-	buf_finish(&s->data);
 	free(s);
 }
 
-int audio_stage_push(struct audio_stage *s, int64_t pos, struct bytes packet, struct err *err)
+int audio_stage_push(struct audio_stage *s, int64_t pos, int64_t until, struct bytes packet, struct err *err)
 {
 	int ret = 0;
 
 	if (s->is_done)
 		return 1;
+	s->until = until;
 	if (s->audio->is_copy)
-		ret = copy_frame(s, timeline_scale_round(pos - s->audio->base, 1, s->audio->unit), packet, err);
+		ret = copy_frame(s, copy_number(s, pos), packet, err);
 	else if (pos + (s->audio->source_unit ? s->audio->source_unit : 0) >= s->decode_from)
 		ret = decode(s, pos, packet, err);
 	return ret < 0 ? ret : s->is_done;
 }
 
-int audio_stage_finish(struct audio_stage *s, struct err *err)
+int audio_stage_reach(struct audio_stage *s, int64_t pos, struct err *err)
 {
 	int ret = 0;
 
 	if (s->audio->is_copy)
+		ret = put_silent_frames(s, copy_number(s, pos), err);
+	else if (pos > s->cursor)
+		ret = put_silence(s, pos - s->cursor, err);
+	return ret < 0 ? ret : s->is_done;
+}
+
+int audio_stage_finish(struct audio_stage *s, int64_t end, struct err *err)
+{
+	int ret = 0;
+
+	s->end = end > s->given ? end : s->given;
+	s->is_done = s->given == s->end;
+	if (s->audio->is_copy)
 		return put_silent_frames(s, s->end, err);
+	audio_encoder_set_end(s->enc, s->end);
 	while (!s->is_done && !ret)
 		ret = put_silence(s, CHUNK, err);
 	return ret;
-}
-
-const struct audio_frame *audio_stage_frames(const struct audio_stage *s, int64_t *n)
-{
-	*n = s->n_frames;
-	return s->frames;
-}
-
-struct bytes audio_stage_data(const struct audio_stage *s, const struct audio_frame *f)
-{
-	return (struct bytes){ s->data.data + f->at, f->size };
 }
 
 int64_t audio_stage_broken_packets(const struct audio_stage *s)

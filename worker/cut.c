@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "worker/cut.h"
 
+#include "common/timeline.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,4 +54,45 @@ size_t cut_fragment(const int64_t *times, size_t n, size_t first)
 	while (i < n && times[i] < times[first] + CUT_FRAGMENT_TICKS)
 		i++;
 	return i < n ? i : n;
+}
+
+int64_t cut_audio_frames(int64_t rate, int64_t unit)
+{
+	return (timeline_ticks_to_samples(CUT_FRAGMENT_TICKS, rate) + unit - 1) / unit;
+}
+
+void cut_order_init(struct cut_order *o, int reorder, int64_t delay, int64_t start)
+{
+	*o = (struct cut_order){ .reorder = reorder, .delay = delay, .last = start - 1 };
+	if (reorder < 0 || reorder > CUT_REORDER_MAX)
+		o->reorder = CUT_REORDER_MAX;
+}
+
+bool cut_order_flush(struct cut_order *o, int64_t *dts)
+{
+	int64_t t = o->sorted[0];
+
+	if (!o->n)
+		return false;
+	for (int i = 0; i < o->n; i++)
+		if (t > o->pts[i] + o->delay - i)
+			t = o->pts[i] + o->delay - i;
+	if (t <= o->last)
+		t = o->last + 1;
+	o->last = *dts = t;
+	o->n--;
+	memmove(o->pts, o->pts + 1, (size_t)o->n * sizeof *o->pts);
+	memmove(o->sorted, o->sorted + 1, (size_t)o->n * sizeof *o->sorted);
+	return true;
+}
+
+bool cut_order_push(struct cut_order *o, int64_t pts, int64_t *dts)
+{
+	int i = o->n;
+
+	o->pts[o->n++] = pts;
+	for (; i > 0 && o->sorted[i - 1] > pts; i--)
+		o->sorted[i] = o->sorted[i - 1];
+	o->sorted[i] = pts;
+	return o->n > o->reorder && cut_order_flush(o, dts);
 }

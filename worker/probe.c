@@ -214,16 +214,8 @@ static int pass(struct probe *p, struct err *err)
 static void end_video(struct probe *p)
 {
 	struct record_video *v = &p->index.video;
-	int64_t duration = p->max_duration;
+	int64_t duration = title_frame_duration(&p->title, p->max_duration, p->last_gap);
 
-	if (duration <= 0 && p->title.video->default_duration_ns)
-		duration = timeline_ns_to_ticks((int64_t)p->title.video->default_duration_ns);
-	if (duration <= 0)
-		duration = p->last_gap;
-	if (duration <= 0 && v->rate_num > 0)
-		duration = timeline_scale_round(TICKS_PER_SECOND, v->rate_den, v->rate_num);
-	if (duration <= 0)
-		duration = TICKS_PER_SECOND / 25;
 	v->start_ticks = p->index.syncs[0].start;
 	v->end_ticks = p->max_pts + duration;
 	if (v->delay_ticks > DELAY_MAX)
@@ -233,9 +225,8 @@ static void end_video(struct probe *p)
 static void end_audio(struct probe *p)
 {
 	struct record_audio *a = &p->index.audio;
-	int64_t end = timeline_scale_ceil(a->source_end, a->rate, a->source_rate);
 
-	a->frames = end > a->base ? timeline_scale_ceil(end - a->base, 1, a->unit) : 0;
+	a->frames = audio_frames(a, a->source_end);
 	if (!a->frames)
 		a->is_present = false;
 }

@@ -64,6 +64,7 @@ static int first_video(struct title *title, const struct mkv_frame *f, struct er
 	int ret;
 
 	if (title->has_nal) {
+		title->first_ns[title->n_first_ns++] = f->time_ns;
 		if (f->time_ns < title->video_first_ns)
 			title->video_first_ns = f->time_ns; /* a leading picture */
 		return 0;
@@ -76,7 +77,7 @@ static int first_video(struct title *title, const struct mkv_frame *f, struct er
 	if (ret)
 		return err_prefix(err, "video track %llu", (unsigned long long)title->video->number);
 	title->has_nal = true;
-	title->video_first_ns = f->time_ns;
+	title->video_first_ns = title->first_ns[title->n_first_ns++] = f->time_ns;
 	return 0;
 }
 
@@ -102,19 +103,18 @@ static int read_head(struct title *title, struct err *err)
 {
 	struct mkv_cursor cursor;
 	struct mkv_frame f;
-	int video = 0, ret = mkv_seek(&cursor, title->mkv, title->mkv->first_cluster, -1, err);
+	int ret = mkv_seek(&cursor, title->mkv, title->mkv->first_cluster, -1, err);
 
 	for (int n = 0; n < LIMIT_HEAD_BLOCKS && !ret; n++) {
-		bool has_video = !title->video || video > 32, has_audio = !title->audio || title->n_first == TITLE_FIRST_PACKETS;
+		bool has_video = !title->video || title->n_first_ns == TITLE_FIRST_FRAMES;
+		bool has_audio = !title->audio || title->n_first == TITLE_FIRST_PACKETS;
 
 		if ((has_video && has_audio) || mkv_next(&cursor, &f, err) != 1)
 			break;
-		if (title->video && f.track == title->video->number) {
+		if (!has_video && f.track == title->video->number)
 			ret = first_video(title, &f, err);
-			video += title->has_nal;
-		} else if (title->audio && f.track == title->audio->number) {
+		else if (title->audio && f.track == title->audio->number)
 			ret = first_audio(title, &f, err);
-		}
 	}
 	if (ret)
 		return ret;
@@ -247,6 +247,20 @@ int title_init(struct title *title, const struct mkv *mkv, const struct record_o
 	if (ret)
 		title_finish(title);
 	return ret;
+}
+
+int64_t title_frame_duration(const struct title *t, int64_t said, int64_t gap)
+{
+	const struct record_video *v = &t->record_video;
+	int64_t duration = said;
+
+	if (duration <= 0)
+		duration = timeline_ns_to_ticks((int64_t)t->video->default_duration_ns);
+	if (duration <= 0)
+		duration = gap;
+	if (duration <= 0 && v->rate_num > 0)
+		duration = timeline_scale_round(TICKS_PER_SECOND, v->rate_den, v->rate_num);
+	return duration > 0 ? duration : TICKS_PER_SECOND / 25;
 }
 
 void title_finish(struct title *title)
