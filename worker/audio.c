@@ -360,6 +360,11 @@ int audio_stage_reach(struct audio_stage *s, int64_t pos, struct err *err)
 	return ret < 0 ? ret : s->is_done;
 }
 
+int64_t audio_stage_position(const struct audio_stage *s)
+{
+	return s->audio->is_copy ? s->audio->base + s->given * s->audio->unit : s->cursor;
+}
+
 int audio_stage_finish(struct audio_stage *s, int64_t end, struct err *err)
 {
 	int ret = 0;

@@ -72,6 +72,8 @@ void audio_stage_destroy(struct audio_stage *s);
 int audio_stage_push(struct audio_stage *s, int64_t pos, int64_t until, struct bytes packet, struct err *err);
 /* Silence up to a source position, as a packet there would bring it about. Returns as push does. */
 int audio_stage_reach(struct audio_stage *s, int64_t pos, struct err *err);
+/* Up to where the source is dealt with: a packet behind it leaves a hole, which push fills with silence. */
+int64_t audio_stage_position(const struct audio_stage *s);
 /* The source is at its end: silence up to frame `end`. */
 int audio_stage_finish(struct audio_stage *s, int64_t end, struct err *err);
 int64_t audio_stage_broken_packets(const struct audio_stage *s);

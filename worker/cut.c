@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "worker/cut.h"
 
-#include "common/timeline.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,11 +66,22 @@ void cut_order_init(struct cut_order *o, int reorder, int64_t delay, int64_t sta
 		o->reorder = CUT_REORDER_MAX;
 }
 
-bool cut_order_flush(struct cut_order *o, int64_t *dts)
+void cut_order_push(struct cut_order *o, int64_t pts)
+{
+	int i = o->n;
+
+	ASSERT(o->n <= o->reorder);
+	o->pts[o->n++] = pts;
+	for (; i > 0 && o->sorted[i - 1] > pts; i--)
+		o->sorted[i] = o->sorted[i - 1];
+	o->sorted[i] = pts;
+}
+
+bool cut_order_take(struct cut_order *o, bool is_end, int64_t *dts)
 {
 	int64_t t = o->sorted[0];
 
-	if (!o->n)
+	if (!o->n || !(is_end || cut_order_is_certain(o)))
 		return false;
 	for (int i = 0; i < o->n; i++)
 		if (t > o->pts[i] + o->delay - i)
@@ -86,13 +95,32 @@ bool cut_order_flush(struct cut_order *o, int64_t *dts)
 	return true;
 }
 
-bool cut_order_push(struct cut_order *o, int64_t pts, int64_t *dts)
+void cut_order_drop_last(struct cut_order *o)
 {
-	int i = o->n;
+	int64_t pts;
+	int i = 0;
 
-	o->pts[o->n++] = pts;
-	for (; i > 0 && o->sorted[i - 1] > pts; i--)
-		o->sorted[i] = o->sorted[i - 1];
-	o->sorted[i] = pts;
-	return o->n > o->reorder && cut_order_flush(o, dts);
+	ASSERT(o->n > 0);
+	pts = o->pts[--o->n];
+	while (i < o->n && o->sorted[i] < pts)
+		i++;
+	memmove(o->sorted + i, o->sorted + i + 1, (size_t)(o->n - i) * sizeof *o->sorted);
+}
+
+int64_t cut_delay_ahead(const int64_t *pts, size_t n, bool is_all, int reorder, int64_t duration)
+{
+	int64_t delay = 0, dts;
+	struct cut_order o;
+	size_t taken = 0;
+
+	cut_order_init(&o, reorder, TIMELINE_MAX_TICKS, -TIMELINE_MAX_TICKS);
+	for (size_t i = 0; i < n; i++) {
+		cut_order_push(&o, pts[i]);
+		for (; cut_order_take(&o, is_all && i + 1 == n, &dts); taken++)
+			if (dts - pts[taken] > delay)
+				delay = dts - pts[taken];
+	}
+	if (o.reorder * duration > delay)
+		delay = o.reorder * duration;
+	return delay < CUT_DELAY_MAX ? delay : CUT_DELAY_MAX;
 }

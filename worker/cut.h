@@ -6,6 +6,7 @@
 #define SEGFARM_WORKER_CUT_H
 
 #include "common/err.h"
+#include "common/timeline.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,9 +43,22 @@ struct cut_order {
 };
 /* No decode time will be below start. */
 void cut_order_init(struct cut_order *o, int reorder, int64_t delay, int64_t start);
-/* A frame more; true: *dts is that of the first frame that had none. */
-bool cut_order_push(struct cut_order *o, int64_t pts, int64_t *dts);
-/* There are no more frames: the same for each one that is left, then false. */
-bool cut_order_flush(struct cut_order *o, int64_t *dts);
+/* A frame more. cut_order_take has to be called before the next one. */
+void cut_order_push(struct cut_order *o, int64_t pts);
+/* true: *dts is that of the first frame that had none. is_end: no more frames come. */
+bool cut_order_take(struct cut_order *o, bool is_end, int64_t *dts);
+/* Is the decode time certain that would come next? */
+static inline bool cut_order_is_certain(const struct cut_order *o)
+{
+	return o->n > o->reorder;
+}
+/* The last frame that was pushed is none: it has no decode time yet. */
+void cut_order_drop_last(struct cut_order *o);
+
+/* Composition delay over which timestamps are taken for garbage. */
+#define CUT_DELAY_MAX TICKS_PER_SECOND
+/* The delay for a stream of which only the first frames are known (times in decode order; is_all: there are no others): what they
+ * need, and `reorder` frames of this duration. */
+int64_t cut_delay_ahead(const int64_t *pts, size_t n, bool is_all, int reorder, int64_t duration);
 
 #endif

@@ -80,8 +80,8 @@ int fragments_add_video(struct fragments *f, const struct mkv *mkv, const struct
 		return ret;
 	s = &f->samples[f->n_video];
 	*s = (struct fragment_sample){ sample.data, at, is_first || frame->is_key || sample.sync == NAL_SYNC_CLOSED };
-	/* what needed no conversion lies where it was unpacked, and the next frame will lie there too */
-	if (f->video_bytes.size == at && data.data == f->unpacked.data)
+	/* what needed no conversion lies where the next frame will lie too */
+	if (f->video_bytes.size == at && (!mkv->in->is_stable || data.data == f->unpacked.data))
 		buf_put(&f->video_bytes, data.data, data.size);
 	if (f->video_bytes.size > at)
 		s->data.data = NULL;

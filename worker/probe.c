@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define LIMIT_GOP (1 << 22)      /* frames between two sync samples */
-#define DELAY_MAX TICKS_PER_SECOND /* composition delay over which timestamps are taken for garbage */
 #define FORGET_FRAMES 1024
 #define TICK_FRAMES 4096
 
@@ -218,8 +217,8 @@ static void end_video(struct probe *p)
 
 	v->start_ticks = p->index.syncs[0].start;
 	v->end_ticks = p->max_pts + duration;
-	if (v->delay_ticks > DELAY_MAX)
-		v->delay_ticks = DELAY_MAX;
+	if (v->delay_ticks > CUT_DELAY_MAX)
+		v->delay_ticks = CUT_DELAY_MAX;
 }
 
 static void end_audio(struct probe *p)
