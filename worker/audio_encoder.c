@@ -221,6 +221,11 @@ void audio_encoder_destroy(struct audio_encoder *e)
 	free(e);
 }
 
+void audio_encoder_set_end(struct audio_encoder *e, int64_t end)
+{
+	e->end = end;
+}
+
 /* What is louder is clipped here, sample by sample, as it would be at the loudspeaker; the encoder would turn down the whole
  * frame. No number, from a broken packet, is silence. */
 static void take(float *to, const float *from, int n)

@@ -115,6 +115,13 @@ void audio_facts_finish(struct audio_facts *f)
 	buf_finish(&f->config);
 }
 
+int64_t audio_frames(const struct record_audio *a, int64_t source_end)
+{
+	int64_t end = timeline_scale_ceil(source_end, a->rate, a->source_rate);
+
+	return end > a->base ? timeline_scale_ceil(end - a->base, 1, a->unit) : 0;
+}
+
 /* ---- ruler */
 
 struct audio_ruler {

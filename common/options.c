@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "dispatcher/options.h"
+#include "common/options.h"
 
 #include <ctype.h>
 #include <sched.h>
@@ -117,6 +117,7 @@ static error_t parse_encode(int key, char *arg, struct argp_state *state)
 }
 
 const struct argp options_encode = { .options = encode_options, .parser = parse_encode };
+const struct argp options_stream = { .options = encode_options + 2, .parser = parse_encode };
 
 int options_parse_order(const char *text, uint64_t *seed, struct err *err)
 {
@@ -143,11 +144,7 @@ int options_n_cpus(void)
 
 void options_parse(const struct argp *argp, const char *name, int argc, char **argv, void *input)
 {
-	static char full_name[40];
-
-	/* argp takes the program's name for its messages from here */
-	snprintf(full_name, sizeof(full_name), "segfarm %s", name);
-	argv[0] = full_name;
+	argv[0] = (char *)(uintptr_t)name; /* argp takes the program's name for its messages from here */
 	argp_err_exit_status = OPTIONS_EXIT_USAGE;
 	argp_parse(argp, argc, argv, 0, NULL, input);
 }
