@@ -66,9 +66,10 @@ void key_derive_source(const struct record_source *source, const struct record_o
 	crypto_hash_sha256_state h;
 	bool is_bitrate = options->audio_mode == RECORD_AUDIO_BITRATE;
 	char rest[256];
-	snprintf(rest, sizeof(rest), "\nsize=%" PRId64 "\nmtime_ns=%" PRId64 "\ntarget=%" PRId64 "\naudio=%c:%d:%d\n",
+	snprintf(rest, sizeof(rest), "\nsize=%" PRId64 "\nmtime_ns=%" PRId64 "\ntarget=%" PRId64 "\naudio=%c:%d:%d%s\n",
 		 source->size, source->mtime_ns, options->target_ticks, is_bitrate ? 'b' : 'q',
-		 is_bitrate ? options->audio_bitrate : options->audio_quality, options->audio_channels);
+		 is_bitrate ? options->audio_bitrate : options->audio_quality, options->audio_channels,
+		 options->is_audio_copied ? ":copy" : "");
 	crypto_hash_sha256_init(&h);
 	hash_str(&h, "segfarm:1\npath=");
 	hash_str(&h, source->path);

@@ -18,6 +18,7 @@
 #define UNIT_MAX 65536
 #define SOURCE_UNIT_MAX (1 << 24)
 #define LEAD_MAX (1 << 26)
+#define DELAY_MAX 65535
 #define FRAME_RATE_MAX (INT64_C(1) << 40) /* numerator and denominator */
 #define GRID_WITHIN_MAX_NS 500000
 #define SIZE_MAX_SAMPLES 16384		  /* width and height */
@@ -94,6 +95,7 @@ static void put_options(struct buf *b, const struct record_options *o)
 	jput_int(b, "video_track", o->video_track);
 	jput_int(b, "audio_track", o->audio_track);
 	jput_str(b, "audio_language", o->audio_language);
+	jput_bool(b, "is_audio_copied", o->is_audio_copied);
 	jput_close(b, '}');
 }
 
@@ -116,6 +118,7 @@ static int get_options(const json_t *object, struct record_options *o, struct er
 	jget_str(&g, "audio_language", o->audio_language, sizeof(o->audio_language), RECORD_LANGUAGE_CHARS);
 	if (o->audio_track && o->audio_language[0])
 		jget_fail(&g, "audio_language", "goes with no audio_track");
+	o->is_audio_copied = jget_bool(&g, "is_audio_copied");
 	return jget_end(&g);
 }
 
@@ -220,6 +223,7 @@ static void put_audio(struct buf *b, const struct record_audio *a)
 	jput_int(b, "source_base", a->source_base);
 	jput_int(b, "source_end", a->source_end);
 	jput_int(b, "lead", a->lead);
+	jput_int(b, "delay", a->delay);
 	jput_close(b, '}');
 }
 
@@ -248,6 +252,7 @@ static int get_audio(struct jget *parent, struct record_audio *a)
 	a->source_base = jget_int(&g, "source_base", -SAMPLES_MAX, SAMPLES_MAX);
 	a->source_end = jget_int(&g, "source_end", a->source_base, SAMPLES_MAX);
 	a->lead = jget_int(&g, "lead", 0, LEAD_MAX);
+	a->delay = jget_int(&g, "delay", 0, DELAY_MAX);
 	return parent->code = jget_end(&g);
 }
 

@@ -47,6 +47,7 @@ struct record_options {
 	int64_t video_track;           /* the container's number; 0: the first that can be played */
 	int64_t audio_track;           /* the same; 0: of audio_language, the one with the default flag, else the first */
 	char audio_language[36];       /* RFC 5646 or ISO 639-2, in lower case; "": any */
+	bool is_audio_copied;          /* whatever the container can hold; else AAC only, and the rest is encoded */
 };
 #define RECORD_TRACK_MAX INT32_MAX
 #define RECORD_LANGUAGE_CHARS "abcdefghijklmnopqrstuvwxyz0123456789-"
@@ -85,6 +86,7 @@ struct record_audio {
 	int64_t source_base;  /* source position of the first packet (may be negative: codec delay) */
 	int64_t source_end;   /* source position behind the last sample */
 	int64_t lead;         /* source samples a job must have in front of its first frame (warm-up) */
+	int64_t delay;        /* samples decoded first that the init's edit list takes off again (Opus), >= 0 */
 };
 
 /* One sync sample where the timeline may be cut. */

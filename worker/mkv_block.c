@@ -28,9 +28,11 @@ static bool take_u8(struct bytes *b, uint8_t *v)
 static bool take_vint(struct bytes *b, uint64_t *v, int *length)
 {
 	*length = ebml_vint(b->data, b->size, v);
+	if (!*length)
+		return false;
 	b->data += *length;
 	b->size -= (size_t)*length;
-	return *length > 0;
+	return true;
 }
 
 /* The last frame takes what the others leave. */

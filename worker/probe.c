@@ -15,7 +15,6 @@
 #include <string.h>
 
 #define LIMIT_GOP (1 << 22)      /* frames between two sync samples */
-#define DELAY_MAX TICKS_PER_SECOND /* composition delay over which timestamps are taken for garbage */
 #define FORGET_FRAMES 1024
 #define TICK_FRAMES 4096
 #define GAP_NS (20 * NS_PER_SECOND) /* between Cues over which sync samples may be missing in them */
@@ -109,10 +108,13 @@ static int add_sync(struct probe *p, const struct mkv_frame *f, int64_t pts, boo
 	end_gop(p);
 	if (x->n_syncs == p->cap_syncs) {
 		size_t cap = p->cap_syncs ? p->cap_syncs * 2 : 256;
-		struct record_sync *syncs = cap <= RECORD_SYNCS_MAX ? realloc(x->syncs, cap * sizeof *syncs) : NULL;
+		struct record_sync *syncs;
 
+		if (cap > RECORD_SYNCS_MAX)
+			return err_set(err, ERR_LIMIT, "over %zu sync samples", p->cap_syncs);
+		syncs = realloc(x->syncs, cap * sizeof *syncs);
 		if (!syncs)
-			return err_set(err, ERR_LIMIT, "no room for over %zu sync samples", p->cap_syncs);
+			return err_set(err, ERR_NOMEM, "out of memory for %zu sync samples", cap);
 		x->syncs = syncs;
 		p->cap_syncs = cap;
 	}
@@ -192,7 +194,7 @@ static int pass_audio(struct probe *p, const struct mkv_frame *f, struct err *er
 	struct bytes data;
 	int ret = 0;
 
-	if (p->title.facts.is_counted || p->title.facts.skip) {
+	if (p->title.facts.is_measured) {
 		ret = mkv_frame_data(p->mkv, f, &p->scratch, &data, err);
 		if (ret)
 			return ret == ERR_DATA ? 0 : ret;
@@ -341,35 +343,19 @@ static int pass_all(struct probe *p, struct err *err)
 static void end_video(struct probe *p)
 {
 	struct record_video *v = &p->index.video;
-	int64_t duration = p->max_duration;
+	int64_t duration = title_frame_duration(&p->title, p->max_duration, p->last_gap);
 
-	if (duration <= 0 && p->title.video->default_duration_ns)
-		duration = timeline_ns_to_ticks((int64_t)p->title.video->default_duration_ns);
-	if (duration <= 0)
-		duration = p->last_gap;
-	if (duration <= 0 && v->rate_num > 0)
-		duration = timeline_scale_round(TICKS_PER_SECOND, v->rate_den, v->rate_num);
-	if (duration <= 0)
-		duration = TICKS_PER_SECOND / 25;
-	/* a duration that is rounded like the times */
-	if (v->grid_within_ns) {
-		int64_t exact = timeline_scale_round(TICKS_PER_SECOND, v->rate_den, v->rate_num);
-
-		if (llabs(duration - exact) <= TICKS_PER_SECOND / 1000)
-			duration = exact;
-	}
 	v->start_ticks = p->index.syncs[0].start;
 	v->end_ticks = p->max_pts + duration;
-	if (v->delay_ticks > DELAY_MAX)
-		v->delay_ticks = DELAY_MAX;
+	if (v->delay_ticks > CUT_DELAY_MAX)
+		v->delay_ticks = CUT_DELAY_MAX;
 }
 
 static void end_audio(struct probe *p)
 {
 	struct record_audio *a = &p->index.audio;
-	int64_t end = timeline_scale_ceil(a->source_end, a->rate, a->source_rate);
 
-	a->frames = end > a->base ? timeline_scale_ceil(end - a->base, 1, a->unit) : 0;
+	a->frames = audio_frames(a, a->source_end);
 	if (!a->frames)
 		a->is_present = false;
 }

@@ -4,6 +4,7 @@
 #include "common/timeline.h"
 #include "worker/audio_codec.h"
 #include "worker/grid.h"
+#include "worker/hdr.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,18 +138,19 @@ static int first_video(struct title *title, const struct mkv_frame *f, struct er
 static int first_audio(struct title *title, const struct mkv_frame *f, struct err *err)
 {
 	struct bytes data;
-	int ret = mkv_frame_data(title->mkv, f, &title->scratch, &data, err);
+	int ret;
 
-	if (ret == ERR_DATA || title->n_first == TITLE_FIRST_PACKETS)
+	if (title->n_first == TITLE_FIRST_PACKETS)
 		return 0;
+	ret = mkv_frame_data(title->mkv, f, &title->scratch, &data, err);
 	if (ret)
-		return ret;
+		return ret == ERR_DATA ? 0 : ret;
 	if (!title->n_first)
 		title->audio_origin_ns = f->time_ns;
 	if (!title->n_first || (title->n_first == 1 && audio_codec_find(title->audio->codec_id)->is_first_silent))
 		title->audio_first_ns = f->time_ns;
-	buf_put(&title->first[title->n_first++], data.data, data.size);
-	return 0;
+	buf_put(&title->first[title->n_first], data.data, data.size);
+	return buf_failed(&title->first[title->n_first++]) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }
 
 /* Video frames are read on behind the first sync sample: in an open GOP the first to be shown come after it, and the frame rate's grid
@@ -170,8 +172,12 @@ static int read_head(struct title *title, struct err *err)
 	for (int n = 0; n < LIMIT_HEAD_BLOCKS && !ret; n++) {
 		bool has_audio = !title->audio || title->n_first == TITLE_FIRST_PACKETS;
 
-		if ((has_enough_video(title) && has_audio) || mkv_next(&cursor, &f, err) != 1)
+		if (has_enough_video(title) && has_audio)
 			break;
+		if (mkv_next(&cursor, &f, err) != 1) {
+			title->has_all_times = true;
+			break;
+		}
 		if (title->video && f.track == title->video->number) {
 			ret = first_video(title, &f, err);
 		} else if (title->audio && f.track == title->audio->number) {
@@ -251,6 +257,22 @@ static int64_t first_video_ns(const struct title *title)
 	return grid_snap(&title->record_video, first);
 }
 
+/* Dolby Vision of profile 5 has no base layer that other decoders show in its colours: it is announced as what it is (dvh1), so
+ * that they leave it alone. All other profiles keep their base layer's name. */
+static void dolby_facts(const struct title *title, struct record_video *v)
+{
+	struct hdr_dovi d;
+
+	for (int i = 0; i < title->video->n_mappings && title->codec == NAL_H265; i++) {
+		const struct mkv_mapping *m = &title->video->mappings[i];
+
+		if (m->type >> 16 != ('d' << 8 | 'v') || !hdr_dovi(m->data, &d) || d.profile != 5 || d.compatibility)
+			continue;
+		snprintf(v->codecs, sizeof v->codecs, "dvh1.%02d.%02d", d.profile, d.level);
+		snprintf(v->range, sizeof v->range, "PQ");
+	}
+}
+
 static void video_facts(struct title *title)
 {
 	struct record_video *v = &title->record_video;
@@ -265,6 +287,7 @@ static void video_facts(struct title *title)
 	v->width = title->nal.sps.width;
 	v->height = title->nal.sps.height;
 	snprintf(v->range, sizeof v->range, "%s", video_range(transfer));
+	dolby_facts(title, v);
 	set_rate(&v->rate_num, &v->rate_den, &title->nal.sps, title->video->default_duration_ns);
 	set_grid(title);
 }
@@ -291,6 +314,7 @@ static int audio_facts(struct title *title, const struct record_options *options
 		.source_rate = title->facts.source_rate,
 		.source_unit = title->facts.is_counted ? 0 : title->facts.source_unit,
 		.lead = title->facts.lead,
+		.delay = title->facts.delay,
 	};
 	snprintf(a->codecs, sizeof a->codecs, "%s", title->facts.codecs);
 	return 0;
@@ -311,8 +335,9 @@ static int set_origin(struct title *title, const struct record_options *options,
 	}
 	if (title->video) {
 		video_facts(title);
-		if (first_video_ns(title) < origin)
-			origin = first_video_ns(title);
+		title->video_first_ns = first_video_ns(title);
+		if (title->video_first_ns < origin)
+			origin = title->video_first_ns;
 	}
 	title->origin_ns = origin;
 	if (title->audio) {
@@ -341,6 +366,23 @@ int title_init(struct title *title, const struct mkv *mkv, const struct record_o
 	if (ret)
 		title_finish(title);
 	return ret;
+}
+
+int64_t title_frame_duration(const struct title *t, int64_t said, int64_t gap)
+{
+	const struct record_video *v = &t->record_video;
+	int64_t duration = said, exact = v->rate_num > 0 ? timeline_scale_round(TICKS_PER_SECOND, v->rate_den, v->rate_num) : 0;
+
+	if (duration <= 0)
+		duration = timeline_ns_to_ticks((int64_t)t->video->default_duration_ns);
+	if (duration <= 0)
+		duration = gap;
+	if (duration <= 0)
+		duration = exact;
+	/* durations are rounded like times */
+	if (v->grid_within_ns && llabs(duration - exact) <= TICKS_PER_SECOND / 1000)
+		duration = exact;
+	return duration > 0 ? duration : TICKS_PER_SECOND / 25;
 }
 
 void title_finish(struct title *title)

@@ -17,7 +17,7 @@ static struct record_video video(void)
 static struct record_audio audio(void)
 {
 	return (struct record_audio){ true, false, 2,	  "mp4a.40.2", 48000, 2,      1024,
-				      0,    938,   48000, 1536,	       -256,  960000, 6144 };
+				      0,    938,   48000, 1536,	       -256,  960000, 6144, 312 };
 }
 
 static struct bytes text(const char *s)
@@ -200,6 +200,8 @@ static const char *const bad_plans[][2] = {
 	{ "\"audio_language\":\"\"", "\"audio_language\":\"DE\"" },
 	{ "\"audio_language\":\"\"", "\"audio_language\":\"abcdefghijklmnopqrstuvwxyz-abcdefghi\"" },
 	{ "\"audio_track\":0,\"audio_language\":\"\"", "\"audio_track\":1,\"audio_language\":\"de\"" },
+	{ "\"is_audio_copied\":false", "\"is_audio_copied\":0" },
+	{ ",\"is_audio_copied\":false", "" },
 	{ "\"width\":1920", "\"width\":16385" },
 	{ "\"width\":1920", "\"width\":0" },
 	{ "\"rate_den\":1001", "\"rate_den\":0" },
@@ -212,6 +214,8 @@ static const char *const bad_plans[][2] = {
 	  "\"is_copy\":true,\"track\":2,\"codecs\":\"mp4a.40.2\",\"rate\":44100" },
 	{ "\"unit\":1024", "\"unit\":0" },
 	{ "\"source_end\":960000", "\"source_end\":-257" },
+	{ "\"delay\":312", "\"delay\":-1" },
+	{ "\"delay\":312", "\"delay\":65536" },
 	{ "[539000,541000", "[539001,540999" },
 	{ "[539000,541000", "[539000,0" },
 	{ "180000,500,0,280,562", "180001,500,0,280,562" },

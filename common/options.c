@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "dispatcher/options.h"
+#include "common/options.h"
 
 #include <ctype.h>
 #include <sched.h>
@@ -13,6 +13,10 @@ static const struct argp_option encode_options[] = {
 	  "Length of a segment aimed at, 0.5 to 600, decimals allowed (default 6); it is cut at the first key "
 	  "frame at or "
 	  "after that",
+	  10 },
+	{ "audio", OPTIONS_KEY_AUDIO, "copy|aac", 0,
+	  "copy: AC-3, E-AC-3, Opus, FLAC and MP3 pass through as they are; aac (the default): only AAC does, and the others "
+	  "are encoded",
 	  10 },
 	{ "audio-quality", OPTIONS_KEY_QUALITY, "Q", 0,
 	  "Constant quality of encoded audio, 0.1 to 10; segments join as if encoded in one go (the default)", 10 },
@@ -77,6 +81,11 @@ static error_t parse_encode(int key, char *arg, struct argp_state *state)
 	case OPTIONS_KEY_DURATION:
 		options_check(cli_parse_segment_duration(arg, &options->target_ticks, &err), &err, state);
 		break;
+	case OPTIONS_KEY_AUDIO:
+		options->is_audio_copied = !strcmp(arg, "copy");
+		if (!options->is_audio_copied && strcmp(arg, "aac"))
+			options_check(err_set(&err, ERR_USAGE, "--audio is 'copy' or 'aac', not '%.40s'", arg), &err, state);
+		break;
 	case OPTIONS_KEY_QUALITY:
 		options_check(cli_parse_decimal(arg, 3, &value, &err), &err, state);
 		if (value < 100 || value > 10000)
@@ -108,6 +117,7 @@ static error_t parse_encode(int key, char *arg, struct argp_state *state)
 }
 
 const struct argp options_encode = { .options = encode_options, .parser = parse_encode };
+const struct argp options_stream = { .options = encode_options + 2, .parser = parse_encode };
 
 int options_parse_order(const char *text, uint64_t *seed, struct err *err)
 {
@@ -134,11 +144,7 @@ int options_n_cpus(void)
 
 void options_parse(const struct argp *argp, const char *name, int argc, char **argv, void *input)
 {
-	static char full_name[40];
-
-	/* argp takes the program's name for its messages from here */
-	snprintf(full_name, sizeof(full_name), "segfarm %s", name);
-	argv[0] = full_name;
+	argv[0] = (char *)(uintptr_t)name; /* argp takes the program's name for its messages from here */
 	argp_err_exit_status = OPTIONS_EXIT_USAGE;
 	argp_parse(argp, argc, argv, 0, NULL, input);
 }
