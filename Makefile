@@ -98,8 +98,8 @@ clang: deps
 # Each target of tests/fuzz for FUZZ_SECONDS (60); FUZZ=name for one of them. What was found before is in $(BUILD)/fuzz.
 FUZZ_CFLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 fuzz:
-	@deploy/install-deps clang llvm
-	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/fuzz CC=clang CFLAGS="$(FUZZ_CFLAGS) -Werror" fuzzers
+	@deploy/install-deps clang libclang-rt-dev llvm
+	@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=$(BUILD)/fuzz CC=clang CFLAGS="$(FUZZ_CFLAGS) -Werror" fuzzers
 	@BUILD=$(BUILD)/fuzz tests/fuzz/run $(FUZZ)
 
 fuzzers: $(FUZZERS) $(BUILD)/seeds
