@@ -62,6 +62,7 @@ static const struct wrong {
 	{ "segfarm run \"$F\" --audio-quality 99", "99", 2 },
 	{ "segfarm run \"$F\" --audio-bitrate 0", "--audio-bitrate: '0'", 2 },
 	{ "segfarm run \"$F\" --audio-channels 3", "audio channels", 2 },
+	{ "segfarm run \"$F\" --audio ac3", "--audio is 'copy' or 'aac'", 2 },
 	{ "segfarm run \"$F\" --listen nonsense", "'nonsense'", 2 },
 	{ "segfarm run \"$F\" --listen 127.0.0.1:65536", "'127.0.0.1:65536'", 2 },
 	{ "segfarm run \"$F\" --listen localhost:0", "'localhost'", 2 },
