@@ -45,6 +45,21 @@ void key_derive(const char *file_id, const char *chat, const char *message, char
 	hash_end(&h, key);
 }
 
+/* Nothing where nothing is asked for: most keys stay what they were. */
+static void hash_tracks(crypto_hash_sha256_state *h, const struct record_options *options)
+{
+	char line[64];
+
+	if (options->video_track) {
+		snprintf(line, sizeof(line), "video-track=%" PRId64 "\n", options->video_track);
+		hash_str(h, line);
+	}
+	if (options->audio_track || options->audio_language[0]) {
+		snprintf(line, sizeof(line), "audio-track=%" PRId64 "%s\n", options->audio_track, options->audio_language);
+		hash_str(h, line);
+	}
+}
+
 void key_derive_source(const struct record_source *source, const struct record_options *options,
 		       char key[RECORD_KEY_SIZE])
 {
@@ -59,6 +74,7 @@ void key_derive_source(const struct record_source *source, const struct record_o
 	hash_str(&h, "segfarm:1\npath=");
 	hash_str(&h, source->path);
 	hash_str(&h, rest);
+	hash_tracks(&h, options);
 	hash_end(&h, key);
 }
 

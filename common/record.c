@@ -20,6 +20,7 @@
 #define LEAD_MAX (1 << 26)
 #define DELAY_MAX 65535
 #define FRAME_RATE_MAX (INT64_C(1) << 40) /* numerator and denominator */
+#define GRID_WITHIN_MAX_NS 500000
 #define SIZE_MAX_SAMPLES 16384		  /* width and height */
 #define DEADLINE_MAX_MS (INT64_C(7) * 24 * 3600 * 1000)
 
@@ -91,6 +92,9 @@ static void put_options(struct buf *b, const struct record_options *o)
 	jput_int(b, "audio_quality", o->audio_quality);
 	jput_int(b, "audio_bitrate", o->audio_bitrate);
 	jput_int(b, "audio_channels", o->audio_channels);
+	jput_int(b, "video_track", o->video_track);
+	jput_int(b, "audio_track", o->audio_track);
+	jput_str(b, "audio_language", o->audio_language);
 	jput_bool(b, "is_audio_copied", o->is_audio_copied);
 	jput_close(b, '}');
 }
@@ -109,6 +113,11 @@ static int get_options(const json_t *object, struct record_options *o, struct er
 	o->audio_channels = (int)jget_int(&g, "audio_channels", 1, 6);
 	if (o->audio_channels > 2 && o->audio_channels < 6)
 		jget_fail(&g, "audio_channels", "is not 1, 2 or 6");
+	o->video_track = jget_int(&g, "video_track", 0, RECORD_TRACK_MAX);
+	o->audio_track = jget_int(&g, "audio_track", 0, RECORD_TRACK_MAX);
+	jget_str(&g, "audio_language", o->audio_language, sizeof(o->audio_language), RECORD_LANGUAGE_CHARS);
+	if (o->audio_track && o->audio_language[0])
+		jget_fail(&g, "audio_language", "goes with no audio_track");
 	o->is_audio_copied = jget_bool(&g, "is_audio_copied");
 	return jget_end(&g);
 }
@@ -147,6 +156,8 @@ static void put_video(struct buf *b, const struct record_video *v)
 	jput_int(b, "height", v->height);
 	jput_int(b, "rate_num", v->rate_num);
 	jput_int(b, "rate_den", v->rate_den);
+	jput_int(b, "grid_ns", v->grid_ns);
+	jput_int(b, "grid_within_ns", v->grid_within_ns);
 	jput_str(b, "range", v->range);
 	jput_int(b, "start_ticks", v->start_ticks);
 	jput_int(b, "end_ticks", v->end_ticks);
@@ -177,6 +188,10 @@ static int get_video(struct jget *parent, struct record_video *v)
 	v->rate_den = jget_int(&g, "rate_den", 0, FRAME_RATE_MAX);
 	if (!v->rate_num != !v->rate_den)
 		jget_fail(&g, "rate_num", "is 0 alone");
+	v->grid_ns = jget_int(&g, "grid_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
+	v->grid_within_ns = jget_int(&g, "grid_within_ns", 0, GRID_WITHIN_MAX_NS);
+	if (v->grid_within_ns && (!v->rate_num || v->rate_num > NS_PER_SECOND || v->rate_den > INT32_MAX))
+		jget_fail(&g, "grid_within_ns", "needs a frame rate");
 	jget_str(&g, "range", v->range, sizeof(v->range), NULL);
 	if (!is_video_range(v->range))
 		jget_fail(&g, "range", "is not SDR, PQ or HLG");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/log.h"
+#include "common/options.h"
 #include "common/proc.h"
+#include "dispatcher/commands.h"
 #include "dispatcher/loop.h"
-#include "dispatcher/options.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -100,7 +101,7 @@ int bench_main(int argc, char **argv)
 	struct err err = { 0 };
 	int ret;
 
-	options_parse(&bench_argp, "bench-queue", argc, argv, &options);
+	options_parse(&bench_argp, "segfarm bench-queue", argc, argv, &options);
 	ret = loop_init(&loop, &err);
 	if (ret >= 0) {
 		loop.dispatch = &dispatch;

@@ -10,7 +10,7 @@
 #ifndef SEGFARM_DISPATCHER_HTTP_H
 #define SEGFARM_DISPATCHER_HTTP_H
 
-#include "dispatcher/cli.h"
+#include "common/cli.h"
 #include "dispatcher/dispatch.h"
 
 struct http;

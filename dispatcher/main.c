@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "common/options.h"
+#include "dispatcher/commands.h"
 #include "dispatcher/farm.h"
-#include "dispatcher/options.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/log.h"
+#include "common/options.h"
 #include "common/proc.h"
 #include "common/timeline.h"
+#include "dispatcher/commands.h"
 #include "dispatcher/export.h"
 #include "dispatcher/loop.h"
-#include "dispatcher/options.h"
 #include "dispatcher/progress.h"
 
 #include <inttypes.h>
@@ -239,7 +240,7 @@ int run_main(int argc, char **argv)
 
 	record_options_init(&options.encode);
 	cli_parse_listen(OPTIONS_LISTEN, &options.listen, NULL);
-	options_parse(&run_argp, "run", argc, argv, &options);
+	options_parse(&run_argp, "segfarm run", argc, argv, &options);
 	log_init("segfarm", options.is_verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
 	r.options = &options;
 	r.export.dir_fd = r.export.rendition_fd = -1;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/log.h"
+#include "common/options.h"
+#include "dispatcher/commands.h"
 #include "dispatcher/loop.h"
-#include "dispatcher/options.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,7 +131,7 @@ int serve_main(int argc, char **argv)
 
 	record_options_init(&options.encode);
 	cli_parse_listen(OPTIONS_LISTEN, &options.listen, NULL);
-	options_parse(&serve_argp, "serve", argc, argv, &options);
+	options_parse(&serve_argp, "segfarm serve", argc, argv, &options);
 	log_init("segfarm", options.is_verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	ret = loop_init(&loop, &err);
 	if (ret >= 0) {

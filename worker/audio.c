@@ -23,7 +23,10 @@
 struct audio_stage {
 	const struct record_audio *audio;
 	int64_t first, end;         /* wanted frames */
+	int64_t given;              /* the next one to be given to fn */
 	bool is_done;
+	audio_frame_fn *fn;
+	void *arg;
 	int64_t broken;
 	/* decode; all NULL when packets are copied */
 	AVCodecContext *dec;
@@ -31,6 +34,7 @@ struct audio_stage {
 	AVFrame *decoded;
 	int64_t decode_from;        /* packets ending before it are skipped */
 	int64_t cursor;             /* source position of the next sample to go into the chain */
+	int64_t until;              /* of the packet in hand: samples from here on are thrown away */
 	/* mix and rate */
 	SwrContext *mix, *rate;
 	AVFrame *mix_format;        /* rate, layout and format that mix was made for */
@@ -40,11 +44,6 @@ struct audio_stage {
 	/* copy */
 	struct audio_ruler *ruler;
 	bool is_silence_known;      /* frames that are missing are made (AAC) */
-	int64_t next_copy;          /* next frame expected */
-	/* made */
-	struct audio_frame *frames;
-	int64_t n_frames;
-	struct buf data;
 };
 
 int64_t audio_lead(int source_rate, int rate, int64_t unit, int64_t packet_warm)
@@ -62,15 +61,21 @@ static int64_t gcd(int64_t a, int64_t b)
 
 /* ---- frames out */
 
-static int keep_frame(void *arg, int64_t n, struct bytes data)
+/* The next one; samples: that it decodes to. */
+static int give(struct audio_stage *s, struct bytes data, int64_t samples)
+{
+	int64_t n = s->given++;
+
+	s->is_done = s->given == s->end;
+	return s->fn(s->arg, n, data, samples);
+}
+
+static int give_encoded(void *arg, int64_t n, struct bytes data)
 {
 	struct audio_stage *s = arg;
 
-	ASSERT(n == s->first + s->n_frames);
-	s->frames[s->n_frames++] = (struct audio_frame){ s->data.size, data.size, s->audio->unit };
-	buf_put(&s->data, data.data, data.size);
-	s->is_done = n == s->end - 1;
-	return buf_failed(&s->data) ? ERR_NOMEM : 0;
+	ASSERT(n == s->given);
+	return give(s, data, s->audio->unit);
 }
 
 /* ---- rate and encode */
@@ -101,7 +106,7 @@ static int put_mixed(struct audio_stage *s, int n, struct err *err)
 	for (int c = 0; c < s->audio->channels; c++)
 		out[c] = store + (size_t)c * (size_t)room;
 	got = swr_convert(s->rate, (uint8_t **)out, room, (const uint8_t **)(void *)s->mixed, n);
-	ret = got < 0 ? err_set(err, ERR_DATA, "resampling failed") : encode(s, out, got, err);
+	ret = got < 0 ? err_set(err, audio_codec_error(got, ERR_DATA), "resampling failed") : encode(s, out, got, err);
 	free(store);
 	return ret;
 }
@@ -138,7 +143,9 @@ static int open_swr(SwrContext **swr, const AVFrame *in, int rate, int channels,
 	if (ret >= 0)
 		ret = swr_init(*swr);
 	av_channel_layout_uninit(&from);
-	return ret < 0 ? err_set(err, ERR_UNSUPPORTED, "no way from %d channels to %d", in->ch_layout.nb_channels, channels) : 0;
+	return ret < 0 ? err_set(err, audio_codec_error(ret, ERR_UNSUPPORTED), "no way from %d channels to %d",
+				 in->ch_layout.nb_channels, channels)
+		       : 0;
 }
 
 static bool is_same_format(const AVFrame *a, const AVFrame *b)
@@ -189,6 +196,8 @@ static int put_frame(struct audio_stage *s, const AVFrame *f, int64_t pos, struc
 	int64_t end = pos + f->nb_samples;
 	int ret = 0;
 
+	if (end > s->until)
+		end = s->until;
 	if (f->sample_rate != s->audio->source_rate || f->nb_samples > LIMIT_FRAME) {
 		s->broken++;
 		return 0;
@@ -214,10 +223,11 @@ static int decode(struct audio_stage *s, int64_t pos, struct bytes in, struct er
 		return err_set(err, ERR_NOMEM, "out of memory");
 	memcpy(s->packet->data, in.data, in.size);
 	s->packet->pts = s->packet->dts = pos;
-	if (avcodec_send_packet(s->dec, s->packet) < 0)
-		s->broken++;
+	ret = avcodec_send_packet(s->dec, s->packet);
 	av_packet_unref(s->packet);
-	while ((ret = avcodec_receive_frame(s->dec, s->decoded)) >= 0) {
+	if (ret < 0 && ret != AVERROR(ENOMEM))
+		s->broken++;
+	while (ret != AVERROR(ENOMEM) && (ret = avcodec_receive_frame(s->dec, s->decoded)) >= 0) {
 		int64_t at = s->decoded->pts != AV_NOPTS_VALUE ? s->decoded->pts : pos;
 
 		pos = at + s->decoded->nb_samples;
@@ -226,6 +236,8 @@ static int decode(struct audio_stage *s, int64_t pos, struct bytes in, struct er
 		if (ret)
 			return ret;
 	}
+	if (ret == AVERROR(ENOMEM)) /* the packet is not broken: the same one will decode elsewhere */
+		return err_set(err, ERR_NOMEM, "out of memory");
 	if (ret != AVERROR(EAGAIN) && ret != AVERROR_EOF)
 		s->broken++;
 	return 0;
@@ -238,30 +250,33 @@ static int fill_hole(struct audio_stage *s, int64_t n, struct err *err)
 {
 	struct bytes silence = { NULL, 0 };
 
-	if (s->next_copy >= n)
+	if (n > s->end)
+		n = s->end;
+	if (s->given >= n)
 		return 0;
 	if (s->is_silence_known) {
 		if (!s->enc && audio_encoder_create_silent(&s->enc, s->audio->rate, s->audio->channels, err))
 			return err->code;
 		silence = audio_encoder_silence(s->enc);
 	}
-	while (s->next_copy < n)
-		if (keep_frame(s, s->next_copy++, silence))
+	while (s->given < n)
+		if (give(s, silence, s->audio->unit))
 			return err_set(err, ERR_NOMEM, "out of memory");
 	return 0;
 }
 
 static int copy_frame(struct audio_stage *s, int64_t n, struct bytes data, struct err *err)
 {
-	if (n < s->next_copy || n >= s->end) /* an overlap, or not ours */
+	if (n < s->given || n >= s->end) /* an overlap, or not ours */
 		return 0;
 	if (fill_hole(s, n, err))
 		return err->code;
-	s->next_copy++;
-	if (keep_frame(s, n, data))
-		return err_set(err, ERR_NOMEM, "out of memory");
-	s->frames[s->n_frames - 1].samples = audio_ruler_samples(s->ruler, data);
-	return 0;
+	return give(s, data, audio_ruler_samples(s->ruler, data)) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+}
+
+static int64_t copy_number(const struct audio_stage *s, int64_t pos)
+{
+	return timeline_scale_round(pos - s->audio->base, 1, s->audio->unit);
 }
 
 /* ---- public */
@@ -297,25 +312,26 @@ static int create_decode(struct audio_stage *s, const struct mkv_track *track, c
 	for (int c = 0; c < a->channels && !ret; c++)
 		if (!(s->mixed[c] = malloc(CHUNK * sizeof(float))))
 			ret = err_set(err, ERR_NOMEM, "out of memory");
-	return ret ? ret : audio_encoder_create(&s->enc, a->rate, a->channels, options, s->first, s->end, keep_frame, s, err);
+	return ret ? ret : audio_encoder_create(&s->enc, a->rate, a->channels, options, s->first, s->end, give_encoded, s, err);
 }
 
 int audio_stage_create(struct audio_stage **out, const struct mkv_track *track, const struct record_audio *audio,
-		       const struct record_options *options, int64_t first, int64_t end, struct err *err)
+		       const struct record_options *options, int64_t first, int64_t end, audio_frame_fn *fn, void *arg,
+		       struct err *err)
 {
 	struct audio_stage *s = calloc(1, sizeof *s);
-	int ret = 0;
+	int ret;
 
 	*out = NULL;
 	ASSERT(first < end && audio->channels >= 1 && audio->channels <= 8);
-	if (!s || end - first > (1 << 24) || !(s->frames = calloc((size_t)(end - first), sizeof *s->frames))) {
-		free(s);
-		return err_set(err, ERR_NOMEM, "out of memory for %lld audio frames", (long long)(end - first));
-	}
+	if (!s)
+		return err_set(err, ERR_NOMEM, "out of memory");
 	s->audio = audio;
-	s->first = first;
+	s->first = s->given = first;
 	s->end = end;
-	s->next_copy = first;
+	s->until = INT64_MAX;
+	s->fn = fn;
+	s->arg = arg;
 	s->is_silence_known = !strncmp(track->codec_id, "A_AAC", 5);
 	ret = audio->is_copy ? audio_ruler_create(&s->ruler, track, audio->source_unit, err)
 			     : create_decode(s, track, options, err);
@@ -341,44 +357,51 @@ void audio_stage_destroy(struct audio_stage *s)
 		free(s->mixed[c]);
 	audio_encoder_destroy(s->enc);
 	audio_ruler_destroy(s->ruler);
-	free(s->frames);
-	buf_finish(&s->data);
 	free(s);
 }
 
-int audio_stage_push(struct audio_stage *s, int64_t pos, struct bytes packet, struct err *err)
+int audio_stage_push(struct audio_stage *s, int64_t pos, int64_t until, struct bytes packet, struct err *err)
 {
 	int ret = 0;
 
 	if (s->is_done)
 		return 1;
+	s->until = until;
 	if (s->audio->is_copy)
-		ret = copy_frame(s, timeline_scale_round(pos - s->audio->base, 1, s->audio->unit), packet, err);
+		ret = copy_frame(s, copy_number(s, pos), packet, err);
 	else if (pos + (s->audio->source_unit ? s->audio->source_unit : 0) >= s->decode_from)
 		ret = decode(s, pos, packet, err);
 	return ret < 0 ? ret : s->is_done;
 }
 
-int audio_stage_finish(struct audio_stage *s, struct err *err)
+int audio_stage_reach(struct audio_stage *s, int64_t pos, struct err *err)
 {
 	int ret = 0;
 
 	if (s->audio->is_copy)
+		ret = fill_hole(s, copy_number(s, pos), err);
+	else if (pos > s->cursor)
+		ret = put_silence(s, pos - s->cursor, err);
+	return ret < 0 ? ret : s->is_done;
+}
+
+int64_t audio_stage_position(const struct audio_stage *s)
+{
+	return s->audio->is_copy ? s->audio->base + s->given * s->audio->unit : s->cursor;
+}
+
+int audio_stage_finish(struct audio_stage *s, int64_t end, struct err *err)
+{
+	int ret = 0;
+
+	s->end = end > s->given ? end : s->given;
+	s->is_done = s->given == s->end;
+	if (s->audio->is_copy)
 		return fill_hole(s, s->end, err);
+	audio_encoder_set_end(s->enc, s->end);
 	while (!s->is_done && !ret)
 		ret = put_silence(s, CHUNK, err);
 	return ret;
-}
-
-const struct audio_frame *audio_stage_frames(const struct audio_stage *s, int64_t *n)
-{
-	*n = s->n_frames;
-	return s->frames;
-}
-
-struct bytes audio_stage_data(const struct audio_stage *s, const struct audio_frame *f)
-{
-	return (struct bytes){ s->data.data + f->at, f->size };
 }
 
 int64_t audio_stage_broken_packets(const struct audio_stage *s)
@@ -391,31 +414,4 @@ int64_t audio_frame_position(const struct record_audio *a, int64_t n)
 	int64_t position = a->base + n * a->unit;
 
 	return a->is_copy && n == a->frames && position > a->source_end ? a->source_end : position;
-}
-
-/* Samples from frame i of those made to the next one that is there, else its own. */
-static uint32_t frame_duration(const struct audio_stage *s, int64_t i)
-{
-	int64_t next = i + 1, at = audio_frame_position(s->audio, s->first + i), end;
-
-	while (next < s->n_frames && !s->frames[next].size)
-		next++;
-	end = next < s->n_frames ? audio_frame_position(s->audio, s->first + next) : at + s->frames[i].samples;
-	if (s->audio->is_copy && end > s->audio->source_end)
-		end = s->audio->source_end;
-	return end <= at ? 1 : end - at < UINT32_MAX ? (uint32_t)(end - at) : UINT32_MAX;
-}
-
-void audio_stage_run(const struct audio_stage *s, int64_t from, int64_t to, struct fmp4_sample *samples, struct fmp4_run *run)
-{
-	*run = (struct fmp4_run){ .samples = samples, .has_roll = !strcmp(s->audio->codecs, "opus") };
-	for (int64_t i = from; i < to; i++) {
-		const struct audio_frame *f = &s->frames[i];
-
-		if (!f->size)
-			continue;
-		if (!run->n_samples)
-			run->decode_time = audio_frame_position(s->audio, s->first + i) + s->audio->delay;
-		samples[run->n_samples++] = (struct fmp4_sample){ audio_stage_data(s, f), frame_duration(s, i), 0, true };
-	}
 }

@@ -15,6 +15,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/record.h"
+#include "worker/audio_encoder.h"
 #include "worker/fmp4.h"
 #include "worker/mkv.h"
 
@@ -62,30 +63,32 @@ void audio_clock_init(struct audio_clock *c, const struct record_audio *audio, i
 /* time_ns: on the timeline (origin taken off); lace_index as in struct mkv_frame; samples: of this packet, -1 unknown. */
 int64_t audio_clock_place(struct audio_clock *c, int64_t time_ns, int lace_index, int64_t samples);
 
-struct audio_frame {
-	size_t at, size; /* in the stage's buffer; size 0: no packet begins here */
-	int64_t samples; /* that it decodes to */
-};
+/* Frames of the output that the whole source gives, when its samples end at source_end. */
+int64_t audio_frames(const struct record_audio *audio, int64_t source_end);
+
+#define AUDIO_OPEN_END INT64_MAX /* an end that is not known yet */
+
+/* n: number of the frame on the grid; data lives during the call, and is empty where no packet begins; samples: that it decodes to.
+ * Returns 0 or an enum err_code. */
+typedef int audio_frame_fn(void *arg, int64_t n, struct bytes data, int64_t samples);
 
 struct audio_stage;
-/* To make output frames [first, end), first < end. */
+/* To make output frames [first, end), first < end. They are given to fn as they come, in order, and forgotten. */
 int audio_stage_create(struct audio_stage **s, const struct mkv_track *track, const struct record_audio *audio,
-		       const struct record_options *options, int64_t first, int64_t end, struct err *err);
+		       const struct record_options *options, int64_t first, int64_t end, audio_frame_fn *fn, void *arg,
+		       struct err *err);
 void audio_stage_destroy(struct audio_stage *s);
-/* The packet at source position pos. 1: everything wanted is made, no more is needed; 0: go on. A packet that cannot be decoded is
- * silence and counted. */
-int audio_stage_push(struct audio_stage *s, int64_t pos, struct bytes packet, struct err *err);
-/* Source is at its end: silence up to the last wanted frame (nothing, where packets of other codecs than AAC are copied). */
-int audio_stage_finish(struct audio_stage *s, struct err *err);
-/* The frames made, end - first of them; live until destroy. */
-const struct audio_frame *audio_stage_frames(const struct audio_stage *s, int64_t *n);
-struct bytes audio_stage_data(const struct audio_stage *s, const struct audio_frame *f);
+/* The packet at source position pos; of what it decodes to, samples from `until` on are thrown away (INT64_MAX: none). 1: everything
+ * wanted is made, no more is needed; 0: go on. A packet that cannot be decoded is silence and counted. */
+int audio_stage_push(struct audio_stage *s, int64_t pos, int64_t until, struct bytes packet, struct err *err);
+/* Silence up to a source position, as a packet there would bring it about. Returns as push does. */
+int audio_stage_reach(struct audio_stage *s, int64_t pos, struct err *err);
+/* Up to where the source is dealt with: a packet behind it leaves a hole, which push fills with silence. */
+int64_t audio_stage_position(const struct audio_stage *s);
+/* The source is at its end: silence up to frame `end` (nothing, where packets of other codecs than AAC are copied). */
+int audio_stage_finish(struct audio_stage *s, int64_t end, struct err *err);
 int64_t audio_stage_broken_packets(const struct audio_stage *s);
 /* Where an output frame begins, in samples of the timeline; the title's last one copied may be cut short. */
 int64_t audio_frame_position(const struct record_audio *audio, int64_t n);
-/* The frames [from, to) of those made, as a run of samples with track_id 0. samples: room for to - from. Copied packets may be
- * longer than a frame of the grid (Opus: 2.5 ms), and where some are missing in a codec for which silence cannot be made here, the
- * one before lasts until the next of the segment: a player is silent there. At the start of a segment such a hole moves tfdt. */
-void audio_stage_run(const struct audio_stage *s, int64_t from, int64_t to, struct fmp4_sample *samples, struct fmp4_run *run);
 
 #endif

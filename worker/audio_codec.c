@@ -134,8 +134,9 @@ int audio_codec_open(AVCodecContext **out, const struct audio_codec *codec, cons
 	dec->flags2 |= AV_CODEC_FLAG2_SKIP_MANUAL; /* pre-skip is ours: only the title's start has one */
 	if (dec->priv_data)
 		av_opt_set(dec->priv_data, "cons_noisegen", "1", 0); /* AC-3, E-AC-3: dither from the packet, not from history */
-	if (avcodec_open2(dec, lib, NULL) < 0) {
-		ret = err_set(err, ERR_UNSUPPORTED, "the decoder for %s does not take this track's configuration", track->codec_id);
+	ret = avcodec_open2(dec, lib, NULL);
+	if (ret < 0) {
+		ret = err_set(err, audio_codec_error(ret, ERR_UNSUPPORTED), "the decoder for %s does not take this track's configuration", track->codec_id);
 		goto out;
 	}
 	*out = dec;

@@ -21,6 +21,12 @@ struct audio_codec {
 	int warm_ms;           /* the same as time; the larger counts */
 };
 
+/* What an error of libav's means: ERR_NOMEM, or `otherwise`. */
+static inline int audio_codec_error(int averror, int otherwise)
+{
+	return averror == AVERROR(ENOMEM) ? ERR_NOMEM : otherwise;
+}
+
 /* NULL: not known. */
 const struct audio_codec *audio_codec_find(const char *codec_id);
 /* Opens a decoder for the track, one thread, deterministic noise. */

@@ -30,6 +30,8 @@ int audio_encoder_create(struct audio_encoder **e, int rate, int channels, const
 /* Only for audio_encoder_silence. Silence is empty where this encoder cannot speak for rate and channels. */
 int audio_encoder_create_silent(struct audio_encoder **e, int rate, int channels, struct err *err);
 void audio_encoder_destroy(struct audio_encoder *e);
+/* Another end than the one it was created with: not in front of what was given already. */
+void audio_encoder_set_end(struct audio_encoder *e, int64_t end);
 /* Samples beyond 0.95 are clipped; NaN is taken for 0. */
 int audio_encoder_push(struct audio_encoder *e, float *const *planes, int n, struct err *err);
 /* AudioSpecificConfig; lives as long as the encoder. */

@@ -26,17 +26,19 @@ static int first_frame(AVCodecContext *dec, const struct bytes *first, int n_fir
 	int ret = packet ? AVERROR(EAGAIN) : AVERROR(ENOMEM);
 
 	for (int i = 0; i < n_first && ret == AVERROR(EAGAIN); i++) {
-		if (av_new_packet(packet, (int)first[i].size) < 0)
+		ret = av_new_packet(packet, (int)first[i].size);
+		if (ret < 0)
 			break;
 		memcpy(packet->data, first[i].data, first[i].size);
-		avcodec_send_packet(dec, packet);
+		ret = avcodec_send_packet(dec, packet);
 		av_packet_unref(packet);
-		ret = avcodec_receive_frame(dec, frame);
+		if (ret != AVERROR(ENOMEM))
+			ret = avcodec_receive_frame(dec, frame);
 		if (ret == AVERROR_INVALIDDATA)
 			ret = AVERROR(EAGAIN);
 	}
 	av_packet_free(&packet);
-	return ret >= 0 ? 0 : err_set(err, ERR_DATA, "none of the first %d audio packets can be decoded", n_first);
+	return ret >= 0 ? 0 : err_set(err, audio_codec_error(ret, ERR_DATA), "none of the first %d audio packets can be decoded", n_first);
 }
 
 static int encoded_facts(struct audio_facts *f, const struct mkv_track *track, const struct audio_codec *codec,
@@ -111,6 +113,13 @@ int audio_facts_init(struct audio_facts *f, const struct mkv_track *track, const
 void audio_facts_finish(struct audio_facts *f)
 {
 	buf_finish(&f->config);
+}
+
+int64_t audio_frames(const struct record_audio *a, int64_t source_end)
+{
+	int64_t end = timeline_scale_ceil(source_end, a->rate, a->source_rate);
+
+	return end > a->base ? timeline_scale_ceil(end - a->base, 1, a->unit) : 0;
 }
 
 /* ---- ruler */

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "worker/pool.h"
 #include "worker/session.h"
+#include "worker/transcode_main.h"
 
 #include "common/err.h"
 #include "common/store.h"
@@ -22,7 +23,8 @@ static const char doc[] =
 	"Each of the N workers is a process of its own, so that a file that crashes a codec costs one process and one retry. "
 	"This program only supervises them: it starts them, starts them again when they die, and reports deaths.\n\n"
 	"  segfarm-worker -j 4 --connect ipc:///run/segfarm/bus.sock --redis unix:///run/redis/redis.sock\n\n"
-	"SIGTERM or SIGINT stops all of them.";
+	"SIGTERM or SIGINT stops all of them.\n\n"
+	"'segfarm-worker transcode --help' tells how to make one stream without a farm.";
 
 enum { OPT_SESSION = 256, OPT_CREDITS };
 
@@ -106,6 +108,10 @@ int main(int argc, char **argv)
 	static const struct argp argp = { option_list, parse, NULL, doc, NULL, NULL, NULL };
 	struct options o = { .credits = 2, .level = LOG_LEVEL_WARN, .workers = (int)sysconf(_SC_NPROCESSORS_ONLN) };
 
+	if (argc > 1 && !strcmp(argv[1], "transcode")) {
+		av_log_set_level(AV_LOG_QUIET);
+		return transcode_main(argc - 1, argv + 1);
+	}
 	argp_err_exit_status = 2;
 	argv[0] = (char *)(uintptr_t)"segfarm-worker"; /* the name in messages, wherever it was started from */
 	argp_parse(&argp, argc, argv, 0, NULL, &o);

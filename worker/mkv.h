@@ -39,12 +39,14 @@ struct mkv_track {
 	uint64_t number; /* TrackNumber */
 	enum mkv_track_type type;
 	bool is_default, is_enabled;
-	char codec_id[64];
+	char codec_id[64];            /* V_MPEG4/ISO/AVC also where it is H.264 in V_MS/VFW/FOURCC; codec_private is then its own */
 	struct bytes codec_private;
 	char language[36];            /* BCP 47 where the file says so, else ISO 639-2 */
 	char language_iso[4];         /* ISO 639-2; "": only BCP 47 is there */
 	uint64_t default_duration_ns; /* 0: unknown */
 	uint64_t codec_delay_ns, seek_preroll_ns;
+	int64_t offset_ns;            /* TrackOffset, of old files: added to the times of its blocks */
+	double scale;                 /* TrackTimestampScale: of block times relative to the Cluster's and of BlockDuration */
 	enum mkv_compression compression;
 	struct bytes stripped;        /* bytes put back in front of every frame (header stripping) */
 	bool is_encrypted;
@@ -107,7 +109,7 @@ struct mkv_frame {
 	uint64_t track;
 	int64_t cluster;      /* offset of the Cluster element it is in */
 	int64_t block;        /* offset of its SimpleBlock or BlockGroup element */
-	int64_t time_ns;      /* (cluster + block) timestamp scaled, less the track's CodecDelay; laced frames after the first:
+	int64_t time_ns;      /* (cluster + block) timestamp scaled, less the track's CodecDelay, plus its TrackOffset; laced frames after the first:
 	                         + DefaultDuration x i, or BlockDuration / n x i, else the same time */
 	int lace_index, lace_count; /* 0/1 without lacing */
 	bool is_key;          /* SimpleBlock flag, or BlockGroup without ReferenceBlock */

@@ -61,7 +61,9 @@
 /* Where the Segment ends, as far as is known now. */
 static inline int64_t mkv_bound(const struct mkv *mkv)
 {
-	return mkv->segment_end < mkv->in->size ? mkv->segment_end : mkv->in->size;
+	int64_t end = mkv->segment_end < mkv->in->size ? mkv->segment_end : mkv->in->size;
+
+	return end < LIMIT_EBML_FILE ? end : LIMIT_EBML_FILE; /* an element of unknown size does not end in front of it */
 }
 
 /* The element header at `at`, all of it in front of bound. */

@@ -16,6 +16,8 @@ struct arena {
 
 struct raw_track {
 	uint64_t number, type, is_enabled, is_default, default_duration, codec_delay, seek_preroll;
+	int64_t offset;
+	double scale;
 	struct bytes language, language_bcp47, codec_id, codec_private, encodings;
 	uint64_t width, height, crop_bottom, crop_top, crop_left, crop_right;
 	uint64_t display_width, display_height, display_unit;
@@ -30,7 +32,7 @@ struct raw_track {
 /* RFC 9559 section 5.1.4.1; what is absent takes these. COLOUR_ABSENT is no value that the element may have. */
 #define COLOUR_ABSENT UINT64_MAX
 static const struct raw_track track_defaults = {
-	.is_enabled = 1, .is_default = 1, .language = { (const uint8_t *)"eng", 3 },
+	.is_enabled = 1, .is_default = 1, .scale = 1, .language = { (const uint8_t *)"eng", 3 },
 	.matrix = COLOUR_ABSENT, .range = COLOUR_ABSENT, .transfer = COLOUR_ABSENT, .primaries = COLOUR_ABSENT,
 	.max_cll = COLOUR_ABSENT, .max_fall = COLOUR_ABSENT,
 	.chromaticity = { { -1, -1 }, { -1, -1 }, { -1, -1 }, { -1, -1 } }, .luminance_max = -1, .luminance_min = -1,
@@ -104,6 +106,8 @@ static const struct ebml_field track_fields[] = {
 	FIELD(0xB9, EBML_UINT, is_enabled),
 	FIELD(0x88, EBML_UINT, is_default),
 	FIELD(0x23E383, EBML_UINT, default_duration),
+	FIELD(0x23314F, EBML_FLOAT, scale),
+	FIELD(0x537F, EBML_INT, offset),
 	FIELD(0x56AA, EBML_UINT, codec_delay),
 	FIELD(0x56BB, EBML_UINT, seek_preroll),
 	BYTES(0x22B59C, EBML_STRING, language, LIMIT_LANGUAGE),
@@ -354,6 +358,31 @@ static uint64_t sane_ns(uint64_t ns)
 	return ns <= (uint64_t)TIMELINE_MAX_NS ? ns : 0;
 }
 
+/* Of TrackTimestampScale; what no clock would say is not believed. */
+static double sane_scale(double scale)
+{
+	return scale >= 0.01 && scale <= 100 ? scale : 1;
+}
+
+/* BITMAPINFOHEADER (little-endian, with the codec at 16), then what the codec itself has to say. */
+#define BITMAP_HEADER_BYTES 40
+
+/* H.264 of Video for Windows is H.264: avcC or Annex B follows the header of the picture. */
+static void unwrap_vfw(struct mkv_track *t)
+{
+	static const char fourccs[][5] = { "H264", "h264", "X264", "x264", "AVC1", "avc1", "DAVC", "davc", "VSSH", "Q264" };
+
+	if (strcmp(t->codec_id, "V_MS/VFW/FOURCC") || t->codec_private.size < BITMAP_HEADER_BYTES)
+		return;
+	for (size_t i = 0; i < sizeof fourccs / sizeof *fourccs; i++)
+		if (!memcmp(t->codec_private.data + 16, fourccs[i], 4)) {
+			strcpy(t->codec_id, "V_MPEG4/ISO/AVC");
+			t->codec_private.data += BITMAP_HEADER_BYTES;
+			t->codec_private.size -= BITMAP_HEADER_BYTES;
+			return;
+		}
+}
+
 static int set_track(struct mkv *mkv, struct mkv_track *t, const struct raw_track *raw, struct err *err)
 {
 	t->number = raw->number;
@@ -366,11 +395,15 @@ static int set_track(struct mkv *mkv, struct mkv_track *t, const struct raw_trac
 		copy_string(t->language_iso, sizeof(t->language_iso), raw->language);
 	t->codec_private = raw->codec_private;
 	t->default_duration_ns = sane_ns(raw->default_duration);
+	t->scale = sane_scale(raw->scale);
 	t->codec_delay_ns = sane_ns(raw->codec_delay);
+	t->offset_ns = raw->offset >= -TIMELINE_MAX_NS && raw->offset <= TIMELINE_MAX_NS ? raw->offset : 0;
 	t->seek_preroll_ns = sane_ns(raw->seek_preroll);
 	int ret = add_encodings(mkv, t, raw->encodings, err);
-	if (!ret && t->type == MKV_VIDEO)
+	if (!ret && t->type == MKV_VIDEO) {
+		unwrap_vfw(t);
 		ret = set_video(t, raw, err);
+	}
 	if (!ret && t->type == MKV_AUDIO)
 		ret = set_audio(t, raw, err);
 	return ret;

@@ -5,112 +5,42 @@
  */
 #include "common/log.h"
 #include "common/timeline.h"
-#include "worker/audio.h"
+#include "worker/audio_feed.h"
 #include "worker/cut.h"
-#include "worker/fmp4.h"
-#include "worker/nal.h"
+#include "worker/fragment.h"
+#include "worker/grid.h"
 #include "worker/task.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define LIMIT_SAMPLES (1 << 22) /* video samples of one segment */
-#define TICK_FRAMES 64          /* frames between two ticks */
-#define VIDEO_ID 1
-#define AUDIO_ID 2
-
-/* A sample's bytes: in the mapping, or (data NULL) at an offset of the scratch buffer, which may still move. */
-struct video_sample {
-	struct bytes data;
-	size_t scratch_at;
-	bool is_sync;
-};
+#define TICK_FRAMES 64 /* frames between two ticks */
 
 struct segment {
 	struct task *task;
 	const struct job *job;
 	struct nal_config nal;
-	struct buf unpacked, scratch;
-	struct video_sample *video;
-	int64_t *pts, *dts;
-	size_t n_video, cap_video;
-	struct audio_stage *audio;
-	struct audio_ruler *ruler;
-	struct audio_clock clock;
-	bool is_audio_done, is_video_done;
-	int64_t broken_samples;
-	/* output */
-	struct fmp4_sample *samples;
-	struct buf head;
-	struct iovec *iov;
-	int n_iov;
+	struct audio_feed audio;
+	struct fragments out;
+	bool has_audio, is_audio_done, is_video_done;
 };
 
 /* ---- in */
 
-static int grow_video(struct segment *s, struct err *err)
-{
-	size_t cap = s->cap_video ? s->cap_video * 2 : 512;
-	void *video, *pts;
-
-	if (s->n_video < s->cap_video)
-		return 0;
-	if (cap > LIMIT_SAMPLES)
-		return err_set(err, ERR_LIMIT, "over %d video frames in one segment", LIMIT_SAMPLES);
-	video = realloc(s->video, cap * sizeof *s->video);
-	if (video)
-		s->video = video;
-	pts = realloc(s->pts, cap * sizeof *s->pts);
-	if (pts)
-		s->pts = pts;
-	if (!video || !pts)
-		return err_set(err, ERR_NOMEM, "out of memory for %zu frames", cap);
-	s->cap_video = cap;
-	return 0;
-}
-
 static int add_video(struct segment *s, const struct mkv_frame *f, struct err *err)
 {
-	struct bytes data;
-	struct nal_sample sample;
-	struct video_sample *v;
-	size_t at;
-	int ret = grow_video(s, err);
+	int64_t pts = timeline_ns_to_ticks(grid_snap(&s->job->video, f->time_ns) - s->job->origin_ns);
+	int ret = fragments_add_video(&s->out, &s->task->source->mkv, &s->nal, f, pts, s->out.n_video == 0, err);
 
-	if (ret)
-		return ret;
-	/* compressed frames are unpacked into scratch for good when they need no conversion, so unpack apart, then append */
-	ret = mkv_frame_data(&s->task->source->mkv, f, &s->unpacked, &data, err);
-	at = s->scratch.size;
-	if (!ret)
-		ret = nal_sample_read(&s->nal, data, &s->scratch, &sample, err);
-	if (ret == ERR_DATA || (!ret && !sample.has_picture)) {
-		s->broken_samples += ret != 0;
-		return 0;
-	}
-	if (ret)
-		return ret;
-	v = &s->video[s->n_video];
-	*v = (struct video_sample){ sample.data, at, s->n_video == 0 || f->is_key || sample.sync == NAL_SYNC_CLOSED };
-	if (s->scratch.size > at || data.data == s->unpacked.data) {
-		if (s->scratch.size == at)
-			buf_put(&s->scratch, data.data, data.size);
-		v->data = (struct bytes){ NULL, sample.data.size };
-	}
-	s->pts[s->n_video++] = timeline_ns_to_ticks(f->time_ns - s->job->origin_ns);
-	return buf_failed(&s->scratch) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+	return ret < 0 ? ret : 0;
 }
 
 static int add_audio(struct segment *s, const struct mkv_frame *f, struct err *err)
 {
-	struct bytes data;
-	int64_t pos;
-	int ret = mkv_frame_data(&s->task->source->mkv, f, &s->unpacked, &data, err);
+	int ret = audio_feed_place(&s->audio, f, err);
 
-	if (ret)
-		return ret == ERR_DATA ? 0 : ret;
-	pos = audio_clock_place(&s->clock, f->time_ns - s->job->origin_ns, f->lace_index, audio_ruler_samples(s->ruler, data));
-	ret = audio_stage_push(s->audio, pos, data, err);
+	if (ret == 1)
+		ret = audio_feed_push(&s->audio, err);
 	s->is_audio_done = ret == 1;
 	return ret < 0 ? ret : 0;
 }
@@ -149,94 +79,28 @@ static int read_frames(struct segment *s, struct err *err)
 		if (!ret && ++n % TICK_FRAMES == 0)
 			ret = s->task->tick(s->task, err);
 	}
-	if (!ret && s->audio && !s->is_audio_done)
-		ret = audio_stage_finish(s->audio, err);
+	if (!ret && s->has_audio && !s->is_audio_done)
+		ret = audio_stage_finish(s->audio.stage, p->audio_end, err);
 	return ret;
 }
 
 /* ---- out */
 
-static void put_samples(struct segment *s, const struct fmp4_run *run)
+static int put_fragments(struct segment *s, struct err *err)
 {
-	for (int i = 0; i < run->n_samples; i++)
-		if (run->samples[i].data.size)
-			s->iov[s->n_iov++] = (struct iovec){ (void *)(uintptr_t)run->samples[i].data.data, run->samples[i].data.size };
-}
-
-/* Heads follow each other in one buffer that may move: their address is filled in when all are written. */
-static void put_head(struct segment *s, size_t at)
-{
-	s->iov[s->n_iov++] = (struct iovec){ NULL, s->head.size - at };
-}
-
-static void video_run(struct segment *s, size_t from, size_t to, struct fmp4_run *run)
-{
-	for (size_t i = from; i < to; i++) {
-		const struct video_sample *v = &s->video[i];
-		int64_t cts = s->pts[i] + s->job->video.delay_ticks - s->dts[i];
-
-		s->samples[i] = (struct fmp4_sample){
-			.data = { v->data.data ? v->data.data : s->scratch.data + v->scratch_at, v->data.size },
-			.duration = (uint32_t)(s->dts[i + 1] - s->dts[i]),
-			.cts = cts > 0 ? (int32_t)cts : 0,
-			.is_sync = v->is_sync,
-		};
-	}
-	*run = (struct fmp4_run){ VIDEO_ID, true, s->dts[from], s->samples + from, (int)(to - from) };
-}
-
-static void audio_run(struct segment *s, int64_t from, int64_t to, struct fmp4_run *run)
-{
-	audio_stage_run(s->audio, from, to, s->samples + s->n_video + from, run);
-	run->track_id = AUDIO_ID;
-}
-
-/* First audio frame (of this segment's) that starts at or after a time. */
-static int64_t audio_at(const struct segment *s, int64_t ticks, int64_t n)
-{
-	const struct record_audio *a = &s->job->audio;
-	int64_t frame = timeline_scale_ceil(timeline_ticks_to_samples(ticks, a->rate) - a->base, 1, a->unit);
-
-	frame -= s->job->segment.audio_first;
-	return frame < 0 ? 0 : frame > n ? n : frame;
-}
-
-static int put_fragment(struct segment *s, int number, size_t v0, size_t v1, int64_t a0, int64_t a1, struct err *err)
-{
-	struct fmp4_run runs[2];
-	size_t at = number ? s->head.size : 0;
-	int64_t bytes;
-	int n = 0, ret;
-
-	if (v1 > v0)
-		video_run(s, v0, v1, &runs[n++]);
-	if (a1 > a0)
-		audio_run(s, a0, a1, &runs[n++]);
-	ret = fmp4_put_moof(&s->head, (uint32_t)(s->job->number << 12 | (number & 4095)) + 1, runs, n, &bytes, err);
-	if (ret)
-		return ret;
-	put_head(s, at);
-	for (int i = 0; i < n; i++)
-		put_samples(s, &runs[i]);
-	return 0;
-}
-
-static int put_fragments(struct segment *s, int64_t n_audio, struct err *err)
-{
-	int64_t a = 0, per_fragment = timeline_ticks_to_samples(CUT_FRAGMENT_TICKS, s->job->audio.rate);
+	struct fragments *f = &s->out;
+	int64_t a = 0, per_fragment = s->has_audio ? cut_audio_frames(s->job->audio.rate, s->job->audio.unit) : 0;
 	size_t v = 0;
 	int ret = 0, number = 0;
 
-	per_fragment = s->audio ? (per_fragment + s->job->audio.unit - 1) / s->job->audio.unit : 0;
-	while (!ret && (v < s->n_video || a < n_audio)) {
-		size_t v1 = v < s->n_video ? cut_fragment(s->dts, s->n_video, v) : v;
-		int64_t a1 = !s->audio		  ? a
-			     : v1 < s->n_video	  ? audio_at(s, s->dts[v1], n_audio)
-			     : s->n_video	  ? n_audio
-			     : a + per_fragment < n_audio ? a + per_fragment
-							  : n_audio;
+	while (!ret && (v < f->n_video || a < f->n_audio)) {
+		size_t v1 = v < f->n_video ? cut_fragment(f->dts, f->n_video, v) : v;
+		int64_t a1 = v1 < f->n_video	       ? fragments_audio_until(f, f->dts[v1])
+			     : f->n_video	       ? f->n_audio
+			     : a + per_fragment < f->n_audio ? a + per_fragment
+							     : f->n_audio;
 
-		ret = put_fragment(s, number++, v, v1, a, a1, err);
+		ret = fragments_put(f, (uint32_t)(s->job->number << 12 | (number++ & 4095)) + 1, v, v1, a, a1, err);
 		v = v1;
 		a = a1;
 	}
@@ -246,24 +110,15 @@ static int put_fragments(struct segment *s, int64_t n_audio, struct err *err)
 static int put_segment(struct segment *s, struct err *err)
 {
 	const struct plan_segment *p = &s->job->segment;
-	int64_t n_audio = 0;
+	struct fragments *f = &s->out;
 	int ret = 0;
 
-	if (s->audio)
-		audio_stage_frames(s->audio, &n_audio);
-	if (!s->n_video && !n_audio)
+	if (!f->n_video && !f->n_audio)
 		return err_set(err, ERR_DATA, "no frame found where the plan has a segment: is the file damaged?");
-	s->samples = calloc(s->n_video + (size_t)n_audio, sizeof *s->samples);
-	s->dts = calloc(s->n_video + 1, sizeof *s->dts);
-	s->iov = calloc(2 * (s->n_video + (size_t)n_audio), sizeof *s->iov);
-	if (!s->samples || !s->dts || !s->iov)
-		return err_set(err, ERR_NOMEM, "out of memory");
-	if (s->n_video)
-		ret = cut_decode_times(s->pts, s->n_video, p->start, p->start + p->duration, s->job->video.delay_ticks, s->dts, err);
-	fmp4_put_styp(&s->head);
-	if (!ret)
-		ret = put_fragments(s, n_audio, err);
-	return ret;
+	if (f->n_video)
+		ret = cut_decode_times(f->pts, f->n_video, p->start, p->start + p->duration, f->video->delay_ticks, f->dts, err);
+	fmp4_put_styp(&f->head);
+	return ret ? ret : put_fragments(s, err);
 }
 
 static int store_segment(struct segment *s, struct err *err)
@@ -271,17 +126,13 @@ static int store_segment(struct segment *s, struct err *err)
 	const struct job *job = s->job;
 	struct store_segment key = { .start = job->segment.start, .duration = job->segment.duration };
 	struct store_commit commit;
-	size_t at = 0;
-	int ret;
+	struct iovec *iov;
+	int n, ret;
 
 	memcpy(key.stream, job->stream, sizeof key.stream);
 	memcpy(key.rendition, job->rendition, sizeof key.rendition);
-	for (int i = 0; i < s->n_iov; i++)
-		if (!s->iov[i].iov_base) {
-			s->iov[i].iov_base = s->head.data + at;
-			at += s->iov[i].iov_len;
-		}
-	ret = store_put_segment(s->task->store, &key, job->plan_hash, s->iov, s->n_iov, 0, &commit, err);
+	iov = fragments_iov(&s->out, &n);
+	ret = store_put_segment(s->task->store, &key, job->plan_hash, iov, n, 0, &commit, err);
 	s->task->bytes = ret ? 0 : commit.bytes;
 	return ret;
 }
@@ -300,29 +151,21 @@ static int open_video(struct segment *s, struct err *err)
 
 static int open_audio(struct segment *s, struct err *err)
 {
-	const struct record_audio *a = &s->job->audio;
-	const struct mkv_track *t = mkv_track(&s->task->source->mkv, (uint64_t)a->track);
 	const struct plan_segment *p = &s->job->segment;
-	int ret = t ? 0 : err_set(err, ERR_DATA, "the file has no audio track %lld", (long long)a->track);
+	int ret = audio_feed_init(&s->audio, &s->task->source->mkv, &s->job->audio, s->job->origin_ns, &s->job->options, p->audio_pos,
+				  p->audio_first, p->audio_end, fragments_add_audio, &s->out, err);
 
-	if (!ret)
-		ret = audio_ruler_create(&s->ruler, t, a->source_unit, err);
-	audio_clock_init(&s->clock, a, p->audio_pos);
-	return ret ? ret : audio_stage_create(&s->audio, t, a, &s->job->options, p->audio_first, p->audio_end, err);
+	s->has_audio = !ret;
+	return ret;
 }
 
-static void segment_finish(struct segment *s)
+static void report_broken(const struct segment *s)
 {
-	buf_finish(&s->unpacked);
-	buf_finish(&s->scratch);
-	buf_finish(&s->head);
-	audio_stage_destroy(s->audio);
-	audio_ruler_destroy(s->ruler);
-	free(s->video);
-	free(s->pts);
-	free(s->dts);
-	free(s->samples);
-	free(s->iov);
+	int64_t audio = s->has_audio ? audio_stage_broken_packets(s->audio.stage) : 0;
+
+	if (s->out.broken || audio)
+		log_warn("broken frames left out", "stream=%s start=%lld video=%lld audio=%lld", s->job->stream,
+			 (long long)s->job->segment.start, (long long)s->out.broken, (long long)audio);
 }
 
 int segment_run(struct task *task, struct err *err)
@@ -331,6 +174,7 @@ int segment_run(struct task *task, struct err *err)
 	const struct plan_segment *p = &task->job->segment;
 	int ret = source_open(task->source, &task->job->source, err);
 
+	fragments_init(&s.out, &task->job->video, &task->job->audio, p->audio_first);
 	s.is_video_done = !task->job->video.is_present;
 	s.is_audio_done = !task->job->audio.is_present || p->audio_first == p->audio_end;
 	if (!ret && !s.is_video_done)
@@ -343,9 +187,10 @@ int segment_run(struct task *task, struct err *err)
 		ret = put_segment(&s, err);
 	if (!ret)
 		ret = store_segment(&s, err);
-	if (!ret && (s.broken_samples || (s.audio && audio_stage_broken_packets(s.audio))))
-		log_warn("broken frames left out", "stream=%s start=%lld video=%lld audio=%lld", task->job->stream, (long long)p->start,
-			 (long long)s.broken_samples, s.audio ? (long long)audio_stage_broken_packets(s.audio) : 0);
-	segment_finish(&s);
+	if (!ret)
+		report_broken(&s);
+	if (s.has_audio)
+		audio_feed_finish(&s.audio);
+	fragments_finish(&s.out);
 	return ret;
 }

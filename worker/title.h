@@ -12,6 +12,7 @@
 #include "worker/nal.h"
 
 #define TITLE_FIRST_PACKETS 16 /* audio packets looked at to know the stream */
+#define TITLE_FIRST_FRAMES 66 /* video frames: every rounding that a grid of 60000/1001 has */
 
 struct title {
 	const struct mkv *mkv;
@@ -22,9 +23,12 @@ struct title {
 	int64_t origin_ns;          /* the file's time that is timeline 0: where the earlier of the tracks begins */
 	struct record_video record_video; /* all but start, end and delay */
 	struct record_audio record_audio; /* all but frames and source_end */
+	int64_t times_ns[TITLE_FIRST_FRAMES]; /* of the first video frames from a sync sample on, as written, decode order */
+	int n_times;
+	int64_t video_first_ns;     /* the exact time of the one that is shown first */
+	bool has_all_times;         /* there are no more frames in the title */
 	/* internal: the first frames */
 	bool has_nal, has_facts;
-	int64_t video_first_ns;     /* smallest time among the first video frames */
 	int64_t audio_origin_ns;    /* of the first audio packet */
 	int64_t audio_first_ns;     /* of the first one that decodes to samples */
 	struct buf first[TITLE_FIRST_PACKETS];
@@ -36,6 +40,10 @@ struct title {
  * played, ERR_DATA: there is nothing to play. After an error it is finished. */
 int title_init(struct title *t, const struct mkv *mkv, const struct record_options *options, struct err *err);
 void title_finish(struct title *t);
+
+/* Of a video frame, ticks: what its block says, else what its track says, else the gap to the frame before, else a guess; 0: that is
+ * not known. > 0. */
+int64_t title_frame_duration(const struct title *t, int64_t said, int64_t gap);
 
 /* The init segment of a title whose records are complete, in `video` and `audio`. Appends to out. */
 int title_put_init(const struct title *t, const struct record_video *video, const struct record_audio *audio, struct buf *out,

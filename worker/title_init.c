@@ -142,7 +142,7 @@ int title_put_init(const struct title *title, const struct record_video *video, 
 	}
 	if (audio->is_present) {
 		audio_entry(title, audio, &tracks[n++]);
-		audio_end = timeline_samples_to_ticks(audio_frame_position(audio, audio->frames), audio->rate);
+		audio_end = audio->frames ? timeline_samples_to_ticks(audio_frame_position(audio, audio->frames), audio->rate) : 0;
 		end = audio_end > end ? audio_end : end;
 	}
 	return fmp4_put_init(out, tracks, n, end, err);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Options that several subcommands share, and the subcommands themselves.
+ * Options that several programs and subcommands share.
  */
-#ifndef SEGFARM_DISPATCHER_OPTIONS_H
-#define SEGFARM_DISPATCHER_OPTIONS_H
+#ifndef SEGFARM_COMMON_OPTIONS_H
+#define SEGFARM_COMMON_OPTIONS_H
 
+#include "common/cli.h"
 #include "common/record.h"
-#include "dispatcher/cli.h"
 
 #include <argp.h>
 
@@ -19,6 +19,8 @@ enum { /* keys of long options without a letter */
 	OPTIONS_KEY_QUALITY,
 	OPTIONS_KEY_CHANNELS,
 	OPTIONS_KEY_BITRATE,
+	OPTIONS_KEY_VIDEO_TRACK,
+	OPTIONS_KEY_AUDIO_TRACK,
 	OPTIONS_KEY_LISTEN,
 	OPTIONS_KEY_ONCE,
 	OPTIONS_KEY_ORDER,
@@ -26,8 +28,9 @@ enum { /* keys of long options without a letter */
 	OPTIONS_KEY_BIND,
 };
 
-/* For argp_child; its input is a struct record_options. */
+/* For argp_child; the input is a struct record_options. */
 extern const struct argp options_encode;
+extern const struct argp options_stream; /* without what only segments have */
 
 /* Ends the program with the message of a failed cli_parse_*. */
 void options_check(int ret, const struct err *err, struct argp_state *state);
@@ -36,11 +39,7 @@ int options_parse_int(const char *option, const char *text, int low, int high, s
 /* "plan" gives 0, "shuffle:N" a seed that is never 0. */
 int options_parse_order(const char *text, uint64_t *seed, struct err *err);
 int options_n_cpus(void);
-/* Parses argv of the subcommand `name`. */
+/* Parses argv of a subcommand; name: with the program's, for messages. */
 void options_parse(const struct argp *argp, const char *name, int argc, char **argv, void *input);
-
-int run_main(int argc, char **argv);
-int serve_main(int argc, char **argv);
-int bench_main(int argc, char **argv);
 
 #endif

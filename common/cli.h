@@ -2,8 +2,8 @@
  *
  * What people write on command lines, read strictly. Pure.
  */
-#ifndef SEGFARM_DISPATCHER_CLI_H
-#define SEGFARM_DISPATCHER_CLI_H
+#ifndef SEGFARM_COMMON_CLI_H
+#define SEGFARM_COMMON_CLI_H
 
 #include "common/err.h"
 

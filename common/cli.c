@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "dispatcher/cli.h"
+#include "common/cli.h"
 
 #include "common/timeline.h"
 

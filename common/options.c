@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "dispatcher/options.h"
+#include "common/options.h"
 
+#include <ctype.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,12 @@ static const struct argp_option encode_options[] = {
 	{ "audio-bitrate", OPTIONS_KEY_BITRATE, "KBPS", 0,
 	  "Encode audio at this bit rate instead, 16 to 512; joints are then not exact", 10 },
 	{ "audio-channels", OPTIONS_KEY_CHANNELS, "N", 0, "Channels of encoded audio: 1, 2 or 6", 10 },
+	{ "video-track", OPTIONS_KEY_VIDEO_TRACK, "N", 0,
+	  "The video track of that number in the file (default: the first that can be played)", 10 },
+	{ "audio-track", OPTIONS_KEY_AUDIO_TRACK, "N|LANGUAGE", 0,
+	  "The audio track of that number in the file, or in that language as the file has it: ger, de, pt-BR (default: the one "
+	  "with the default flag, else the first)",
+	  10 },
 	{ 0 },
 };
 
@@ -43,6 +50,25 @@ int options_parse_int(const char *option, const char *text, int low, int high, s
 		err_prefix(&err, "%s", option);
 	options_check(ret, &err, state);
 	return (int)value;
+}
+
+static void parse_audio_track(struct record_options *options, const char *text, struct argp_state *state)
+{
+	struct err err = { 0 };
+	size_t n = strlen(text);
+
+	options->audio_track = 0;
+	options->audio_language[0] = 0;
+	if (text[strspn(text, "0123456789")] == 0) {
+		options->audio_track = options_parse_int("--audio-track", text, 1, RECORD_TRACK_MAX, state);
+		return;
+	}
+	for (size_t i = 0; i < n && i < sizeof(options->audio_language) - 1; i++) {
+		options->audio_language[i] = (char)tolower((unsigned char)text[i]);
+		options->audio_language[i + 1] = 0;
+	}
+	if (n >= sizeof(options->audio_language) || options->audio_language[strspn(options->audio_language, RECORD_LANGUAGE_CHARS)])
+		options_check(err_set(&err, ERR_USAGE, "an audio track is a number or a language, not '%.40s'", text), &err, state);
 }
 
 static error_t parse_encode(int key, char *arg, struct argp_state *state)
@@ -78,6 +104,12 @@ static error_t parse_encode(int key, char *arg, struct argp_state *state)
 			options_check(err_set(&err, ERR_USAGE, "audio channels are 1, 2 or 6"), &err, state);
 		options->audio_channels = (int)value;
 		break;
+	case OPTIONS_KEY_VIDEO_TRACK:
+		options->video_track = options_parse_int("--video-track", arg, 1, RECORD_TRACK_MAX, state);
+		break;
+	case OPTIONS_KEY_AUDIO_TRACK:
+		parse_audio_track(options, arg, state);
+		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
@@ -85,6 +117,7 @@ static error_t parse_encode(int key, char *arg, struct argp_state *state)
 }
 
 const struct argp options_encode = { .options = encode_options, .parser = parse_encode };
+const struct argp options_stream = { .options = encode_options + 2, .parser = parse_encode };
 
 int options_parse_order(const char *text, uint64_t *seed, struct err *err)
 {
@@ -111,11 +144,7 @@ int options_n_cpus(void)
 
 void options_parse(const struct argp *argp, const char *name, int argc, char **argv, void *input)
 {
-	static char full_name[40];
-
-	/* argp takes the program's name for its messages from here */
-	snprintf(full_name, sizeof(full_name), "segfarm %s", name);
-	argv[0] = full_name;
+	argv[0] = (char *)(uintptr_t)name; /* argp takes the program's name for its messages from here */
 	argp_err_exit_status = OPTIONS_EXIT_USAGE;
 	argp_parse(argp, argc, argv, 0, NULL, input);
 }

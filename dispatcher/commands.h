@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The subcommands of segfarm. Each returns an exit status.
+ */
+#ifndef SEGFARM_DISPATCHER_COMMANDS_H
+#define SEGFARM_DISPATCHER_COMMANDS_H
+
+int run_main(int argc, char **argv);
+int serve_main(int argc, char **argv);
+int bench_main(int argc, char **argv);
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Anchors are Clusters with a time near which they lie. Where reading begins at one and does not find what is wanted, it begins
+ * at an earlier one: what Cues and interleaving promise is only tried, never believed.
+ */
+#include "worker/seek.h"
+
+#include "common/timeline.h"
+#include "worker/grid.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LIMIT_ANCHORS 2000000
+#define ANCHOR_NS NS_PER_SECOND           /* least distance of those from a scan */
+#define BEHIND_TICKS (2 * TICKS_PER_SECOND) /* how far behind the time looked for a sync sample before it may still come */
+
+struct anchor {
+	int64_t time_ns, cluster; /* time on the file's timeline */
+	int64_t audio_pos;        /* of the first audio packet, where it was counted; else INT64_MIN */
+};
+
+struct seek {
+	const struct title *t;
+	struct anchor *anchors;
+	size_t n, cap;
+	struct buf unpacked, converted;
+};
+
+/* ---- anchors */
+
+static int add_anchor(struct seek *s, int64_t time_ns, int64_t cluster, int64_t audio_pos, struct err *err)
+{
+	if (s->n == s->cap) {
+		size_t cap = s->cap ? s->cap * 2 : 256;
+		struct anchor *grown = cap <= LIMIT_ANCHORS ? realloc(s->anchors, cap * sizeof *grown) : NULL;
+
+		if (!grown)
+			return err_set(err, ERR_NOMEM, "no memory for %zu places to start from", cap);
+		s->anchors = grown;
+		s->cap = cap;
+	}
+	s->anchors[s->n++] = (struct anchor){ time_ns, cluster, audio_pos };
+	return 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct anchor *x = a, *y = b;
+
+	return x->time_ns != y->time_ns ? (x->time_ns > y->time_ns) - (x->time_ns < y->time_ns)
+					: (x->cluster > y->cluster) - (x->cluster < y->cluster);
+}
+
+static int anchors_from_cues(struct seek *s, struct err *err)
+{
+	const struct mkv *mkv = s->t->mkv;
+	int ret = 0;
+
+	for (size_t i = 0; i < mkv->n_cues && !ret; i++)
+		if (mkv->cues[i].track == s->t->video->number)
+			ret = add_anchor(s, mkv->cues[i].time_ns, mkv->cues[i].cluster, INT64_MIN, err);
+	qsort(s->anchors + 1, s->n - 1, sizeof *s->anchors, compare);
+	return ret;
+}
+
+/* Positions of audio packets, counted since the beginning. */
+struct counter {
+	struct audio_ruler *ruler;
+	struct audio_clock clock;
+};
+
+static int count_audio(struct seek *s, struct counter *c, const struct mkv_frame *f, int64_t *anchor, struct err *err)
+{
+	struct bytes data;
+	int64_t samples, pos;
+	int ret = mkv_frame_data(s->t->mkv, f, &s->unpacked, &data, err);
+
+	if (ret)
+		return ret == ERR_DATA ? 0 : ret;
+	samples = audio_ruler_samples(c->ruler, data);
+	pos = audio_clock_place(&c->clock, f->time_ns - s->t->origin_ns, f->lace_index, samples);
+	*anchor = audio_ruler_anchor(c->ruler, pos, samples);
+	return 0;
+}
+
+/* All Clusters up to the time, by the headers of their blocks. */
+static int scan(struct seek *s, struct counter *c, int64_t until_ns, struct err *err)
+{
+	const struct title *t = s->t;
+	int64_t cluster = t->mkv->first_cluster;
+	bool is_counted = t->audio && c->ruler, wants_pos = is_counted;
+	struct mkv_cursor cursor;
+	struct mkv_frame f;
+	int ret = mkv_seek(&cursor, t->mkv, cluster, -1, err);
+
+	while (!ret && (ret = mkv_next(&cursor, &f, err)) == 1) {
+		struct anchor *last = &s->anchors[s->n - 1];
+
+		ret = 0;
+		if (f.cluster != cluster) {
+			cluster = f.cluster;
+			if (f.time_ns > until_ns)
+				break;
+			if (f.time_ns >= last->time_ns + ANCHOR_NS) {
+				ret = add_anchor(s, f.time_ns, cluster, INT64_MIN, err);
+				last = &s->anchors[s->n - 1];
+				wants_pos = is_counted;
+			}
+		}
+		if (!ret && is_counted && f.track == t->audio->number) {
+			int64_t pos = INT64_MIN;
+
+			ret = count_audio(s, c, &f, &pos, err);
+			if (wants_pos && f.cluster == last->cluster)
+				last->audio_pos = pos;
+			wants_pos = false;
+		}
+	}
+	return ret;
+}
+
+static int anchors_from_scan(struct seek *s, int64_t until_ns, struct err *err)
+{
+	struct counter c = { 0 };
+	int ret = 0;
+
+	if (s->t->audio && s->t->facts.is_counted) {
+		audio_clock_init(&c.clock, &s->t->record_audio, s->t->record_audio.source_base);
+		ret = audio_ruler_create(&c.ruler, s->t->audio, s->t->record_audio.source_unit, err);
+	}
+	if (!ret)
+		ret = scan(s, &c, until_ns, err);
+	audio_ruler_destroy(c.ruler);
+	return ret;
+}
+
+/* The last anchor at or before the time. */
+static size_t find_anchor(const struct seek *s, int64_t time_ns)
+{
+	size_t low = 0, high = s->n;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (s->anchors[middle].time_ns <= time_ns)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* ---- video */
+
+static int64_t ticks_of(const struct seek *s, const struct mkv_frame *f)
+{
+	return timeline_ns_to_ticks(grid_snap(&s->t->record_video, f->time_ns) - s->t->origin_ns);
+}
+
+/* Can decoding start here? The same as the probe takes for a sync sample. */
+static int is_sync(struct seek *s, const struct mkv_frame *f, struct err *err)
+{
+	struct nal_sample sample;
+	struct bytes data;
+	int ret = mkv_frame_data(s->t->mkv, f, &s->unpacked, &data, err);
+
+	buf_reset(&s->converted);
+	if (!ret)
+		ret = nal_sample_read(&s->t->nal, data, &s->converted, &sample, err);
+	return ret == ERR_DATA ? 0 : ret ? ret : sample.has_picture;
+}
+
+/* Reads from an anchor: 1 and *place a sync sample at or before the time, 0 there is none from there on. *is_behind: the title
+ * goes on to that time. */
+static int look_from(struct seek *s, const struct anchor *a, int64_t ticks, struct seek_place *place, bool *is_behind,
+		     struct err *err)
+{
+	struct mkv_cursor cursor;
+	struct mkv_frame f;
+	bool is_found = false;
+	int ret = mkv_seek(&cursor, s->t->mkv, a->cluster, -1, err);
+
+	*is_behind = false;
+	while (!ret && (ret = mkv_next(&cursor, &f, err)) == 1) {
+		int64_t time = ticks_of(s, &f);
+
+		ret = 0;
+		if (f.track != s->t->video->number)
+			continue;
+		*is_behind |= time + title_frame_duration(s->t, timeline_ns_to_ticks(f.duration_ns), 0) > ticks;
+		if (time > ticks + BEHIND_TICKS || (f.is_key && time > ticks))
+			break;
+		if (!f.is_key || f.lace_index || time < 0 || (ret = is_sync(s, &f, err)) != 1)
+			continue;
+		ret = 0;
+		is_found = true;
+		place->time = time;
+		place->video_cluster = f.cluster;
+		place->video_block = f.block;
+	}
+	return ret < 0 ? ret : is_found;
+}
+
+static int find_video(struct seek *s, int64_t ticks, struct seek_place *place, struct err *err)
+{
+	size_t i = find_anchor(s, s->t->origin_ns + timeline_scale_floor(ticks, NS_PER_SECOND, TICKS_PER_SECOND)), step = 1;
+	bool is_behind;
+	int ret;
+
+	while (!(ret = look_from(s, &s->anchors[i], ticks, place, &is_behind, err)) && i) {
+		i = i > step ? i - step : 0;
+		step *= 2;
+	}
+	if (ret < 0)
+		return ret;
+	if (!is_behind)
+		return err_set(err, ERR_USAGE, "the title has ended before second %lld", (long long)(ticks / TICKS_PER_SECOND));
+	return 0; /* without one before the time, it is the first at all */
+}
+
+/* ---- audio */
+
+/* Position of the first audio packet in or behind a Cluster; 0: there is none. */
+static int first_audio(struct seek *s, const struct anchor *a, int64_t *pos, struct err *err)
+{
+	struct mkv_cursor cursor;
+	struct mkv_frame f;
+	int ret = mkv_seek(&cursor, s->t->mkv, a->cluster, -1, err);
+
+	*pos = a->audio_pos;
+	if (ret || *pos != INT64_MIN)
+		return ret ? ret : 1;
+	while ((ret = mkv_next(&cursor, &f, err)) == 1)
+		if (f.track == s->t->audio->number) {
+			*pos = timeline_ns_to_samples(f.time_ns - s->t->origin_ns, s->t->record_audio.source_rate);
+			return 1;
+		}
+	return ret;
+}
+
+static int find_audio(struct seek *s, struct seek_place *place, struct err *err)
+{
+	const struct record_audio *a = &s->t->record_audio;
+	int64_t grid, need, pos;
+	size_t i, step = 1;
+	int ret;
+
+	place->audio_first = timeline_scale_floor(timeline_ticks_to_samples(place->time, a->rate) - a->base, 1, a->unit);
+	if (place->audio_first < 0)
+		place->audio_first = 0;
+	grid = a->base + place->audio_first * a->unit;
+	need = timeline_scale_floor(grid, a->source_rate, a->rate) - a->lead;
+	i = find_anchor(s, s->t->origin_ns + timeline_scale_floor(need, NS_PER_SECOND, a->source_rate));
+	for (; i; i = i > step ? i - step : 0, step *= 2) {
+		ret = first_audio(s, &s->anchors[i], &pos, err);
+		if (ret < 0)
+			return ret;
+		if (ret && pos <= need) {
+			place->audio_cluster = s->anchors[i].cluster;
+			place->audio_pos = pos;
+			return 0;
+		}
+	}
+	return 0; /* from the beginning */
+}
+
+/* ---- public */
+
+void seek_beginning(const struct title *t, struct seek_place *place)
+{
+	*place = (struct seek_place){ .video_cluster = t->mkv->first_cluster, .audio_cluster = t->mkv->first_cluster,
+				      .audio_pos = t->record_audio.source_base };
+	if (t->video)
+		place->time = timeline_ns_to_ticks(t->video_first_ns - t->origin_ns);
+}
+
+int seek_find(const struct title *t, int64_t ticks, struct seek_place *place, struct err *err)
+{
+	int64_t ns = t->origin_ns + timeline_scale_floor(ticks, NS_PER_SECOND, TICKS_PER_SECOND);
+	struct seek s = { .t = t };
+	int ret = add_anchor(&s, INT64_MIN, t->mkv->first_cluster, t->record_audio.source_base, err);
+
+	seek_beginning(t, place);
+	if (!ret && t->video && t->mkv->n_cues && !(t->audio && t->facts.is_counted))
+		ret = anchors_from_cues(&s, err);
+	else if (!ret)
+		ret = anchors_from_scan(&s, ns, err);
+	if (!ret && t->video)
+		ret = find_video(&s, ticks, place, err);
+	else
+		place->time = ticks;
+	if (!ret && t->audio)
+		ret = find_audio(&s, place, err);
+	free(s.anchors);
+	buf_finish(&s.unpacked);
+	buf_finish(&s.converted);
+	return ret;
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "worker/transcode_main.h"
+
+#include "common/log.h"
+#include "common/options.h"
+#include "common/timeline.h"
+#include "worker/transcode.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define STUCK_ALARMS 20 /* of ALARM_MS: how long a reader that does not read holds up the end after a signal */
+#define ALARM_MS 100
+
+struct options {
+	struct transcode_request request;
+	const char *in;
+};
+
+struct run {
+	struct input input;
+	void *map;      /* of a regular file; NULL: none */
+	size_t map_size;
+	bool is_reader_gone;
+};
+
+static const char name[] = "segfarm-worker transcode";
+
+/* ---- signals: the handler of a stop interrupts whatever waits, again and again, until it has been seen */
+
+static volatile sig_atomic_t stop_signal, alarms;
+
+static void on_stop(int signal)
+{
+	struct itimerval t = { { 0, ALARM_MS * 1000 }, { 0, ALARM_MS * 1000 } };
+
+	stop_signal = signal;
+	setitimer(ITIMER_REAL, &t, NULL);
+}
+
+static void on_alarm(int signal)
+{
+	(void)signal;
+	alarms = alarms + 1;
+}
+
+static void catch_signals(void)
+{
+	struct sigaction stop = { .sa_handler = on_stop }, alarm = { .sa_handler = on_alarm };
+
+	sigaction(SIGINT, &stop, NULL);
+	sigaction(SIGTERM, &stop, NULL);
+	sigaction(SIGHUP, &stop, NULL);
+	sigaction(SIGALRM, &alarm, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static int tick(void *arg, struct err *err)
+{
+	(void)arg;
+	return stop_signal ? err_set(err, ERR_STOPPED, "stopped by a signal") : 0;
+}
+
+/* ---- in */
+
+static int64_t read_pipe(void *arg, uint8_t *to, size_t n, struct err *err)
+{
+	ssize_t got;
+
+	while ((got = read((int)(intptr_t)arg, to, n)) < 0 && errno == EINTR)
+		if (stop_signal)
+			return tick(NULL, err);
+	return got < 0 ? err_set(err, ERR_RETRY, "cannot read: %s", strerror(errno)) : got;
+}
+
+static void close_pipe(void *arg)
+{
+	close((int)(intptr_t)arg);
+}
+
+static int open_fd(struct run *r, int fd, const char *path, struct err *err)
+{
+	struct input_source source = { read_pipe, NULL, close_pipe, (void *)(intptr_t)fd };
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return err_set(err, ERR_USAGE, "%.300s cannot be read: %s", path, strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return err_set(err, ERR_USAGE, "%.300s is a directory, not a media file", path);
+	if (!S_ISREG(st.st_mode)) {
+		input_init_source(&r->input, &source, INT64_MAX);
+		return 0;
+	}
+	if (!st.st_size)
+		return err_set(err, ERR_USAGE, "%.300s is empty", path);
+	r->map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	close(fd);
+	if (r->map == MAP_FAILED) {
+		r->map = NULL;
+		return err_set(err, ERR_RETRY, "%.300s cannot be mapped: %s", path, strerror(errno));
+	}
+	r->map_size = (size_t)st.st_size;
+	input_init_bytes(&r->input, (struct bytes){ r->map, r->map_size });
+	return 0;
+}
+
+static int open_input(struct run *r, const char *in, struct err *err)
+{
+	int fd;
+
+	if (!strncmp(in, "http://", 7) || !strncmp(in, "https://", 8))
+		return input_open_url(&r->input, in, err);
+	if (!strcmp(in, "-"))
+		return open_fd(r, STDIN_FILENO, "standard input", err);
+	fd = open(in, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return err_set(err, ERR_USAGE, "%.300s: %s", in, errno == ENOENT ? "there is no such file" : strerror(errno));
+	return open_fd(r, fd, in, err);
+}
+
+/* ---- out */
+
+static int write_error(struct run *r, struct err *err)
+{
+	if (errno == EINTR)
+		return alarms >= STUCK_ALARMS ? err_set(err, ERR_RETRY, "stopped in the middle of a fragment: nobody reads") : 0;
+	if (errno != EPIPE)
+		return err_set(err, ERR_RETRY, "cannot write: %s", strerror(errno));
+	r->is_reader_gone = true;
+	return err_set(err, ERR_STOPPED, "the reader is gone");
+}
+
+/* A fragment that was begun is finished, also after a signal. */
+static int put(void *arg, struct iovec *iov, int n, struct err *err)
+{
+	struct run *r = arg;
+	int ret = 0;
+
+	while (n && !ret) {
+		ssize_t done = writev(STDOUT_FILENO, iov, n < IOV_MAX ? n : IOV_MAX);
+
+		if (done < 0)
+			ret = write_error(r, err);
+		for (; done > 0 && (size_t)done >= iov->iov_len; n--)
+			done -= (ssize_t)iov++->iov_len;
+		if (done > 0) {
+			iov->iov_base = (char *)iov->iov_base + done;
+			iov->iov_len -= (size_t)done;
+		}
+	}
+	/* what was read counts as ours until it is given back */
+	if (r->map)
+		madvise(r->map, r->map_size, MADV_DONTNEED);
+	return ret;
+}
+
+/* ---- options */
+
+enum { OPT_START = 0x1000, OPT_MAX_DURATION };
+
+static const struct argp_option option_list[] = {
+	{ "start", OPT_START, "SECONDS", 0,
+	  "Where to start: both tracks begin at the last key frame at or before it, and keep the times that they have in the title. A "
+	  "pipe cannot go back: there it is the first key frame at or behind it",
+	  1 },
+	{ "max-duration", OPT_MAX_DURATION, "SECONDS", 0, "How much to make; both tracks end together", 1 },
+	{ 0 },
+};
+
+static int64_t parse_seconds(const char *what, const char *arg, struct argp_state *state)
+{
+	struct err err = { 0 };
+	int64_t ns = 0;
+	int ret = cli_parse_decimal(arg, 9, &ns, &err);
+
+	if (ret < 0)
+		err_prefix(&err, "%s", what);
+	options_check(ret, &err, state);
+	return timeline_ns_to_ticks(ns);
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+	struct err err = { 0 };
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &o->request.options;
+		break;
+	case OPT_START:
+		o->request.start_ticks = parse_seconds("--start", arg, state);
+		break;
+	case OPT_MAX_DURATION:
+		o->request.max_ticks = parse_seconds("--max-duration", arg, state);
+		if (!o->request.max_ticks)
+			options_check(err_set(&err, ERR_USAGE, "--max-duration: nothing would be made"), &err, state);
+		break;
+	case ARGP_KEY_ARG:
+		if (o->in)
+			options_check(err_set(&err, ERR_USAGE, "one IN at a time, please"), &err, state);
+		o->in = arg;
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp_child children[] = { { &options_stream, 0, "What is made:", 10 }, { 0 } };
+static const struct argp argp = {
+	.options = option_list,
+	.parser = parse,
+	.args_doc = "[IN] > OUT",
+	.doc = "Writes a title as one fragmented MP4 to standard output: the init segment, then a fragment for about every two "
+	       "seconds as soon as it is complete. Video is copied, audio is copied or encoded to AAC. IN is a Matroska file, a URL "
+	       "(http:// or https://), or a pipe; - or nothing is standard input."
+	       "\vMemory stays the same however long the input is.\n\n"
+	       "  segfarm-worker transcode film.mkv > film.mp4\n"
+	       "  segfarm-worker transcode --start 600 film.mkv | mpv -\n"
+	       "  recorder | segfarm-worker transcode - | nc -l 9000\n\n"
+	       "A reader that goes away ends it; one that stalls makes it wait. The last line on standard error says what was made. "
+	       "Exit status: 0 done, or the reader has gone away; 1 it could not be made to the end (the reason is printed, and what was "
+	       "written plays up to there); 2 wrong use; 128 + N ended by signal N, with what was complete.",
+	.children = children,
+};
+
+/* ---- */
+
+static void print_summary(const struct run *r, const struct transcode_stats *s)
+{
+	fprintf(stderr, "%s: %lld video frames, %lld audio frames, %lld fragments, %lld bytes%s\n", name, (long long)s->video_frames,
+		(long long)s->audio_frames, (long long)s->fragments, (long long)s->bytes,
+		r->is_reader_gone ? "; the reader has gone away" : stop_signal ? "; ended by a signal" : "");
+	if (s->broken_video || s->broken_audio || s->damaged_bytes)
+		fprintf(stderr, "%s: left out: %lld broken video frames, %lld broken audio packets, %lld damaged bytes\n", name,
+			(long long)s->broken_video, (long long)s->broken_audio, (long long)s->damaged_bytes);
+}
+
+static int transcode(struct run *r, const struct options *o, struct err *err)
+{
+	struct transcode_out out = { put, tick, r };
+	struct transcode_stats stats = { 0 };
+	struct mkv mkv;
+	int ret = open_input(r, o->in, err);
+
+	if (!ret)
+		ret = mkv_open(&mkv, &r->input, err);
+	if (ret)
+		return ret;
+	ret = transcode_run(&mkv, &o->request, &out, &stats, err);
+	if (stats.bytes || r->is_reader_gone || ret == ERR_STOPPED)
+		print_summary(r, &stats);
+	mkv_close(&mkv);
+	return ret;
+}
+
+int transcode_main(int argc, char **argv)
+{
+	struct options o = { .request.max_ticks = INT64_MAX };
+	struct run r = { 0 };
+	struct err err = { 0 };
+	int ret;
+
+	record_options_init(&o.request.options);
+	options_parse(&argp, name, argc, argv, &o);
+	if (!o.in)
+		o.in = "-";
+	if (isatty(STDOUT_FILENO))
+		ret = err_set(&err, ERR_USAGE, "will not write a film to a terminal: redirect standard output (try --help)");
+	else
+		ret = 0;
+	catch_signals();
+	if (!ret)
+		ret = transcode(&r, &o, &err);
+	input_close(&r.input);
+	if (r.map)
+		munmap(r.map, r.map_size);
+	if (!ret || r.is_reader_gone)
+		return 0;
+	if (ret == ERR_STOPPED)
+		return 128 + stop_signal;
+	fprintf(stderr, "%s: %s\n", name, err.msg);
+	return ret == ERR_USAGE ? OPTIONS_EXIT_USAGE : 1;
+}
