@@ -3,7 +3,7 @@
 # make run     everything from nothing: installs what is missing, builds, makes HLS of MEDIA=file (or of a sample), serves it
 # make check   installs what is missing, builds with warnings as errors, runs all tests
 # make         the programs, into build/
-# make install, uninstall (PREFIX, DESTDIR), asan, valgrind, bench, layers, clang, clean
+# make install, uninstall (PREFIX, DESTDIR), asan, valgrind, fuzz, bench, layers, clang, clean
 
 VERSION  := 0.1.0
 PREFIX   ?= /usr/local
@@ -33,9 +33,10 @@ TEST_LDLIBS        = $(shell $(PKG) --libs $(COMMON_LIBS) $(DISPATCHER_LIBS) $(W
 COMMON     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard common/*.c))
 DISPATCHER := $(patsubst %.c,$(BUILD)/%.o,$(wildcard dispatcher/*.c))
 WORKER     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard worker/*.c))
-TESTS      := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c tests/*/*.c))
+TESTS      := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/fuzz/%,$(wildcard tests/*.c tests/*/*.c)))
+FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all run check tests deps layers asan valgrind clang bench install uninstall clean
+.PHONY: all run check tests deps layers asan valgrind clang fuzz fuzzers bench install uninstall clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/segfarm $(BUILD)/segfarm-worker
@@ -94,6 +95,21 @@ valgrind: deps
 clang: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/clang CC=clang CFLAGS="-O2 -g -Werror" tests
 
+# Each target of tests/fuzz for FUZZ_SECONDS (60); FUZZ=name for one of them. What was found before is in $(BUILD)/fuzz.
+FUZZ_CFLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+fuzz:
+	@deploy/install-deps clang llvm
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/fuzz CC=clang CFLAGS="$(FUZZ_CFLAGS) -Werror" fuzzers
+	@BUILD=$(BUILD)/fuzz tests/fuzz/run $(FUZZ)
+
+fuzzers: $(FUZZERS) $(BUILD)/seeds
+
+FUZZED := $(filter-out %/main.o,$(DISPATCHER) $(WORKER)) $(COMMON) $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/worker/mkv_build.o
+$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZED)
+	$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(TEST_LDLIBS)
+$(BUILD)/seeds: $(BUILD)/tests/fuzz/seeds.o $(FUZZED)
+	$(CC) $(CFLAGS) -o $@ $^ $(TEST_LDLIBS)
+
 # MEDIA=file, RUNS=n, MINUTES=n
 bench: deps
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all
@@ -111,4 +127,4 @@ uninstall:
 clean:
 	rm -rf $(BUILD)
 
--include $(COMMON:.o=.d) $(DISPATCHER:.o=.d) $(WORKER:.o=.d) $(TESTS:.o=.d)
+-include $(COMMON:.o=.d) $(DISPATCHER:.o=.d) $(WORKER:.o=.d) $(TESTS:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d)

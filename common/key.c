@@ -45,19 +45,36 @@ void key_derive(const char *file_id, const char *chat, const char *message, char
 	hash_end(&h, key);
 }
 
+/* Nothing where nothing is asked for: most keys stay what they were. */
+static void hash_tracks(crypto_hash_sha256_state *h, const struct record_options *options)
+{
+	char line[64];
+
+	if (options->video_track) {
+		snprintf(line, sizeof(line), "video-track=%" PRId64 "\n", options->video_track);
+		hash_str(h, line);
+	}
+	if (options->audio_track || options->audio_language[0]) {
+		snprintf(line, sizeof(line), "audio-track=%" PRId64 "%s\n", options->audio_track, options->audio_language);
+		hash_str(h, line);
+	}
+}
+
 void key_derive_source(const struct record_source *source, const struct record_options *options,
 		       char key[RECORD_KEY_SIZE])
 {
 	crypto_hash_sha256_state h;
 	bool is_bitrate = options->audio_mode == RECORD_AUDIO_BITRATE;
 	char rest[256];
-	snprintf(rest, sizeof(rest), "\nsize=%" PRId64 "\nmtime_ns=%" PRId64 "\ntarget=%" PRId64 "\naudio=%c:%d:%d\n",
+	snprintf(rest, sizeof(rest), "\nsize=%" PRId64 "\nmtime_ns=%" PRId64 "\ntarget=%" PRId64 "\naudio=%c:%d:%d%s\n",
 		 source->size, source->mtime_ns, options->target_ticks, is_bitrate ? 'b' : 'q',
-		 is_bitrate ? options->audio_bitrate : options->audio_quality, options->audio_channels);
+		 is_bitrate ? options->audio_bitrate : options->audio_quality, options->audio_channels,
+		 options->is_audio_copied ? ":copy" : "");
 	crypto_hash_sha256_init(&h);
 	hash_str(&h, "segfarm:1\npath=");
 	hash_str(&h, source->path);
 	hash_str(&h, rest);
+	hash_tracks(&h, options);
 	hash_end(&h, key);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/options.h"
 
+#include <ctype.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +14,21 @@ static const struct argp_option encode_options[] = {
 	  "frame at or "
 	  "after that",
 	  10 },
+	{ "audio", OPTIONS_KEY_AUDIO, "copy|aac", 0,
+	  "copy: AC-3, E-AC-3, Opus, FLAC and MP3 pass through as they are; aac (the default): only AAC does, and the others "
+	  "are encoded",
+	  10 },
 	{ "audio-quality", OPTIONS_KEY_QUALITY, "Q", 0,
 	  "Constant quality of encoded audio, 0.1 to 10; segments join as if encoded in one go (the default)", 10 },
 	{ "audio-bitrate", OPTIONS_KEY_BITRATE, "KBPS", 0,
 	  "Encode audio at this bit rate instead, 16 to 512; joints are then not exact", 10 },
 	{ "audio-channels", OPTIONS_KEY_CHANNELS, "N", 0, "Channels of encoded audio: 1, 2 or 6", 10 },
+	{ "video-track", OPTIONS_KEY_VIDEO_TRACK, "N", 0,
+	  "The video track of that number in the file (default: the first that can be played)", 10 },
+	{ "audio-track", OPTIONS_KEY_AUDIO_TRACK, "N|LANGUAGE", 0,
+	  "The audio track of that number in the file, or in that language as the file has it: ger, de, pt-BR (default: the one "
+	  "with the default flag, else the first)",
+	  10 },
 	{ 0 },
 };
 
@@ -41,6 +52,25 @@ int options_parse_int(const char *option, const char *text, int low, int high, s
 	return (int)value;
 }
 
+static void parse_audio_track(struct record_options *options, const char *text, struct argp_state *state)
+{
+	struct err err = { 0 };
+	size_t n = strlen(text);
+
+	options->audio_track = 0;
+	options->audio_language[0] = 0;
+	if (text[strspn(text, "0123456789")] == 0) {
+		options->audio_track = options_parse_int("--audio-track", text, 1, RECORD_TRACK_MAX, state);
+		return;
+	}
+	for (size_t i = 0; i < n && i < sizeof(options->audio_language) - 1; i++) {
+		options->audio_language[i] = (char)tolower((unsigned char)text[i]);
+		options->audio_language[i + 1] = 0;
+	}
+	if (n >= sizeof(options->audio_language) || options->audio_language[strspn(options->audio_language, RECORD_LANGUAGE_CHARS)])
+		options_check(err_set(&err, ERR_USAGE, "an audio track is a number or a language, not '%.40s'", text), &err, state);
+}
+
 static error_t parse_encode(int key, char *arg, struct argp_state *state)
 {
 	struct record_options *options = state->input;
@@ -50,6 +80,11 @@ static error_t parse_encode(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case OPTIONS_KEY_DURATION:
 		options_check(cli_parse_segment_duration(arg, &options->target_ticks, &err), &err, state);
+		break;
+	case OPTIONS_KEY_AUDIO:
+		options->is_audio_copied = !strcmp(arg, "copy");
+		if (!options->is_audio_copied && strcmp(arg, "aac"))
+			options_check(err_set(&err, ERR_USAGE, "--audio is 'copy' or 'aac', not '%.40s'", arg), &err, state);
 		break;
 	case OPTIONS_KEY_QUALITY:
 		options_check(cli_parse_decimal(arg, 3, &value, &err), &err, state);
@@ -68,6 +103,12 @@ static error_t parse_encode(int key, char *arg, struct argp_state *state)
 		if (value != 1 && value != 2 && value != 6)
 			options_check(err_set(&err, ERR_USAGE, "audio channels are 1, 2 or 6"), &err, state);
 		options->audio_channels = (int)value;
+		break;
+	case OPTIONS_KEY_VIDEO_TRACK:
+		options->video_track = options_parse_int("--video-track", arg, 1, RECORD_TRACK_MAX, state);
+		break;
+	case OPTIONS_KEY_AUDIO_TRACK:
+		parse_audio_track(options, arg, state);
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;

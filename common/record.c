@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT 1 /* of index and plan; part of the plan's hash */
+#define FORMAT 2 /* of index and plan; part of the plan's hash */
 
 #define OFFSET_MAX (INT64_C(1) << 62) /* bytes of a file */
 #define RATE_MIN 1000		      /* Hz */
@@ -18,7 +18,9 @@
 #define UNIT_MAX 65536
 #define SOURCE_UNIT_MAX (1 << 24)
 #define LEAD_MAX (1 << 26)
+#define DELAY_MAX 65535
 #define FRAME_RATE_MAX (INT64_C(1) << 40) /* numerator and denominator */
+#define GRID_WITHIN_MAX_NS 500000
 #define SIZE_MAX_SAMPLES 16384		  /* width and height */
 #define DEADLINE_MAX_MS (INT64_C(7) * 24 * 3600 * 1000)
 
@@ -90,6 +92,10 @@ static void put_options(struct buf *b, const struct record_options *o)
 	jput_int(b, "audio_quality", o->audio_quality);
 	jput_int(b, "audio_bitrate", o->audio_bitrate);
 	jput_int(b, "audio_channels", o->audio_channels);
+	jput_int(b, "video_track", o->video_track);
+	jput_int(b, "audio_track", o->audio_track);
+	jput_str(b, "audio_language", o->audio_language);
+	jput_bool(b, "is_audio_copied", o->is_audio_copied);
 	jput_close(b, '}');
 }
 
@@ -107,6 +113,12 @@ static int get_options(const json_t *object, struct record_options *o, struct er
 	o->audio_channels = (int)jget_int(&g, "audio_channels", 1, 6);
 	if (o->audio_channels > 2 && o->audio_channels < 6)
 		jget_fail(&g, "audio_channels", "is not 1, 2 or 6");
+	o->video_track = jget_int(&g, "video_track", 0, RECORD_TRACK_MAX);
+	o->audio_track = jget_int(&g, "audio_track", 0, RECORD_TRACK_MAX);
+	jget_str(&g, "audio_language", o->audio_language, sizeof(o->audio_language), RECORD_LANGUAGE_CHARS);
+	if (o->audio_track && o->audio_language[0])
+		jget_fail(&g, "audio_language", "goes with no audio_track");
+	o->is_audio_copied = jget_bool(&g, "is_audio_copied");
 	return jget_end(&g);
 }
 
@@ -144,6 +156,8 @@ static void put_video(struct buf *b, const struct record_video *v)
 	jput_int(b, "height", v->height);
 	jput_int(b, "rate_num", v->rate_num);
 	jput_int(b, "rate_den", v->rate_den);
+	jput_int(b, "grid_ns", v->grid_ns);
+	jput_int(b, "grid_within_ns", v->grid_within_ns);
 	jput_str(b, "range", v->range);
 	jput_int(b, "start_ticks", v->start_ticks);
 	jput_int(b, "end_ticks", v->end_ticks);
@@ -174,6 +188,10 @@ static int get_video(struct jget *parent, struct record_video *v)
 	v->rate_den = jget_int(&g, "rate_den", 0, FRAME_RATE_MAX);
 	if (!v->rate_num != !v->rate_den)
 		jget_fail(&g, "rate_num", "is 0 alone");
+	v->grid_ns = jget_int(&g, "grid_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
+	v->grid_within_ns = jget_int(&g, "grid_within_ns", 0, GRID_WITHIN_MAX_NS);
+	if (v->grid_within_ns && (!v->rate_num || v->rate_num > NS_PER_SECOND || v->rate_den > INT32_MAX))
+		jget_fail(&g, "grid_within_ns", "needs a frame rate");
 	jget_str(&g, "range", v->range, sizeof(v->range), NULL);
 	if (!is_video_range(v->range))
 		jget_fail(&g, "range", "is not SDR, PQ or HLG");
@@ -205,6 +223,7 @@ static void put_audio(struct buf *b, const struct record_audio *a)
 	jput_int(b, "source_base", a->source_base);
 	jput_int(b, "source_end", a->source_end);
 	jput_int(b, "lead", a->lead);
+	jput_int(b, "delay", a->delay);
 	jput_close(b, '}');
 }
 
@@ -233,6 +252,7 @@ static int get_audio(struct jget *parent, struct record_audio *a)
 	a->source_base = jget_int(&g, "source_base", -SAMPLES_MAX, SAMPLES_MAX);
 	a->source_end = jget_int(&g, "source_end", a->source_base, SAMPLES_MAX);
 	a->lead = jget_int(&g, "lead", 0, LEAD_MAX);
+	a->delay = jget_int(&g, "delay", 0, DELAY_MAX);
 	return parent->code = jget_end(&g);
 }
 

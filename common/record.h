@@ -44,7 +44,13 @@ struct record_options {
 	int audio_quality;             /* AAC constant quality, thousandths of the encoder's q: 100 to 10000 */
 	int audio_bitrate;             /* bit/s with RECORD_AUDIO_BITRATE: 16000 to 512000 */
 	int audio_channels;            /* of encoded audio: 1, 2, or 6 */
+	int64_t video_track;           /* the container's number; 0: the first that can be played */
+	int64_t audio_track;           /* the same; 0: of audio_language, the one with the default flag, else the first */
+	char audio_language[36];       /* RFC 5646 or ISO 639-2, in lower case; "": any */
+	bool is_audio_copied;          /* whatever the container can hold; else AAC only, and the rest is encoded */
 };
+#define RECORD_TRACK_MAX INT32_MAX
+#define RECORD_LANGUAGE_CHARS "abcdefghijklmnopqrstuvwxyz0123456789-"
 void record_options_init(struct record_options *o); /* the defaults */
 int record_options_put(const struct record_options *o, struct buf *json);
 int record_options_get(struct bytes json, struct record_options *o, struct err *err);
@@ -55,6 +61,8 @@ struct record_video {
 	char codecs[32];      /* RFC 6381, e.g. avc1.640028 */
 	int width, height;    /* cropped, in samples: 1 to 16384 */
 	int64_t rate_num, rate_den; /* frames per second; 0/0 unknown */
+	int64_t grid_ns;        /* the file's time of one frame of the exact grid of that rate */
+	int64_t grid_within_ns; /* frames whose written time is so near to the grid are on it; 0: there is no grid */
 	char range[8];        /* VIDEO-RANGE: "SDR", "PQ", "HLG" */
 	int64_t start_ticks;  /* presentation time of the first frame, >= 0 */
 	int64_t end_ticks;    /* end of the last frame */
@@ -78,6 +86,7 @@ struct record_audio {
 	int64_t source_base;  /* source position of the first packet (may be negative: codec delay) */
 	int64_t source_end;   /* source position behind the last sample */
 	int64_t lead;         /* source samples a job must have in front of its first frame (warm-up) */
+	int64_t delay;        /* samples decoded first that the init's edit list takes off again (Opus), >= 0 */
 };
 
 /* One sync sample where the timeline may be cut. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "worker/aac.h"
 
+#include "worker/audio_codec.h"
+
 #include <libavcodec/avcodec.h>
 #include <libavutil/channel_layout.h>
 #include <libavutil/opt.h>
@@ -46,8 +48,10 @@ static int open_encoder(struct aac *a, const struct aac_settings *s, struct err 
 	const AVCodec *codec = avcodec_find_encoder(AV_CODEC_ID_AAC);
 	AVCodecContext *c = codec ? avcodec_alloc_context3(codec) : NULL;
 
+	int ret;
+
 	if (!c)
-		return err_set(err, ERR_UNSUPPORTED, "libavcodec has no AAC encoder");
+		return err_set(err, codec ? ERR_NOMEM : ERR_UNSUPPORTED, "libavcodec has no AAC encoder");
 	c->sample_rate = s->rate;
 	c->sample_fmt = AV_SAMPLE_FMT_FLTP;
 	c->time_base = (AVRational){ 1, s->rate };
@@ -63,9 +67,10 @@ static int open_encoder(struct aac *a, const struct aac_settings *s, struct err 
 	}
 	av_opt_set(c->priv_data, "aac_coder", s->coder, 0);
 	av_opt_set_int(c->priv_data, "aac_pns", 0, 0); /* a decoder's noise has a memory, and the check would hear it */
-	if (avcodec_open2(c, codec, NULL) < 0) {
+	ret = avcodec_open2(c, codec, NULL);
+	if (ret < 0) {
 		avcodec_free_context(&c);
-		return err_set(err, ERR_UNSUPPORTED, "no AAC encoding at %d Hz with %d channels", s->rate, s->channels);
+		return err_set(err, audio_codec_error(ret, ERR_UNSUPPORTED), "no AAC encoding at %d Hz with %d channels", s->rate, s->channels);
 	}
 	/* a packet covers the frame before it and its own: grid frame n comes out one late */
 	ASSERT(c->initial_padding == AAC_UNIT && c->frame_size == AAC_UNIT);
@@ -75,12 +80,15 @@ static int open_encoder(struct aac *a, const struct aac_settings *s, struct err 
 
 static int send_frame(struct aac *a, struct err *err)
 {
+	int ret;
+
 	if (av_frame_make_writable(a->frame) < 0) /* the encoder may still hold the last one */
 		return err_set(err, ERR_NOMEM, "out of memory");
 	for (int c = 0; c < a->in->channels; c++)
 		memcpy(a->frame->extended_data[c], aac_input_at(a->in, a->next_in, c), AAC_UNIT * sizeof(float));
 	a->frame->pts = a->next_in++ * AAC_UNIT;
-	return avcodec_send_frame(a->enc, a->frame) < 0 ? err_set(err, ERR_DATA, "AAC encoding failed") : 0;
+	ret = avcodec_send_frame(a->enc, a->frame);
+	return ret < 0 ? err_set(err, audio_codec_error(ret, ERR_DATA), "AAC encoding failed") : 0;
 }
 
 static int next_packet(struct aac *a, struct err *err)
@@ -90,7 +98,7 @@ static int next_packet(struct aac *a, struct err *err)
 	while ((ret = avcodec_receive_packet(a->enc, a->packet)) == AVERROR(EAGAIN))
 		if (send_frame(a, err))
 			return err->code;
-	return ret < 0 ? err_set(err, ERR_DATA, "AAC encoding failed") : 0;
+	return ret < 0 ? err_set(err, audio_codec_error(ret, ERR_DATA), "AAC encoding failed") : 0;
 }
 
 /* ---- check */
@@ -101,13 +109,16 @@ static int open_decoder(struct aac *a, struct err *err)
 	AVCodecContext *c = codec ? avcodec_alloc_context3(codec) : NULL;
 	size_t size = (size_t)a->enc->extradata_size;
 
+	int ret;
+
 	a->dec = c;
 	if (!c || !(c->extradata = av_mallocz(size + AV_INPUT_BUFFER_PADDING_SIZE)))
-		return err_set(err, ERR_UNSUPPORTED, "libavcodec has no AAC decoder");
+		return err_set(err, codec ? ERR_NOMEM : ERR_UNSUPPORTED, "libavcodec has no AAC decoder");
 	memcpy(c->extradata, a->enc->extradata, size);
 	c->extradata_size = (int)size;
 	c->thread_count = 1;
-	return avcodec_open2(c, codec, NULL) < 0 ? err_set(err, ERR_UNSUPPORTED, "libavcodec's AAC decoder does not open") : 0;
+	ret = avcodec_open2(c, codec, NULL);
+	return ret < 0 ? err_set(err, audio_codec_error(ret, ERR_UNSUPPORTED), "libavcodec's AAC decoder does not open") : 0;
 }
 
 static float noise_of_channel(const float *x, const float *y)
@@ -121,10 +132,16 @@ static float noise_of_channel(const float *x, const float *y)
 	return noise < NOISE_HEARD ? 0 : noise / signal;
 }
 
-static bool decode(struct aac *a, const AVPacket *p)
+/* 1: it gives a frame; 0: it does not. Without memory it must not seem to be a bad packet: the frame's bytes would be others. */
+static int decode(struct aac *a, const AVPacket *p, struct err *err)
 {
-	return avcodec_send_packet(a->dec, p) >= 0 && avcodec_receive_frame(a->dec, a->decoded) >= 0 &&
-	       a->decoded->format == AV_SAMPLE_FMT_FLTP && a->decoded->nb_samples == AAC_UNIT &&
+	int ret = avcodec_send_packet(a->dec, p);
+
+	if (ret >= 0)
+		ret = avcodec_receive_frame(a->dec, a->decoded);
+	if (ret == AVERROR(ENOMEM))
+		return err_set(err, ERR_NOMEM, "out of memory");
+	return ret >= 0 && a->decoded->format == AV_SAMPLE_FMT_FLTP && a->decoded->nb_samples == AAC_UNIT &&
 	       a->decoded->ch_layout.nb_channels == a->in->channels;
 }
 
@@ -132,6 +149,7 @@ static bool decode(struct aac *a, const AVPacket *p)
 static int check(struct aac *a, int64_t n, float *noise, struct err *err)
 {
 	const struct buf *before = &a->packets[(n - 1) & 1].data;
+	int ret;
 
 	*noise = 0;
 	if (!before->size || !aac_is_checked(a->in, n)) {
@@ -144,9 +162,13 @@ static int check(struct aac *a, int64_t n, float *noise, struct err *err)
 		AVPacket p = { .data = before->data, .size = (int)before->size };
 
 		avcodec_flush_buffers(a->dec);
-		decode(a, &p);
+		if (decode(a, &p, err) < 0)
+			return err->code;
 	}
-	a->is_dec_warm = decode(a, a->packet);
+	ret = decode(a, a->packet, err);
+	if (ret < 0)
+		return ret;
+	a->is_dec_warm = ret;
 	for (int c = 0; c < a->in->channels && a->is_dec_warm; c++)
 		*noise = fmaxf(*noise, noise_of_channel(aac_input_at(a->in, n, c), (void *)a->decoded->extended_data[c]));
 	if (!a->is_dec_warm)

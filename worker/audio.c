@@ -25,7 +25,7 @@ struct audio_stage {
 	int64_t first, end;         /* wanted frames */
 	int64_t given;              /* the next one to be given to fn */
 	bool is_done;
-	audio_encoder_fn *fn;
+	audio_stage_fn *fn;
 	void *arg;
 	int64_t broken;
 	/* decode; all NULL when packets are copied */
@@ -41,6 +41,9 @@ struct audio_stage {
 	float *mixed[8];
 	int64_t rate_skip;          /* samples behind `rate` to throw away up to the encoder's first */
 	struct audio_encoder *enc;
+	/* copy */
+	struct audio_ruler *ruler;
+	bool is_silence_known;      /* frames that are missing are made (AAC) */
 };
 
 int64_t audio_lead(int source_rate, int rate, int64_t unit, int64_t packet_warm)
@@ -65,7 +68,7 @@ static int give_frame(void *arg, int64_t n, struct bytes data)
 	ASSERT(n == s->given);
 	s->given++;
 	s->is_done = s->given == s->end;
-	return s->fn(s->arg, n, data);
+	return s->fn(s->arg, n, s->audio->unit, data);
 }
 
 /* ---- rate and encode */
@@ -96,7 +99,7 @@ static int put_mixed(struct audio_stage *s, int n, struct err *err)
 	for (int c = 0; c < s->audio->channels; c++)
 		out[c] = store + (size_t)c * (size_t)room;
 	got = swr_convert(s->rate, (uint8_t **)out, room, (const uint8_t **)(void *)s->mixed, n);
-	ret = got < 0 ? err_set(err, ERR_DATA, "resampling failed") : encode(s, out, got, err);
+	ret = got < 0 ? err_set(err, audio_codec_error(got, ERR_DATA), "resampling failed") : encode(s, out, got, err);
 	free(store);
 	return ret;
 }
@@ -133,7 +136,7 @@ static int open_swr(SwrContext **swr, const AVFrame *in, int rate, int channels,
 	if (ret >= 0)
 		ret = swr_init(*swr);
 	av_channel_layout_uninit(&from);
-	return ret < 0 ? err_set(err, ERR_UNSUPPORTED, "no way from %d channels to %d", in->ch_layout.nb_channels, channels) : 0;
+	return ret < 0 ? err_set(err, audio_codec_error(ret, ERR_UNSUPPORTED), "no way from %d channels to %d", in->ch_layout.nb_channels, channels) : 0;
 }
 
 static bool is_same_format(const AVFrame *a, const AVFrame *b)
@@ -211,10 +214,11 @@ static int decode(struct audio_stage *s, int64_t pos, struct bytes in, struct er
 		return err_set(err, ERR_NOMEM, "out of memory");
 	memcpy(s->packet->data, in.data, in.size);
 	s->packet->pts = s->packet->dts = pos;
-	if (avcodec_send_packet(s->dec, s->packet) < 0)
-		s->broken++;
+	ret = avcodec_send_packet(s->dec, s->packet);
 	av_packet_unref(s->packet);
-	while ((ret = avcodec_receive_frame(s->dec, s->decoded)) >= 0) {
+	if (ret < 0 && ret != AVERROR(ENOMEM))
+		s->broken++;
+	while (ret != AVERROR(ENOMEM) && (ret = avcodec_receive_frame(s->dec, s->decoded)) >= 0) {
 		int64_t at = s->decoded->pts != AV_NOPTS_VALUE ? s->decoded->pts : pos;
 
 		pos = at + s->decoded->nb_samples;
@@ -223,6 +227,8 @@ static int decode(struct audio_stage *s, int64_t pos, struct bytes in, struct er
 		if (ret)
 			return ret;
 	}
+	if (ret == AVERROR(ENOMEM)) /* the packet is not broken: the same one will decode elsewhere */
+		return err_set(err, ERR_NOMEM, "out of memory");
 	if (ret != AVERROR(EAGAIN) && ret != AVERROR_EOF)
 		s->broken++;
 	return 0;
@@ -230,15 +236,22 @@ static int decode(struct audio_stage *s, int64_t pos, struct bytes in, struct er
 
 /* ---- copy */
 
-/* A hole in front of frame n: frames of silence. */
-static int put_silent_frames(struct audio_stage *s, int64_t n, struct err *err)
+/* A hole in front of frame n: frames of silence; empty ones where the frame before just lasts on. */
+static int fill_hole(struct audio_stage *s, int64_t n, struct err *err)
 {
+	struct bytes silence = { NULL, 0 };
+
 	if (n > s->end)
 		n = s->end;
-	if (s->given < n && !s->enc && audio_encoder_create_silent(&s->enc, s->audio->rate, s->audio->channels, err))
-		return err->code;
+	if (s->given >= n)
+		return 0;
+	if (s->is_silence_known) {
+		if (!s->enc && audio_encoder_create_silent(&s->enc, s->audio->rate, s->audio->channels, err))
+			return err->code;
+		silence = audio_encoder_silence(s->enc);
+	}
 	while (s->given < n)
-		if (give_frame(s, s->given, audio_encoder_silence(s->enc)))
+		if (give_frame(s, s->given, silence))
 			return err_set(err, ERR_NOMEM, "out of memory");
 	return 0;
 }
@@ -247,9 +260,11 @@ static int copy_frame(struct audio_stage *s, int64_t n, struct bytes data, struc
 {
 	if (n < s->given || n >= s->end) /* an overlap, or not ours */
 		return 0;
-	if (put_silent_frames(s, n, err))
+	if (fill_hole(s, n, err))
 		return err->code;
-	return give_frame(s, n, data) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+	s->given++;
+	s->is_done = s->given == s->end;
+	return s->fn(s->arg, n, audio_ruler_samples(s->ruler, data), data) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }
 
 static int64_t copy_number(const struct audio_stage *s, int64_t pos)
@@ -294,7 +309,7 @@ static int create_decode(struct audio_stage *s, const struct mkv_track *track, c
 }
 
 int audio_stage_create(struct audio_stage **out, const struct mkv_track *track, const struct record_audio *audio,
-		       const struct record_options *options, int64_t first, int64_t end, audio_encoder_fn *fn, void *arg,
+		       const struct record_options *options, int64_t first, int64_t end, audio_stage_fn *fn, void *arg,
 		       struct err *err)
 {
 	struct audio_stage *s = calloc(1, sizeof *s);
@@ -310,7 +325,9 @@ int audio_stage_create(struct audio_stage **out, const struct mkv_track *track, 
 	s->until = INT64_MAX;
 	s->fn = fn;
 	s->arg = arg;
-	ret = audio->is_copy ? 0 : create_decode(s, track, options, err);
+	s->is_silence_known = !strncmp(track->codec_id, "A_AAC", 5);
+	ret = audio->is_copy ? audio_ruler_create(&s->ruler, track, audio->source_unit, err)
+			     : create_decode(s, track, options, err);
 	if (ret) {
 		audio_stage_destroy(s);
 		return ret;
@@ -332,6 +349,7 @@ void audio_stage_destroy(struct audio_stage *s)
 	for (int c = 0; c < 8; c++)
 		free(s->mixed[c]);
 	audio_encoder_destroy(s->enc);
+	audio_ruler_destroy(s->ruler);
 	free(s);
 }
 
@@ -354,7 +372,7 @@ int audio_stage_reach(struct audio_stage *s, int64_t pos, struct err *err)
 	int ret = 0;
 
 	if (s->audio->is_copy)
-		ret = put_silent_frames(s, copy_number(s, pos), err);
+		ret = fill_hole(s, copy_number(s, pos), err);
 	else if (pos > s->cursor)
 		ret = put_silence(s, pos - s->cursor, err);
 	return ret < 0 ? ret : s->is_done;
@@ -372,7 +390,7 @@ int audio_stage_finish(struct audio_stage *s, int64_t end, struct err *err)
 	s->end = end > s->given ? end : s->given;
 	s->is_done = s->given == s->end;
 	if (s->audio->is_copy)
-		return put_silent_frames(s, s->end, err);
+		return fill_hole(s, s->end, err);
 	audio_encoder_set_end(s->enc, s->end);
 	while (!s->is_done && !ret)
 		ret = put_silence(s, CHUNK, err);
@@ -382,4 +400,11 @@ int audio_stage_finish(struct audio_stage *s, int64_t end, struct err *err)
 int64_t audio_stage_broken_packets(const struct audio_stage *s)
 {
 	return s->broken;
+}
+
+int64_t audio_frame_position(const struct record_audio *a, int64_t n)
+{
+	int64_t position = a->base + n * a->unit;
+
+	return a->is_copy && n == a->frames && position > a->source_end ? a->source_end : position;
 }

@@ -15,12 +15,13 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/record.h"
-#include "worker/audio_encoder.h"
+#include "worker/fmp4.h"
 #include "worker/mkv.h"
 
 /* What one look at the first packets says about a track. */
 struct audio_facts {
 	bool is_copy;
+	enum fmp4_entry entry;
 	char codecs[32];
 	int rate;             /* of the output */
 	int channels;         /* of the output */
@@ -28,11 +29,16 @@ struct audio_facts {
 	int source_rate;
 	int64_t source_unit;  /* samples per packet, or the step that all packets' lengths are multiples of; 0: varies */
 	bool is_counted;      /* positions come from counting all packets since the start */
+	bool is_measured;     /* lengths of packets are in the packets */
 	int64_t skip;         /* decoded samples to throw away at the start (Opus pre-skip) */
+	int64_t delay;        /* of those, the ones that the player throws away: as record_audio.delay */
+	int roll;             /* as in struct fmp4_track */
+	int sample_bits;
 	int64_t lead;         /* as record_audio.lead */
-	struct buf config;    /* AudioSpecificConfig of the output; owned */
+	struct buf config;    /* as in struct fmp4_track; owned */
 };
-/* first: the first packets of the track (some may be broken). ERR_UNSUPPORTED names the codec. */
+/* first: the first packets of the track (some may be broken). What shall be copied and cannot is encoded. ERR_UNSUPPORTED names
+ * the codec. */
 int audio_facts_init(struct audio_facts *f, const struct mkv_track *track, const struct record_options *options,
 		     const struct bytes *first, int n_first, struct err *err);
 void audio_facts_finish(struct audio_facts *f);
@@ -58,13 +64,18 @@ int64_t audio_clock_place(struct audio_clock *c, int64_t time_ns, int lace_index
 
 /* Frames of the output that the whole source gives, when its samples end at source_end. */
 int64_t audio_frames(const struct record_audio *audio, int64_t source_end);
+/* Where an output frame begins, in samples of the timeline; the title's last one copied may be cut short. */
+int64_t audio_frame_position(const struct record_audio *audio, int64_t n);
 
 #define AUDIO_OPEN_END INT64_MAX /* an end that is not known yet */
+
+/* Output frame n, of so many samples; empty: no packet begins here. data lives during the call. Returns 0 or an enum err_code. */
+typedef int audio_stage_fn(void *arg, int64_t n, int64_t samples, struct bytes data);
 
 struct audio_stage;
 /* To make output frames [first, end), first < end. They are given to fn as they come, in order, and forgotten. */
 int audio_stage_create(struct audio_stage **s, const struct mkv_track *track, const struct record_audio *audio,
-		       const struct record_options *options, int64_t first, int64_t end, audio_encoder_fn *fn, void *arg,
+		       const struct record_options *options, int64_t first, int64_t end, audio_stage_fn *fn, void *arg,
 		       struct err *err);
 void audio_stage_destroy(struct audio_stage *s);
 /* The packet at source position pos; of what it decodes to, samples from `until` on are thrown away (INT64_MAX: none). 1: everything
@@ -74,7 +85,7 @@ int audio_stage_push(struct audio_stage *s, int64_t pos, int64_t until, struct b
 int audio_stage_reach(struct audio_stage *s, int64_t pos, struct err *err);
 /* Up to where the source is dealt with: a packet behind it leaves a hole, which push fills with silence. */
 int64_t audio_stage_position(const struct audio_stage *s);
-/* The source is at its end: silence up to frame `end`. */
+/* The source is at its end: silence up to frame `end` (nothing, where packets of other codecs than AAC are copied). */
 int audio_stage_finish(struct audio_stage *s, int64_t end, struct err *err);
 int64_t audio_stage_broken_packets(const struct audio_stage *s);
 

@@ -13,7 +13,7 @@
  * packets of the smallest size; DTS predicts from the last samples of a sub-band; Opus' energy prediction decays slowly;
  * TrueHD starts at a major sync, at most 128 access units apart. */
 static const struct audio_codec codecs[] = {
-	{ "A_AAC", true, AV_CODEC_ID_AAC, .is_copyable = true, .warm_packets = 4 },
+	{ "A_AAC", true, AV_CODEC_ID_AAC, .warm_packets = 4 },
 	{ "A_AC3", true, AV_CODEC_ID_AC3, .warm_packets = 2 },
 	{ "A_EAC3", false, AV_CODEC_ID_EAC3, .warm_packets = 2 },
 	{ "A_DTS", true, AV_CODEC_ID_DTS, .warm_packets = 8 },
@@ -134,8 +134,9 @@ int audio_codec_open(AVCodecContext **out, const struct audio_codec *codec, cons
 	dec->flags2 |= AV_CODEC_FLAG2_SKIP_MANUAL; /* pre-skip is ours: only the title's start has one */
 	if (dec->priv_data)
 		av_opt_set(dec->priv_data, "cons_noisegen", "1", 0); /* AC-3, E-AC-3: dither from the packet, not from history */
-	if (avcodec_open2(dec, lib, NULL) < 0) {
-		ret = err_set(err, ERR_UNSUPPORTED, "the decoder for %s does not take this track's configuration", track->codec_id);
+	ret = avcodec_open2(dec, lib, NULL);
+	if (ret < 0) {
+		ret = err_set(err, audio_codec_error(ret, ERR_UNSUPPORTED), "the decoder for %s does not take this track's configuration", track->codec_id);
 		goto out;
 	}
 	*out = dec;

@@ -196,10 +196,13 @@ int audio_encoder_create_silent(struct audio_encoder **out, int rate, int channe
 	static float zero[AAC_UNIT];
 	float *planes[AAC_CHANNELS_MAX] = { zero, zero, zero, zero, zero, zero, zero, zero };
 	struct record_options o;
-	int ret = 0;
+	int ret;
 
 	record_options_init(&o);
-	if (audio_encoder_create(out, rate, channels, &o, 0, 4, keep_silence, out, err)) {
+	ret = audio_encoder_create(out, rate, channels, &o, 0, 4, keep_silence, out, err);
+	if (ret == ERR_NOMEM)
+		return ret;
+	if (ret) {
 		*out = calloc(1, sizeof **out);
 		return *out ? 0 : err_set(err, ERR_NOMEM, "out of memory");
 	}

@@ -4,9 +4,10 @@
  */
 #include "worker/audio.h"
 
+#include "common/log.h"
 #include "common/timeline.h"
-#include "worker/asc.h"
 #include "worker/audio_codec.h"
+#include "worker/audio_copy.h"
 #include "worker/audio_encoder.h"
 
 #include <libavcodec/vorbis_parser.h>
@@ -25,17 +26,19 @@ static int first_frame(AVCodecContext *dec, const struct bytes *first, int n_fir
 	int ret = packet ? AVERROR(EAGAIN) : AVERROR(ENOMEM);
 
 	for (int i = 0; i < n_first && ret == AVERROR(EAGAIN); i++) {
-		if (av_new_packet(packet, (int)first[i].size) < 0)
+		ret = av_new_packet(packet, (int)first[i].size);
+		if (ret < 0)
 			break;
 		memcpy(packet->data, first[i].data, first[i].size);
-		avcodec_send_packet(dec, packet);
+		ret = avcodec_send_packet(dec, packet);
 		av_packet_unref(packet);
-		ret = avcodec_receive_frame(dec, frame);
+		if (ret != AVERROR(ENOMEM))
+			ret = avcodec_receive_frame(dec, frame);
 		if (ret == AVERROR_INVALIDDATA)
 			ret = AVERROR(EAGAIN);
 	}
 	av_packet_free(&packet);
-	return ret >= 0 ? 0 : err_set(err, ERR_DATA, "none of the first %d audio packets can be decoded", n_first);
+	return ret >= 0 ? 0 : err_set(err, audio_codec_error(ret, ERR_DATA), "none of the first %d audio packets can be decoded", n_first);
 }
 
 static int encoded_facts(struct audio_facts *f, const struct mkv_track *track, const struct audio_codec *codec,
@@ -51,6 +54,7 @@ static int encoded_facts(struct audio_facts *f, const struct mkv_track *track, c
 		ret = first_frame(dec, first, n_first, frame, err);
 	if (ret)
 		goto out;
+	f->entry = FMP4_MP4A;
 	f->rate = AUDIO_ENCODER_RATE;
 	f->channels = options->audio_channels;
 	f->unit = AUDIO_ENCODER_UNIT;
@@ -63,6 +67,7 @@ static int encoded_facts(struct audio_facts *f, const struct mkv_track *track, c
 	f->skip = codec->id == AV_CODEC_ID_OPUS && track->codec_private.size >= 12
 			  ? track->codec_private.data[10] | track->codec_private.data[11] << 8
 			  : 0;
+	f->is_measured = f->is_counted || codec->unit;
 	if (packet < 1920 && codec->unit)
 		packet = 5760; /* the longest Opus packet */
 	f->lead = audio_lead(f->source_rate, f->rate, f->unit,
@@ -78,40 +83,24 @@ out:
 	return ret;
 }
 
-static int copied_facts(struct audio_facts *f, const struct mkv_track *track, struct err *err)
-{
-	struct asc asc;
-	struct bytes config = track->codec_private;
-	int ret;
-
-	if (config.size < 2) {
-		asc_put_lc(&f->config, (int)track->rate, track->channels);
-		config = buf_bytes(&f->config);
-	} else {
-		buf_put(&f->config, config.data, config.size);
-	}
-	ret = asc_read(config, &asc, err);
-	if (ret)
-		return err_prefix(err, "audio track %llu", (unsigned long long)track->number);
-	f->is_copy = true;
-	f->rate = f->source_rate = asc.rate;
-	f->channels = asc.channels;
-	f->unit = f->source_unit = asc.frame_samples;
-	f->lead = 2 * f->unit;
-	snprintf(f->codecs, sizeof f->codecs, "%s", asc.codecs);
-	return 0;
-}
-
 int audio_facts_init(struct audio_facts *f, const struct mkv_track *track, const struct record_options *options,
 		     const struct bytes *first, int n_first, struct err *err)
 {
 	const struct audio_codec *codec = audio_codec_find(track->codec_id);
-	int ret;
+	int ret = ERR_UNSUPPORTED;
 
 	*f = (struct audio_facts){ 0 };
 	if (!codec)
 		return err_set(err, ERR_UNSUPPORTED, "audio codec %s is not known", track->codec_id);
-	ret = codec->is_copyable ? copied_facts(f, track, err) : encoded_facts(f, track, codec, options, first, n_first, err);
+	if (codec->id == AV_CODEC_ID_AAC || options->is_audio_copied)
+		ret = audio_copy_facts(f, codec, track, first, n_first, err);
+	if ((ret == ERR_UNSUPPORTED || ret == ERR_DATA) && codec->id != AV_CODEC_ID_AAC) {
+		if (options->is_audio_copied)
+			log_warn("audio cannot be copied and is encoded", "codec=%s reason=\"%s\"", track->codec_id, err->msg);
+		audio_facts_finish(f);
+		*f = (struct audio_facts){ 0 };
+		ret = encoded_facts(f, track, codec, options, first, n_first, err);
+	}
 	if (!ret && (f->rate < 1 || f->source_rate < 1 || f->source_rate > 768000 || f->channels < 1 || f->channels > 8))
 		ret = err_set(err, ERR_UNSUPPORTED, "audio of %d Hz with %d channels", f->source_rate, f->channels);
 	if (!ret && buf_failed(&f->config))
@@ -177,19 +166,6 @@ void audio_ruler_destroy(struct audio_ruler *r)
 	free(r);
 }
 
-/* RFC 6716 section 3.1: configuration number to frame size, code to frame count. */
-static int64_t opus_samples(struct bytes p)
-{
-	static const int16_t silk[4] = { 480, 960, 1920, 2880 }, hybrid[2] = { 480, 960 }, celt[4] = { 120, 240, 480, 960 };
-	int config, count;
-
-	if (!p.size)
-		return 0;
-	config = p.data[0] >> 3;
-	count = (p.data[0] & 3) == 0 ? 1 : (p.data[0] & 3) < 3 ? 2 : p.size > 1 ? p.data[1] & 63 : 0;
-	return count * (config < 12 ? silk[config & 3] : config < 16 ? hybrid[config & 1] : celt[config & 3]);
-}
-
 int64_t audio_ruler_anchor(const struct audio_ruler *r, int64_t pos, int64_t samples)
 {
 	return r->vorbis ? pos + samples : pos;
@@ -214,7 +190,9 @@ int64_t audio_ruler_samples(struct audio_ruler *r, struct bytes packet)
 		return n > 0 ? n : 0;
 	}
 	if (r->par->codec_id == AV_CODEC_ID_OPUS)
-		return opus_samples(packet);
+		return audio_copy_opus_samples(packet);
+	if (r->par->codec_id == AV_CODEC_ID_FLAC && (n = audio_copy_flac_samples(packet)) > 0)
+		return n;
 	if (r->par->codec_id == AV_CODEC_ID_TRUEHD)
 		return truehd_samples(r->par->sample_rate);
 	if (r->par->block_align > 0)

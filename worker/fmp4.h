@@ -12,14 +12,24 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum fmp4_entry { FMP4_AVC1, FMP4_HVC1, FMP4_MP4A };
+/* The type of a sample entry; MP3 is an mp4a without a decoder's configuration. */
+enum fmp4_entry { FMP4_AVC1, FMP4_HVC1, FMP4_DVH1, FMP4_MP4A, FMP4_MP3, FMP4_AC3, FMP4_EC3, FMP4_OPUS, FMP4_FLAC };
+
+#define FMP4_BOXES_MAX 8
+
+/* A box of a video sample entry that the writer does not look into: mdcv, clli, dvcC, ... */
+struct fmp4_child {
+	char type[5];
+	struct bytes body;
+};
 
 struct fmp4_track {
 	uint32_t id;              /* track_ID, from 1 */
 	enum fmp4_entry entry;
 	uint32_t timescale;
 	char language[4];         /* ISO 639-2/T, "und" */
-	struct bytes config;      /* avcC / hvcC record, or AudioSpecificConfig */
+	struct bytes config;      /* avcC / hvcC record, AudioSpecificConfig, body of dac3 / dec3 / dOps, metadata blocks of dfLa;
+				   * none for MP3 */
 	int64_t edit_media_time;  /* elst media_time in timescale units; 0: no edit list */
 	/* video */
 	int width, height;        /* coded, cropped */
@@ -29,8 +39,12 @@ struct fmp4_track {
 	bool has_colour;          /* colr nclx */
 	int primaries, transfer, matrix;
 	bool is_full_range;
+	struct fmp4_child boxes[FMP4_BOXES_MAX];
+	int n_boxes;
 	/* audio */
 	int channels;
+	int sample_bits;          /* 0: 16 */
+	int roll;                 /* roll_distance: samples, below 0, to decode in front of the first that is right; 0: not told */
 	int bitrate;              /* esds average and max; 0 unknown */
 };
 
@@ -51,6 +65,7 @@ struct fmp4_run {            /* one traf */
 	int64_t decode_time; /* tfdt */
 	const struct fmp4_sample *samples;
 	int n_samples;       /* 0: no traf is written */
+	bool has_roll;       /* its track has a roll distance */
 };
 
 /* styp, at the start of a segment. */

@@ -2,6 +2,7 @@
 #include "worker/fragment.h"
 
 #include "common/timeline.h"
+#include "worker/audio.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +90,7 @@ int fragments_add_video(struct fragments *f, const struct mkv *mkv, const struct
 	return buf_failed(&f->video_bytes) ? err_set(err, ERR_NOMEM, "out of memory") : 1;
 }
 
-int fragments_add_audio(void *arg, int64_t n, struct bytes data)
+int fragments_add_audio(void *arg, int64_t n, int64_t samples, struct bytes data)
 {
 	struct fragments *f = arg;
 	int64_t cap = f->cap_audio ? f->cap_audio * 2 : 512;
@@ -100,7 +101,7 @@ int fragments_add_audio(void *arg, int64_t n, struct bytes data)
 			return ERR_NOMEM;
 		f->cap_audio = cap;
 	}
-	f->frames[f->n_audio++] = (struct fragment_sample){ { NULL, data.size }, f->audio_bytes.size, true };
+	f->frames[f->n_audio++] = (struct fragment_sample){ { NULL, data.size }, f->audio_bytes.size, true, samples };
 	buf_put(&f->audio_bytes, data.data, data.size);
 	return buf_failed(&f->audio_bytes) ? ERR_NOMEM : 0;
 }
@@ -135,16 +136,35 @@ static void video_run(const struct fragments *f, size_t from, size_t to, struct 
 			.is_sync = f->samples[i].is_sync,
 		};
 	}
-	*run = (struct fmp4_run){ VIDEO_ID, true, f->dts[from], out, (int)(to - from) };
+	*run = (struct fmp4_run){ .track_id = VIDEO_ID, .is_video = true, .decode_time = f->dts[from], .samples = out,
+				  .n_samples = (int)(to - from) };
 }
 
-static void audio_run(const struct fragments *f, int64_t from, int64_t to, struct fmp4_sample *out, struct fmp4_run *run)
+/* Samples from frame i to the next one that is here, else its own. */
+static uint32_t frame_duration(const struct fragments *f, int64_t i)
 {
 	const struct record_audio *a = f->audio;
+	int64_t next = i + 1, at = audio_frame_position(a, f->audio_first + i), end;
 
-	for (int64_t i = from; i < to; i++)
-		out[i - from] = (struct fmp4_sample){ sample_bytes(&f->frames[i], &f->audio_bytes), (uint32_t)a->unit, 0, true };
-	*run = (struct fmp4_run){ AUDIO_ID, false, a->base + (f->audio_first + from) * a->unit, out, (int)(to - from) };
+	while (next < f->n_audio && !f->frames[next].data.size)
+		next++;
+	end = next < f->n_audio ? audio_frame_position(a, f->audio_first + next) : at + f->frames[i].samples;
+	if (a->is_copy && end > a->source_end)
+		end = a->source_end;
+	return end <= at ? 1 : end - at < UINT32_MAX ? (uint32_t)(end - at) : UINT32_MAX;
+}
+
+void fragments_audio_run(const struct fragments *f, int64_t from, int64_t to, struct fmp4_sample *out, struct fmp4_run *run)
+{
+	*run = (struct fmp4_run){ .track_id = AUDIO_ID, .samples = out, .has_roll = !strcmp(f->audio->codecs, "opus") };
+	for (int64_t i = from; i < to; i++) {
+		if (!f->frames[i].data.size)
+			continue;
+		if (!run->n_samples)
+			run->decode_time = audio_frame_position(f->audio, f->audio_first + i) + f->audio->delay;
+		out[run->n_samples++] =
+			(struct fmp4_sample){ sample_bytes(&f->frames[i], &f->audio_bytes), frame_duration(f, i), 0, true };
+	}
 }
 
 /* Room for n samples of one fragment, and for their views behind those that are there, with one for the head. */
@@ -180,7 +200,10 @@ int fragments_put(struct fragments *f, uint32_t sequence, size_t v0, size_t v1, 
 	if (n_video)
 		video_run(f, v0, v1, f->out, &runs[n++]);
 	if (n_audio)
-		audio_run(f, a0, a1, f->out + n_video, &runs[n++]);
+		fragments_audio_run(f, a0, a1, f->out + n_video, &runs[n]);
+	n += n_audio && runs[n].n_samples;
+	if (!n)
+		return 0;
 	ret = fmp4_put_moof(&f->head, sequence, runs, n, &bytes, err);
 	if (ret)
 		return ret;

@@ -79,6 +79,7 @@ static bool make_room(struct input *in, int64_t need)
 		cap *= 2;
 	if (in->have)
 		memmove(in->buffer, in->data, (size_t)in->have);
+	in->data = in->buffer; /* also where there is no memory for more */
 	if (cap > in->cap) {
 		uint8_t *buffer = realloc(in->buffer, (size_t)cap);
 

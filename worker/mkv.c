@@ -143,8 +143,9 @@ static bool ends_too_early(const struct mkv *mkv, int64_t end)
 {
 	struct ebml_element e;
 
-	if (!mkv->in->is_stable)
-		return end == mkv->segment_data;
+	/* what comes behind it shows when it is read */
+	if (!mkv->in->is_seekable)
+		return true;
 	return end < mkv->in->size && !(mkv_element(mkv, end, mkv->in->size, &e) && e.id == EBML_ID_HEADER);
 }
 
@@ -321,6 +322,8 @@ static int follow_seek_head(struct mkv *mkv, int64_t at, struct err *err)
 	int ret = 0;
 
 	buf_put(&copy, view.data, view.size < LIMIT_SEEK_HEAD_BYTES ? view.size : LIMIT_SEEK_HEAD_BYTES);
+	if (buf_failed(&copy))
+		ret = err_set(err, ERR_NOMEM, "no memory for a SeekHead");
 	int64_t bound = (int64_t)copy.size;
 	for (int64_t i = 0; !ret && mkv->places.n_seeks < LIMIT_SEEKS && ebml_read(buf_bytes(&copy), i, bound, &e); i = e.end) {
 		mkv->places.n_seeks++;

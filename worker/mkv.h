@@ -20,20 +20,33 @@ enum mkv_compression { MKV_COMPRESSION_NONE, MKV_COMPRESSION_STRIP, MKV_COMPRESS
 
 /* RFC 9559 section 5.1.4.1.28.16 and following; ISO/IEC 23091-2 code points, 2 = unspecified. */
 struct mkv_colour {
-	bool is_present;
+	bool is_present;                 /* one of the first four is there */
 	int primaries, transfer, matrix; /* -1 or 2: unspecified */
 	int range;                       /* 0 unspecified, 1 broadcast (limited), 2 full */
+	/* MasteringMetadata: CIE 1931 x and y of red, green, blue and white; cd/m2. Below 0: not given. */
+	double chromaticity[4][2], luminance_max, luminance_min;
+	int64_t max_cll, max_fall;       /* cd/m2; -1: not given */
+};
+
+/* A BlockAdditionMapping whose type is that of an MP4 sample entry's box: Dolby Vision's configuration records. */
+#define MKV_MAPPINGS_MAX 4
+struct mkv_mapping {
+	uint32_t type;     /* BlockAddIDType: a four-character code, 'dvcC' */
+	struct bytes data; /* BlockAddIDExtraData */
 };
 
 struct mkv_track {
 	uint64_t number; /* TrackNumber */
 	enum mkv_track_type type;
 	bool is_default, is_enabled;
-	char codec_id[64];
+	char codec_id[64];            /* V_MPEG4/ISO/AVC also where it is H.264 in V_MS/VFW/FOURCC; codec_private is then its own */
 	struct bytes codec_private;
-	char language[36];
+	char language[36];            /* BCP 47 where the file says so, else ISO 639-2 */
+	char language_iso[4];         /* ISO 639-2; "": only BCP 47 is there */
 	uint64_t default_duration_ns; /* 0: unknown */
 	uint64_t codec_delay_ns, seek_preroll_ns;
+	int64_t offset_ns;            /* TrackOffset, of old files: added to the times of its blocks */
+	double scale;                 /* TrackTimestampScale: of block times relative to the Cluster's and of BlockDuration */
 	enum mkv_compression compression;
 	struct bytes stripped;        /* bytes put back in front of every frame (header stripping) */
 	bool is_encrypted;
@@ -42,6 +55,8 @@ struct mkv_track {
 	int display_width, display_height, display_unit; /* 0: as width/height */
 	int rotation;                 /* degrees clockwise to turn the picture for display, 0 90 180 270 (ProjectionPoseRoll) */
 	struct mkv_colour colour;
+	struct mkv_mapping mappings[MKV_MAPPINGS_MAX];
+	int n_mappings;
 	/* audio */
 	double rate, output_rate;     /* SamplingFrequency */
 	int channels, bit_depth;
@@ -94,7 +109,7 @@ struct mkv_frame {
 	uint64_t track;
 	int64_t cluster;      /* offset of the Cluster element it is in */
 	int64_t block;        /* offset of its SimpleBlock or BlockGroup element */
-	int64_t time_ns;      /* (cluster + block) timestamp scaled, less the track's CodecDelay; laced frames after the first:
+	int64_t time_ns;      /* (cluster + block) timestamp scaled, less the track's CodecDelay, plus its TrackOffset; laced frames after the first:
 	                         + DefaultDuration x i, or BlockDuration / n x i, else the same time */
 	int lace_index, lace_count; /* 0/1 without lacing */
 	bool is_key;          /* SimpleBlock flag, or BlockGroup without ReferenceBlock */

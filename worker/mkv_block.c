@@ -3,6 +3,7 @@
 
 #include "common/timeline.h"
 
+#include <math.h>
 #include <string.h>
 
 #define FLAG_KEY 0x80
@@ -27,9 +28,11 @@ static bool take_u8(struct bytes *b, uint8_t *v)
 static bool take_vint(struct bytes *b, uint64_t *v, int *length)
 {
 	*length = ebml_vint(b->data, b->size, v);
+	if (!*length)
+		return false;
 	b->data += *length;
 	b->size -= (size_t)*length;
-	return *length > 0;
+	return true;
 }
 
 /* The last frame takes what the others leave. */
@@ -134,11 +137,20 @@ static int64_t sane_discard(int64_t ns)
 	return ns >= -TIMELINE_MAX_NS && ns <= TIMELINE_MAX_NS ? ns : 0;
 }
 
+/* Ticks of a track in nanoseconds, RFC 9559 section 11.1.3. */
+static int64_t track_ns(const struct mkv *mkv, const struct mkv_track *t, int64_t ticks)
+{
+	int64_t ns = ticks * mkv->timestamp_scale;
+
+	return t->scale == 1 ? ns : llrint((double)ns * t->scale);
+}
+
 static bool scale_time(const struct mkv_cursor *c, int rel, const struct mkv_track *t, int64_t *ns)
 {
 	if (c->cluster_time == TIME_NONE)
 		return false;
-	__int128 v = ((__int128)c->cluster_time + rel) * c->mkv->timestamp_scale - (__int128)t->codec_delay_ns;
+	__int128 v = (__int128)c->cluster_time * c->mkv->timestamp_scale + track_ns(c->mkv, t, rel) -
+		     (__int128)t->codec_delay_ns + t->offset_ns;
 	*ns = (int64_t)v;
 	return v >= -TIMELINE_MAX_NS && v <= TIMELINE_MAX_NS;
 }
@@ -149,11 +161,12 @@ static int64_t lace_step(const struct mkv_frame *f, const struct mkv_track *t)
 	return t->default_duration_ns ? (int64_t)t->default_duration_ns : f->duration_ns;
 }
 
-static int64_t frame_duration(const struct mkv *mkv, uint64_t duration, int n)
+static int64_t frame_duration(const struct mkv *mkv, const struct mkv_track *t, uint64_t duration, int n)
 {
 	if (duration > (uint64_t)(TIMELINE_MAX_NS / mkv->timestamp_scale))
 		return 0;
-	return (int64_t)duration * mkv->timestamp_scale / n;
+	int64_t ns = track_ns(mkv, t, (int64_t)duration);
+	return ns <= TIMELINE_MAX_NS ? ns / n : 0;
 }
 
 /* Sets up c->lace for the block at `start`, whose data of `size` bytes are at `at`; false: it is broken, or not all there. */
@@ -185,7 +198,7 @@ static bool read_block(struct mkv_cursor *c, int64_t start, int64_t at, int64_t 
 	c->lace_at = at + n - (int64_t)rest.size;
 	c->lace_left = (int64_t)rest.size;
 	f->lace_count = c->lace_total;
-	f->duration_ns = frame_duration(c->mkv, group->duration, c->lace_total);
+	f->duration_ns = frame_duration(c->mkv, t, group->duration, c->lace_total);
 	return (__int128)lace_step(f, t) * (c->lace_total - 1) + f->time_ns <= TIMELINE_MAX_NS;
 }
 

@@ -33,6 +33,7 @@
 #define ID_CUE_POINT 0xBB
 #define ID_CUE_TRACK_POSITIONS 0xB7
 #define ID_CONTENT_ENCODING 0x6240
+#define ID_BLOCK_ADDITION_MAPPING 0x41E4
 
 /* ---- limits on what a file may ask for */
 #define LIMIT_EBML_HEADER 65536
@@ -48,6 +49,7 @@
 #define LIMIT_CODEC_PRIVATE ((size_t)16 << 20)   /* stored and decompressed */
 #define LIMIT_CONTENT_ENCODINGS ((size_t)1 << 16)
 #define LIMIT_STRIPPED 4096                      /* bytes put back in front of every frame */
+#define LIMIT_MAPPING ((size_t)1 << 16)          /* BlockAddIDExtraData */
 #define LIMIT_PIXELS 65536                       /* width, height */
 #define LIMIT_CHANNELS 256
 #define LIMIT_BIT_DEPTH 64
@@ -59,7 +61,9 @@
 /* Where the Segment ends, as far as is known now. */
 static inline int64_t mkv_bound(const struct mkv *mkv)
 {
-	return mkv->segment_end < mkv->in->size ? mkv->segment_end : mkv->in->size;
+	int64_t end = mkv->segment_end < mkv->in->size ? mkv->segment_end : mkv->in->size;
+
+	return end < LIMIT_EBML_FILE ? end : LIMIT_EBML_FILE; /* an element of unknown size does not end in front of it */
 }
 
 /* The element header at `at`, all of it in front of bound. */

@@ -16,10 +16,13 @@ struct arena {
 
 struct raw_track {
 	uint64_t number, type, is_enabled, is_default, default_duration, codec_delay, seek_preroll;
+	int64_t offset;
+	double scale;
 	struct bytes language, language_bcp47, codec_id, codec_private, encodings;
 	uint64_t width, height, crop_bottom, crop_top, crop_left, crop_right;
 	uint64_t display_width, display_height, display_unit;
-	uint64_t matrix, range, transfer, primaries;
+	uint64_t matrix, range, transfer, primaries, max_cll, max_fall;
+	double chromaticity[4][2], luminance_max, luminance_min;
 	uint64_t projection;
 	double yaw, pitch, roll;
 	double rate, output_rate;
@@ -29,8 +32,10 @@ struct raw_track {
 /* RFC 9559 section 5.1.4.1; what is absent takes these. COLOUR_ABSENT is no value that the element may have. */
 #define COLOUR_ABSENT UINT64_MAX
 static const struct raw_track track_defaults = {
-	.is_enabled = 1, .is_default = 1, .language = { (const uint8_t *)"eng", 3 },
+	.is_enabled = 1, .is_default = 1, .scale = 1, .language = { (const uint8_t *)"eng", 3 },
 	.matrix = COLOUR_ABSENT, .range = COLOUR_ABSENT, .transfer = COLOUR_ABSENT, .primaries = COLOUR_ABSENT,
+	.max_cll = COLOUR_ABSENT, .max_fall = COLOUR_ABSENT,
+	.chromaticity = { { -1, -1 }, { -1, -1 }, { -1, -1 }, { -1, -1 } }, .luminance_max = -1, .luminance_min = -1,
 	.rate = 8000, .channels = 1,
 };
 
@@ -39,11 +44,28 @@ static const struct raw_track track_defaults = {
 #define MASTER(id, fields) { id, EBML_MASTER, 0, 0, #fields, fields }
 #define END { 0, EBML_UINT, 0, 0, NULL, NULL }
 
+static const struct ebml_field mastering_fields[] = {
+	FIELD(0x55D1, EBML_FLOAT, chromaticity[0][0]),
+	FIELD(0x55D2, EBML_FLOAT, chromaticity[0][1]),
+	FIELD(0x55D3, EBML_FLOAT, chromaticity[1][0]),
+	FIELD(0x55D4, EBML_FLOAT, chromaticity[1][1]),
+	FIELD(0x55D5, EBML_FLOAT, chromaticity[2][0]),
+	FIELD(0x55D6, EBML_FLOAT, chromaticity[2][1]),
+	FIELD(0x55D7, EBML_FLOAT, chromaticity[3][0]),
+	FIELD(0x55D8, EBML_FLOAT, chromaticity[3][1]),
+	FIELD(0x55D9, EBML_FLOAT, luminance_max),
+	FIELD(0x55DA, EBML_FLOAT, luminance_min),
+	END,
+};
+
 static const struct ebml_field colour_fields[] = {
 	FIELD(0x55B1, EBML_UINT, matrix),
 	FIELD(0x55B9, EBML_UINT, range),
 	FIELD(0x55BA, EBML_UINT, transfer),
 	FIELD(0x55BB, EBML_UINT, primaries),
+	FIELD(0x55BC, EBML_UINT, max_cll),
+	FIELD(0x55BD, EBML_UINT, max_fall),
+	MASTER(0x55D0, mastering_fields),
 	END,
 };
 
@@ -84,6 +106,8 @@ static const struct ebml_field track_fields[] = {
 	FIELD(0xB9, EBML_UINT, is_enabled),
 	FIELD(0x88, EBML_UINT, is_default),
 	FIELD(0x23E383, EBML_UINT, default_duration),
+	FIELD(0x23314F, EBML_FLOAT, scale),
+	FIELD(0x537F, EBML_INT, offset),
 	FIELD(0x56AA, EBML_UINT, codec_delay),
 	FIELD(0x56BB, EBML_UINT, seek_preroll),
 	BYTES(0x22B59C, EBML_STRING, language, LIMIT_LANGUAGE),
@@ -121,6 +145,17 @@ static const struct ebml_field encoding_fields[] = {
 	{ 0x5032, EBML_UINT, offsetof(struct raw_encoding, scope), 0, "ContentEncodingScope", NULL },
 	{ 0x5033, EBML_UINT, offsetof(struct raw_encoding, type), 0, "ContentEncodingType", NULL },
 	{ 0x5034, EBML_MASTER, 0, 0, "ContentCompression", compression_fields },
+	END,
+};
+
+struct raw_mapping {
+	uint64_t type;
+	struct bytes data;
+};
+
+static const struct ebml_field mapping_fields[] = {
+	{ 0x41E7, EBML_UINT, offsetof(struct raw_mapping, type), 0, "BlockAddIDType", NULL },
+	{ 0x41ED, EBML_BINARY, offsetof(struct raw_mapping, data), LIMIT_MAPPING, "BlockAddIDExtraData", NULL },
 	END,
 };
 
@@ -223,15 +258,16 @@ static int to_int(uint64_t v)
 	return v <= INT_MAX ? (int)v : 0;
 }
 
-/* The roll turns the picture counter-clockwise; mirrored or tilted pictures are shown as they are. */
+/* The roll turns the picture counter-clockwise, by -180 to 180 degrees and a little beyond what is allowed; mirrored or
+ * tilted pictures are shown as they are. */
 static int rotation_of(const struct raw_track *raw)
 {
-	if (raw->projection || raw->yaw != 0 || raw->pitch != 0 || !(fabs(raw->roll) <= 180))
+	if (raw->projection || raw->yaw != 0 || raw->pitch != 0 || !(fabs(raw->roll) <= 360))
 		return 0;
 	int quarters = (int)lrint(raw->roll / 90);
 	if (fabs(raw->roll - quarters * 90) > 1)
 		return 0;
-	return (4 - quarters) % 4 * 90;
+	return (8 - quarters) % 4 * 90;
 }
 
 static int code_point(uint64_t v)
@@ -247,6 +283,40 @@ static void set_colour(struct mkv_colour *c, const struct raw_track *raw)
 	c->transfer = code_point(raw->transfer);
 	c->matrix = code_point(raw->matrix);
 	c->range = raw->range <= 2 ? (int)raw->range : 0;
+	memcpy(c->chromaticity, raw->chromaticity, sizeof c->chromaticity);
+	c->luminance_max = raw->luminance_max;
+	c->luminance_min = raw->luminance_min;
+	c->max_cll = raw->max_cll <= INT64_MAX ? (int64_t)raw->max_cll : -1;
+	c->max_fall = raw->max_fall <= INT64_MAX ? (int64_t)raw->max_fall : -1;
+}
+
+/* Dolby Vision: the configuration record, and that of the enhancement layer in the same track. */
+static bool is_box_type(uint64_t type)
+{
+	static const char *const types[] = { "dvcC", "dvvC", "dvwC", "avcE", "hvcE" };
+
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+		if (type == get_u32((const uint8_t *)types[i]))
+			return true;
+	return false;
+}
+
+static int set_mappings(struct mkv_track *t, struct bytes entry, struct err *err)
+{
+	int64_t bound = (int64_t)entry.size;
+	struct ebml_element e;
+	int ret = 0;
+
+	for (int64_t at = 0; !ret && t->n_mappings < MKV_MAPPINGS_MAX && ebml_read(entry, at, bound, &e); at = e.end) {
+		struct raw_mapping raw = { 0 };
+
+		if (e.id != ID_BLOCK_ADDITION_MAPPING)
+			continue;
+		ret = ebml_parse(entry, e.data, mkv_end(&e, bound), mapping_fields, &raw, err);
+		if (!ret && raw.data.size && is_box_type(raw.type))
+			t->mappings[t->n_mappings++] = (struct mkv_mapping){ (uint32_t)raw.type, raw.data };
+	}
+	return ret;
 }
 
 static int set_video(struct mkv_track *t, const struct raw_track *raw, struct err *err)
@@ -288,6 +358,31 @@ static uint64_t sane_ns(uint64_t ns)
 	return ns <= (uint64_t)TIMELINE_MAX_NS ? ns : 0;
 }
 
+/* Of TrackTimestampScale; what no clock would say is not believed. */
+static double sane_scale(double scale)
+{
+	return scale >= 0.01 && scale <= 100 ? scale : 1;
+}
+
+/* BITMAPINFOHEADER (little-endian, with the codec at 16), then what the codec itself has to say. */
+#define BITMAP_HEADER_BYTES 40
+
+/* H.264 of Video for Windows is H.264: avcC or Annex B follows the header of the picture. */
+static void unwrap_vfw(struct mkv_track *t)
+{
+	static const char fourccs[][5] = { "H264", "h264", "X264", "x264", "AVC1", "avc1", "DAVC", "davc", "VSSH", "Q264" };
+
+	if (strcmp(t->codec_id, "V_MS/VFW/FOURCC") || t->codec_private.size < BITMAP_HEADER_BYTES)
+		return;
+	for (size_t i = 0; i < sizeof fourccs / sizeof *fourccs; i++)
+		if (!memcmp(t->codec_private.data + 16, fourccs[i], 4)) {
+			strcpy(t->codec_id, "V_MPEG4/ISO/AVC");
+			t->codec_private.data += BITMAP_HEADER_BYTES;
+			t->codec_private.size -= BITMAP_HEADER_BYTES;
+			return;
+		}
+}
+
 static int set_track(struct mkv *mkv, struct mkv_track *t, const struct raw_track *raw, struct err *err)
 {
 	t->number = raw->number;
@@ -296,13 +391,19 @@ static int set_track(struct mkv *mkv, struct mkv_track *t, const struct raw_trac
 	t->is_enabled = raw->is_enabled != 0;
 	copy_string(t->codec_id, sizeof(t->codec_id), raw->codec_id);
 	copy_string(t->language, sizeof(t->language), raw->language_bcp47.size ? raw->language_bcp47 : raw->language);
+	if (!raw->language_bcp47.size || raw->language.data != track_defaults.language.data)
+		copy_string(t->language_iso, sizeof(t->language_iso), raw->language);
 	t->codec_private = raw->codec_private;
 	t->default_duration_ns = sane_ns(raw->default_duration);
+	t->scale = sane_scale(raw->scale);
 	t->codec_delay_ns = sane_ns(raw->codec_delay);
+	t->offset_ns = raw->offset >= -TIMELINE_MAX_NS && raw->offset <= TIMELINE_MAX_NS ? raw->offset : 0;
 	t->seek_preroll_ns = sane_ns(raw->seek_preroll);
 	int ret = add_encodings(mkv, t, raw->encodings, err);
-	if (!ret && t->type == MKV_VIDEO)
+	if (!ret && t->type == MKV_VIDEO) {
+		unwrap_vfw(t);
 		ret = set_video(t, raw, err);
+	}
 	if (!ret && t->type == MKV_AUDIO)
 		ret = set_audio(t, raw, err);
 	return ret;
@@ -320,6 +421,8 @@ static int add_track(struct mkv *mkv, struct bytes entry, struct err *err)
 	struct mkv_track *t = &mkv->tracks[mkv->n_tracks];
 	memset(t, 0, sizeof(*t));
 	ret = set_track(mkv, t, &raw, err);
+	if (!ret)
+		ret = set_mappings(t, entry, err);
 	if (!ret)
 		mkv->n_tracks++;
 	return ret;

@@ -96,7 +96,7 @@ static bool is_picture(enum nal_codec codec, int type)
 	return codec == NAL_H264 ? type >= H264_SLICE && type <= H264_IDR : type >= 0 && type <= H265_CRA;
 }
 
-/* The bytes of an H.264 NAL unit behind its header without emulation prevention, one by one; -1 at the end. */
+/* The bytes of a NAL unit behind its header without emulation prevention, one by one; -1 at the end. */
 struct payload {
 	struct bytes nal;
 	size_t at;
@@ -126,20 +126,28 @@ static int64_t payload_number(struct payload *p)
 	return byte < 0 ? -1 : n + byte;
 }
 
-static bool has_recovery_point(struct bytes nal)
+bool nal_find_sei(enum nal_codec codec, struct bytes nal, int64_t type, uint8_t *out, size_t n)
 {
-	struct payload p = { nal, 1, 0 };
+	struct payload p = { nal, codec == NAL_H264 ? 1 : 2, 0 };
 
 	for (;;) {
-		int64_t type = payload_number(&p), size = payload_number(&p);
+		int64_t found = payload_number(&p), size = payload_number(&p);
+		bool is_it = found == type && size >= (int64_t)n;
 
 		if (size < 0) /* also at rbsp_trailing_bits, one byte before the end */
 			return false;
-		if (type == SEI_RECOVERY_POINT)
+		if (is_it && !n)
 			return true;
-		while (size-- > 0)
-			if (payload_byte(&p) < 0)
+		for (int64_t i = 0; i < size; i++) {
+			int byte = payload_byte(&p);
+
+			if (byte < 0)
 				return false;
+			if (is_it)
+				out[i] = (uint8_t)byte;
+			if (is_it && i + 1 == (int64_t)n)
+				return true;
+		}
 	}
 }
 
@@ -169,7 +177,7 @@ static void look_h264(struct kind *k, int type, struct bytes nal)
 	if (type == H264_IDR)
 		k->is_idr = true;
 	if (type == H264_SEI && !k->has_recovery)
-		k->has_recovery = has_recovery_point(nal);
+		k->has_recovery = nal_find_sei(NAL_H264, nal, SEI_RECOVERY_POINT, NULL, 0);
 	if (type == H264_SLICE || type == H264_PARTITION_A) {
 		k->has_slice = true;
 		k->has_other_slice = k->has_other_slice || !is_intra_slice(nal);

@@ -37,6 +37,10 @@ struct nal_config {
 			  */
 	struct nal_sps sps;      /* of the first SPS */
 	char codecs[32];         /* RFC 6381: avc1.PPCCLL, or hvc1.… (ISO/IEC 14496-15 annex E) */
+	/* SEI messages of the record or of the first sync sample, which are also the bodies of mdcv and clli */
+	bool has_mastering, has_light;
+	uint8_t mastering[24];   /* mastering display colour volume */
+	uint8_t light[4];        /* content light level */
 };
 /* From CodecPrivate (avcC, hvcC, or Annex B parameter sets), and what parameter sets that lacks, from the first sync sample
  * (Annex B or length-prefixed; may be empty). hvcC is given array_completeness 1 (hvc1) for its parameter sets.

@@ -15,6 +15,8 @@
 #define LIMIT_PPS 255          /* 8 bits in avcC, SPS extensions too */
 #define LIMIT_SET_BYTES 65535  /* 16 bits in both records */
 #define LIMIT_CONFIG (1 << 20) /* bytes of CodecPrivate */
+#define SEI_MASTERING 137
+#define SEI_LIGHT 144
 
 /* ---- parameter sets: views of CodecPrivate and the first sync sample */
 
@@ -273,6 +275,29 @@ static int set_codecs(struct nal_config *c, struct err *err)
 	return 0;
 }
 
+/* ---- light */
+
+static void read_light(struct nal_config *c, struct bytes nal)
+{
+	if (nal_type(c->codec, nal) != (c->codec == NAL_H264 ? H264_SEI : H265_PREFIX_SEI))
+		return;
+	if (!c->has_mastering)
+		c->has_mastering = nal_find_sei(c->codec, nal, SEI_MASTERING, c->mastering, sizeof c->mastering);
+	if (!c->has_light)
+		c->has_light = nal_find_sei(c->codec, nal, SEI_LIGHT, c->light, sizeof c->light);
+}
+
+static void find_light(struct nal_config *c, const struct sets *s, struct bytes sync_sample, int length_size)
+{
+	struct nal_walk w = { sync_sample, length_size, 0 };
+	struct bytes nal;
+
+	for (int i = 0; i < s->n; i++)
+		read_light(c, s->set[i]);
+	while (nal_walk_next(&w, &nal) == 1)
+		read_light(c, nal);
+}
+
 /* ---- public */
 
 /* source: its avcC or hvcC, where that has all parameter sets, or empty. */
@@ -329,6 +354,8 @@ int nal_config_init(struct nal_config *c, enum nal_codec codec, struct bytes cod
 		ret = collect_sets(codec, sync_sample, is_prefixed ? c->source_length_size : 0, &s, err);
 	if (!ret)
 		ret = build(c, source, &s, err);
+	if (!ret)
+		find_light(c, &s, sync_sample, is_prefixed ? c->source_length_size : 0);
 	if (ret)
 		nal_config_finish(c);
 	return ret;

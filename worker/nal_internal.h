@@ -43,5 +43,7 @@ bool nal_is_length_prefixed(struct bytes in, int length_size);
 bool nal_is_annex_b(struct bytes in);
 /* nal_unit_type; -1: empty, or of an enhancement layer, which nobody here plays. */
 int nal_type(enum nal_codec codec, struct bytes nal);
+/* An SEI NAL unit has a message of that payload type, of at least `size` bytes: the first ones go to out. */
+bool nal_find_sei(enum nal_codec codec, struct bytes nal, int64_t type, uint8_t *out, size_t size);
 
 #endif

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Probe: one pass over all block headers of the source gives the index: tracks, exact start and end, the sync samples where the
+ * Probe: a pass over the block headers of the source gives the index: tracks, exact start and end, the sync samples where the
  * timeline may be cut with the smallest presentation time of what follows, the composition delay, and where to start
- * reading for audio. Then the init segment, which only depends on the index.
+ * reading for audio. Then the init segment, which only depends on the index. Where Cues tell the sync samples and the frame
+ * rate is constant, only the few headers behind each sync sample are read, and all behind the last one.
  */
 #include "common/timeline.h"
 #include "worker/cut.h"
+#include "worker/grid.h"
 #include "worker/task.h"
 #include "worker/title.h"
 
@@ -15,6 +17,7 @@
 #define LIMIT_GOP (1 << 22)      /* frames between two sync samples */
 #define FORGET_FRAMES 1024
 #define TICK_FRAMES 4096
+#define GAP_NS (20 * NS_PER_SECOND) /* between Cues over which sync samples may be missing in them */
 
 struct probe {
 	struct task *task;
@@ -34,8 +37,18 @@ struct probe {
 	int64_t anchor_cluster;      /* cluster of the latest audio packet, and the anchor of its first one there */
 	int64_t anchor_pos;
 	size_t anchored;             /* syncs before this one have their audio_pos; the others wait for the next packet */
+	/* from cue to cue */
+	size_t next_cue, end_cue;    /* in mkv->cues, of the video track; equal: no more */
+	int64_t expected_ns;         /* time of the sync sample that the latest cue promised; NONE: it was found */
+	int64_t sync_ns;             /* time of the latest sync sample */
+	int n_after;                 /* frames since then that are shown with it or later, itself included */
+	bool has_audio_since;        /* the latest jump: else the audio may have ended in what was jumped over */
+	bool is_partial;             /* frames since the last sync sample were jumped over */
+	bool is_cues_wrong;          /* or of no use: every header has to be read */
 	struct buf scratch, scratch2;
 };
+
+#define NONE INT64_MIN
 
 /* ---- the pass */
 
@@ -70,6 +83,8 @@ static void end_gop(struct probe *p)
 	if (!last || !p->n_pts)
 		return;
 	delay = cut_delay(p->pts, p->n_pts, p->sorted);
+	if (p->is_partial)
+		delay = 0;
 	if (p->sorted[0] <= p->before_pts && p->index.n_syncs > 1) {
 		p->index.n_syncs--;
 		if (p->anchored > p->index.n_syncs)
@@ -81,7 +96,8 @@ static void end_gop(struct probe *p)
 		p->index.video.delay_ticks = delay;
 	if (p->n_pts > 1)
 		p->last_gap = p->sorted[p->n_pts - 1] - p->sorted[p->n_pts - 2];
-	p->before_pts = p->max_pts;
+	p->before_pts = p->is_partial ? INT64_MIN : p->max_pts;
+	p->is_partial = false;
 	p->n_pts = 0;
 }
 
@@ -92,10 +108,13 @@ static int add_sync(struct probe *p, const struct mkv_frame *f, int64_t pts, boo
 	end_gop(p);
 	if (x->n_syncs == p->cap_syncs) {
 		size_t cap = p->cap_syncs ? p->cap_syncs * 2 : 256;
-		struct record_sync *syncs = cap <= RECORD_SYNCS_MAX ? realloc(x->syncs, cap * sizeof *syncs) : NULL;
+		struct record_sync *syncs;
 
+		if (cap > RECORD_SYNCS_MAX)
+			return err_set(err, ERR_LIMIT, "over %zu sync samples", p->cap_syncs);
+		syncs = realloc(x->syncs, cap * sizeof *syncs);
 		if (!syncs)
-			return err_set(err, ERR_LIMIT, "no room for over %zu sync samples", p->cap_syncs);
+			return err_set(err, ERR_NOMEM, "out of memory for %zu sync samples", cap);
 		x->syncs = syncs;
 		p->cap_syncs = cap;
 	}
@@ -108,10 +127,21 @@ static int add_sync(struct probe *p, const struct mkv_frame *f, int64_t pts, boo
 	return 0;
 }
 
+/* Every cue's sync sample has to be where it says. */
+static void check_cue(struct probe *p, int64_t time_ns)
+{
+	if (p->expected_ns != NONE && time_ns > p->expected_ns)
+		p->is_cues_wrong = true;
+	if (time_ns == p->expected_ns)
+		p->expected_ns = NONE;
+	p->sync_ns = time_ns;
+	p->n_after = 0;
+}
+
 /* Only sync samples are looked into: a non-key block without a picture costs nothing here and is left out of its segment later. */
 static int pass_video(struct probe *p, const struct mkv_frame *f, struct err *err)
 {
-	int64_t pts = timeline_ns_to_ticks(f->time_ns - p->index.origin_ns);
+	int64_t pts = timeline_ns_to_ticks(grid_snap(&p->index.video, f->time_ns) - p->index.origin_ns);
 	struct nal_sample sample;
 	struct bytes data;
 	int ret;
@@ -123,9 +153,14 @@ static int pass_video(struct probe *p, const struct mkv_frame *f, struct err *er
 			ret = nal_sample_read(&p->title.nal, data, &p->scratch2, &sample, err);
 		if (ret && ret != ERR_DATA)
 			return ret;
-		if (!ret && sample.has_picture && add_sync(p, f, pts, sample.sync == NAL_SYNC_CLOSED, err))
-			return err->code;
+		if (!ret && sample.has_picture) {
+			check_cue(p, f->time_ns);
+			ret = add_sync(p, f, pts, sample.sync == NAL_SYNC_CLOSED, err);
+			if (ret)
+				return ret;
+		}
 	}
+	p->n_after += f->time_ns >= p->sync_ns;
 	if (!p->index.n_syncs)
 		return 0;
 	ret = grow_pts(p, err);
@@ -159,12 +194,13 @@ static int pass_audio(struct probe *p, const struct mkv_frame *f, struct err *er
 	struct bytes data;
 	int ret = 0;
 
-	if (p->title.facts.is_counted || p->title.facts.skip) {
+	if (p->title.facts.is_measured) {
 		ret = mkv_frame_data(p->mkv, f, &p->scratch, &data, err);
 		if (ret)
 			return ret == ERR_DATA ? 0 : ret;
 		samples = audio_ruler_samples(p->ruler, data);
 	}
+	p->has_audio_since = true;
 	pos = audio_clock_place(&p->clock, f->time_ns - p->index.origin_ns, f->lace_index, samples);
 	anchor = audio_ruler_anchor(p->ruler, pos, samples);
 	if (f->cluster != p->anchor_cluster) {
@@ -181,31 +217,125 @@ static int pass_audio(struct probe *p, const struct mkv_frame *f, struct err *er
 	return ret;
 }
 
+/* ---- from cue to cue */
+
+/* Of use only where the rest can be told without reading every header: of constant rate, with a known reorder depth, audio that needs
+ * no counting. */
+static void find_cues(struct probe *p)
+{
+	const struct title *t = &p->title;
+	const struct mkv *mkv = p->mkv;
+	size_t first = 0, end;
+
+	p->next_cue = p->end_cue = 0;
+	if (!t->video || !t->record_video.grid_within_ns || t->nal.sps.reorder < 0 || (t->audio && t->facts.is_counted))
+		return;
+	while (first < mkv->n_cues && mkv->cues[first].track != t->video->number)
+		first++;
+	for (end = first; end < mkv->n_cues && mkv->cues[end].track == t->video->number; end++)
+		;
+	p->next_cue = first;
+	p->end_cue = end;
+}
+
+/* Is all known that the headers behind the latest sync sample can tell? No picture that is shown in front of it comes later than
+ * `reorder` others that are shown behind. */
+static bool is_sync_known(const struct probe *p)
+{
+	return p->index.n_syncs && p->expected_ns == NONE && p->n_after > p->title.nal.sps.reorder + 1 &&
+	       (!p->title.audio || p->anchored == p->index.n_syncs);
+}
+
+/* To the next cue if it is in another Cluster, and near. */
+static int jump(struct probe *p, struct mkv_cursor *cursor, struct err *err)
+{
+	const struct mkv_cue *cues = p->mkv->cues;
+	int64_t delay_ns = (int64_t)p->title.video->codec_delay_ns;
+
+	while (p->next_cue < p->end_cue &&
+	       (cues[p->next_cue].cluster < cursor->cluster || cues[p->next_cue].time_ns - delay_ns <= p->sync_ns))
+		p->next_cue++;
+	if (p->next_cue == p->end_cue || cues[p->next_cue].cluster == cursor->cluster ||
+	    cues[p->next_cue].time_ns - delay_ns - p->sync_ns > GAP_NS)
+		return 0;
+	p->expected_ns = cues[p->next_cue].time_ns - delay_ns;
+	p->is_partial = true;
+	p->has_audio_since = false;
+	return mkv_seek(cursor, p->mkv, cues[p->next_cue++].cluster, -1, err);
+}
+
+/* What was jumped over may have the largest delay: the stream's own bound. */
+static void bound_delay(struct probe *p)
+{
+	struct record_video *v = &p->index.video;
+	int64_t bound = timeline_scale_ceil(p->title.nal.sps.reorder * v->rate_den, TICKS_PER_SECOND, v->rate_num);
+
+	if (bound > v->delay_ticks)
+		v->delay_ticks = bound;
+}
+
+/* ---- the pass */
+
+static void begin_pass(struct probe *p)
+{
+	p->index.n_syncs = p->anchored = p->n_pts = 0;
+	p->index.video.delay_ticks = 0;
+	p->index.audio.source_end = 0;
+	p->max_pts = p->before_pts = INT64_MIN;
+	p->anchor_cluster = -1;
+	p->expected_ns = NONE;
+	p->is_partial = p->is_cues_wrong = false;
+	p->has_audio_since = true;
+	audio_clock_init(&p->clock, &p->index.audio, p->index.audio.source_base);
+}
+
+static int pass_frame(struct probe *p, const struct mkv_frame *f, struct err *err)
+{
+	if (p->title.video && f->track == p->title.video->number)
+		return pass_video(p, f, err);
+	if (p->title.audio && f->track == p->title.audio->number)
+		return pass_audio(p, f, err);
+	return 0;
+}
+
 static int pass(struct probe *p, struct err *err)
 {
+	bool has_cues = p->next_cue < p->end_cue;
 	struct mkv_cursor cursor;
 	struct mkv_frame f;
 	int n = 0, ret = mkv_seek(&cursor, p->mkv, p->mkv->first_cluster, -1, err);
 
-	p->max_pts = p->before_pts = INT64_MIN;
-	p->anchor_cluster = -1;
-	while (!ret) {
-		ret = mkv_next(&cursor, &f, err);
-		if (ret <= 0)
+	begin_pass(p);
+	while (!ret && !p->is_cues_wrong) {
+		if (p->next_cue < p->end_cue && is_sync_known(p))
+			ret = jump(p, &cursor, err);
+		if (ret || (ret = mkv_next(&cursor, &f, err)) <= 0)
 			break;
-		ret = 0;
-		if (p->title.video && f.track == p->title.video->number)
-			ret = pass_video(p, &f, err);
-		else if (p->title.audio && f.track == p->title.audio->number)
-			ret = pass_audio(p, &f, err);
+		ret = pass_frame(p, &f, err);
 		if (!ret && ++n % TICK_FRAMES == 0)
 			ret = p->task->tick(p->task, err);
 		if (n % FORGET_FRAMES == 0)
 			source_forget(p->task->source);
 	}
+	p->is_cues_wrong |= p->expected_ns != NONE || (p->title.audio && !p->has_audio_since);
 	if (!ret && p->title.video)
 		end_gop(p);
+	if (!ret && has_cues)
+		bound_delay(p);
 	return ret;
+}
+
+/* From cue to cue, or over everything where that fails. */
+static int pass_all(struct probe *p, struct err *err)
+{
+	int ret;
+
+	find_cues(p);
+	ret = pass(p, err);
+	if (!p->is_cues_wrong && ret != ERR_DATA)
+		return ret;
+	p->next_cue = p->end_cue = 0;
+	return pass(p, err);
 }
 
 /* ---- after the pass */
@@ -276,19 +406,20 @@ static int open_title(struct probe *p, struct err *err)
 	p->index.first_cluster = p->mkv->first_cluster;
 	if (!t->audio)
 		return 0;
-	audio_clock_init(&p->clock, &p->index.audio, p->index.audio.source_base);
 	return audio_ruler_create(&p->ruler, t->audio, p->index.audio.source_unit, err);
 }
 
 int probe_run(struct task *task, struct err *err)
 {
-	struct probe p = { .task = task, .mkv = &task->source->mkv };
+	struct probe p = { .task = task, .mkv = &task->source->mkv, .expected_ns = NONE };
 	int ret = source_open(task->source, &task->job->source, err);
 
 	if (!ret)
 		ret = open_title(&p, err);
 	if (!ret)
-		ret = pass(&p, err);
+		ret = mkv_read_cues(&task->source->mkv, err);
+	if (!ret)
+		ret = pass_all(&p, err);
 	if (!ret && p.title.video)
 		end_video(&p);
 	if (!ret && p.title.audio)

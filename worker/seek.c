@@ -6,6 +6,7 @@
 #include "worker/seek.h"
 
 #include "common/timeline.h"
+#include "worker/grid.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -154,7 +155,7 @@ static size_t find_anchor(const struct seek *s, int64_t time_ns)
 
 static int64_t ticks_of(const struct seek *s, const struct mkv_frame *f)
 {
-	return timeline_ns_to_ticks(f->time_ns - s->t->origin_ns);
+	return timeline_ns_to_ticks(grid_snap(&s->t->record_video, f->time_ns) - s->t->origin_ns);
 }
 
 /* Can decoding start here? The same as the probe takes for a sync sample. */
@@ -271,7 +272,7 @@ void seek_beginning(const struct title *t, struct seek_place *place)
 	*place = (struct seek_place){ .video_cluster = t->mkv->first_cluster, .audio_cluster = t->mkv->first_cluster,
 				      .audio_pos = t->record_audio.source_base };
 	if (t->video)
-		place->time = timeline_ns_to_ticks(t->video_first_ns - t->origin_ns);
+		place->time = timeline_ns_to_ticks(title_first_video_ns(t) - t->origin_ns);
 }
 
 int seek_find(const struct title *t, int64_t ticks, struct seek_place *place, struct err *err)

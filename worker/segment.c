@@ -8,6 +8,7 @@
 #include "worker/audio_feed.h"
 #include "worker/cut.h"
 #include "worker/fragment.h"
+#include "worker/grid.h"
 #include "worker/task.h"
 
 #include <stdlib.h>
@@ -28,7 +29,7 @@ struct segment {
 
 static int add_video(struct segment *s, const struct mkv_frame *f, struct err *err)
 {
-	int64_t pts = timeline_ns_to_ticks(f->time_ns - s->job->origin_ns);
+	int64_t pts = timeline_ns_to_ticks(grid_snap(&s->job->video, f->time_ns) - s->job->origin_ns);
 	int ret = fragments_add_video(&s->out, &s->task->source->mkv, &s->nal, f, pts, s->out.n_video == 0, err);
 
 	return ret < 0 ? ret : 0;
@@ -145,7 +146,7 @@ static int open_video(struct segment *s, struct err *err)
 
 	if (!t || s->job->segment.video_block <= 0)
 		return err_set(err, ERR_DATA, "the file has no video track %lld", (long long)v->track);
-	return nal_config_init_lengths(&s->nal, !strncmp(v->codecs, "hvc1", 4) ? NAL_H265 : NAL_H264, t->codec_private, err);
+	return nal_config_init_lengths(&s->nal, !strncmp(v->codecs, "avc1", 4) ? NAL_H264 : NAL_H265, t->codec_private, err);
 }
 
 static int open_audio(struct segment *s, struct err *err)

@@ -3,10 +3,15 @@
 
 #include "common/timeline.h"
 #include "worker/audio_codec.h"
+#include "worker/grid.h"
+#include "worker/hdr.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#define FIRST_NS (3 * NS_PER_SECOND)
 #define LIMIT_HEAD_BLOCKS 200000 /* blocks read to find the first of each track */
 
 /* ---- tracks */
@@ -22,38 +27,88 @@ static bool is_video_codec(const struct mkv_track *t, enum nal_codec *codec)
 	return true;
 }
 
-static int pick_tracks(struct title *title, struct err *err)
+/* `want`: "", or in lower case the whole language or what it begins with: pt of pt-BR. */
+static bool is_language(const char *language, const char *want)
 {
+	size_t n = strlen(want);
+
+	return !n || (!strncasecmp(language, want, n) && (!language[n] || language[n] == '-'));
+}
+
+static int no_such_track(const struct mkv *mkv, enum mkv_track_type type, struct err *err)
+{
+	char list[200] = " none";
+	size_t n = 0;
+
+	for (int i = 0; i < mkv->n_tracks && n < sizeof list; i++)
+		if (mkv->tracks[i].type == type)
+			n += (size_t)snprintf(list + n, sizeof list - n, " %llu (%s, %s)", (unsigned long long)mkv->tracks[i].number,
+					      mkv->tracks[i].language, mkv->tracks[i].codec_id);
+	return err_set(err, ERR_UNSUPPORTED, "there is no such %s track; there is:%s", type == MKV_VIDEO ? "video" : "audio", list);
+}
+
+/* The one asked for, or the first that can be played. */
+static int pick_video(struct title *title, const struct record_options *options, struct err *err)
+{
+	const struct mkv_track *other = NULL;
+
+	for (int i = 0; i < title->mkv->n_tracks && !title->video; i++) {
+		const struct mkv_track *t = &title->mkv->tracks[i];
+
+		if (t->type != MKV_VIDEO || (options->video_track && t->number != (uint64_t)options->video_track))
+			continue;
+		if (is_video_codec(t, &title->codec))
+			title->video = t;
+		else
+			other = t;
+	}
+	if (!title->video && other)
+		return err_set(err, ERR_UNSUPPORTED, "video codec %s would have to be encoded anew; only H.264 and H.265 are copied",
+			       other->codec_id);
+	return !title->video && options->video_track ? no_such_track(title->mkv, MKV_VIDEO, err) : 0;
+}
+
+/* Of those asked for the one with the default flag, else the first. */
+static int pick_audio(struct title *title, const struct record_options *options, struct err *err)
+{
+	bool is_asked = options->audio_track || options->audio_language[0];
 	const struct mkv_track *other = NULL;
 
 	for (int i = 0; i < title->mkv->n_tracks; i++) {
 		const struct mkv_track *t = &title->mkv->tracks[i];
-		enum nal_codec codec;
 
-		if (t->type != MKV_VIDEO && t->type != MKV_AUDIO)
+		if (t->type != MKV_AUDIO || (options->audio_track && t->number != (uint64_t)options->audio_track) ||
+		    !is_language(t->language, options->audio_language))
 			continue;
-		if (t->is_encrypted)
-			return err_set(err, ERR_UNSUPPORTED, "track %llu is encrypted", (unsigned long long)t->number);
-		if (t->type == MKV_VIDEO && is_video_codec(t, &codec)) {
-			if (!title->video) {
-				title->video = t;
-				title->codec = codec;
-			}
-		} else if (t->type == MKV_AUDIO && audio_codec_find(t->codec_id)) {
-			if (!title->audio || (t->is_default && !title->audio->is_default))
-				title->audio = t;
-		} else if (!other || t->type == MKV_VIDEO) {
+		if (!audio_codec_find(t->codec_id))
 			other = t;
-		}
+		else if (!title->audio || (t->is_default && !title->audio->is_default))
+			title->audio = t;
 	}
-	if (other && !title->video && other->type == MKV_VIDEO)
-		return err_set(err, ERR_UNSUPPORTED, "video codec %s would have to be encoded anew; only H.264 and H.265 are copied",
-			       other->codec_id);
-	if (other && !title->video && !title->audio)
+	if (!title->audio && other && (is_asked || !title->video))
 		return err_set(err, ERR_UNSUPPORTED, "audio codec %s is not known", other->codec_id);
-	if (!title->video && !title->audio)
-		return err_set(err, ERR_UNSUPPORTED, "the file has neither a video nor an audio track");
-	return 0;
+	return !title->audio && is_asked ? no_such_track(title->mkv, MKV_AUDIO, err) : 0;
+}
+
+static int check_readable(const struct mkv_track *t, struct err *err)
+{
+	if (!t || !t->is_encrypted)
+		return 0;
+	return err_set(err, ERR_UNSUPPORTED, "track %llu is encrypted, or packed in a way that is not known",
+		       (unsigned long long)t->number);
+}
+
+static int pick_tracks(struct title *title, const struct record_options *options, struct err *err)
+{
+	int ret = pick_video(title, options, err);
+
+	if (!ret)
+		ret = pick_audio(title, options, err);
+	if (!ret && !title->video && !title->audio)
+		ret = err_set(err, ERR_UNSUPPORTED, "the file has neither a video nor an audio track");
+	if (!ret)
+		ret = check_readable(title->video, err);
+	return ret ? ret : check_readable(title->audio, err);
 }
 
 /* ---- head: the first frames of each track */
@@ -63,10 +118,9 @@ static int first_video(struct title *title, const struct mkv_frame *f, struct er
 	struct bytes data;
 	int ret;
 
-	if (title->has_nal) {
-		title->first_ns[title->n_first_ns++] = f->time_ns;
-		if (f->time_ns < title->video_first_ns)
-			title->video_first_ns = f->time_ns; /* a leading picture */
+	if (title->n_times) {
+		if (title->n_times < TITLE_FIRST_FRAMES)
+			title->times_ns[title->n_times++] = f->time_ns;
 		return 0;
 	}
 	if (!f->is_key)
@@ -77,28 +131,38 @@ static int first_video(struct title *title, const struct mkv_frame *f, struct er
 	if (ret)
 		return err_prefix(err, "video track %llu", (unsigned long long)title->video->number);
 	title->has_nal = true;
-	title->video_first_ns = title->first_ns[title->n_first_ns++] = f->time_ns;
+	title->times_ns[title->n_times++] = f->time_ns;
 	return 0;
 }
 
 static int first_audio(struct title *title, const struct mkv_frame *f, struct err *err)
 {
 	struct bytes data;
-	int ret = mkv_frame_data(title->mkv, f, &title->scratch, &data, err);
+	int ret;
 
-	if (ret == ERR_DATA || title->n_first == TITLE_FIRST_PACKETS)
+	if (title->n_first == TITLE_FIRST_PACKETS)
 		return 0;
+	ret = mkv_frame_data(title->mkv, f, &title->scratch, &data, err);
 	if (ret)
-		return ret;
+		return ret == ERR_DATA ? 0 : ret;
 	if (!title->n_first)
 		title->audio_origin_ns = f->time_ns;
 	if (!title->n_first || (title->n_first == 1 && audio_codec_find(title->audio->codec_id)->is_first_silent))
 		title->audio_first_ns = f->time_ns;
-	buf_put(&title->first[title->n_first++], data.data, data.size);
-	return 0;
+	buf_put(&title->first[title->n_first], data.data, data.size);
+	return buf_failed(&title->first[title->n_first++]) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }
 
-/* Video frames are read on a little behind the first sync sample: in an open GOP the first to be shown come after it. */
+/* Video frames are read on behind the first sync sample: in an open GOP the first to be shown come after it, and the frame rate's grid
+ * shows only in many. But nobody who waits for a slow source wants to wait for long. */
+static bool has_enough_video(const struct title *title)
+{
+	int reorder = title->nal.sps.reorder < 0 ? 16 : title->nal.sps.reorder;
+
+	return !title->video || title->n_times == TITLE_FIRST_FRAMES ||
+	       (title->n_times > reorder + 1 && title->times_ns[title->n_times - 1] - title->times_ns[0] > FIRST_NS);
+}
+
 static int read_head(struct title *title, struct err *err)
 {
 	struct mkv_cursor cursor;
@@ -106,15 +170,15 @@ static int read_head(struct title *title, struct err *err)
 	int ret = mkv_seek(&cursor, title->mkv, title->mkv->first_cluster, -1, err);
 
 	for (int n = 0; n < LIMIT_HEAD_BLOCKS && !ret; n++) {
-		bool has_video = !title->video || title->n_first_ns == TITLE_FIRST_FRAMES;
 		bool has_audio = !title->audio || title->n_first == TITLE_FIRST_PACKETS;
 
-		if ((has_video && has_audio) || mkv_next(&cursor, &f, err) != 1)
+		if ((has_enough_video(title) && has_audio) || mkv_next(&cursor, &f, err) != 1)
 			break;
-		if (!has_video && f.track == title->video->number)
+		if (title->video && f.track == title->video->number) {
 			ret = first_video(title, &f, err);
-		else if (title->audio && f.track == title->audio->number)
+		} else if (title->audio && f.track == title->audio->number) {
 			ret = first_audio(title, &f, err);
+		}
 	}
 	if (ret)
 		return ret;
@@ -158,6 +222,53 @@ static const char *video_range(int transfer)
 	return transfer == 16 ? "PQ" : transfer == 18 ? "HLG" : "SDR";
 }
 
+static bool is_grid(struct title *title, int64_t num, int64_t den)
+{
+	struct record_video *v = &title->record_video;
+	int64_t within = grid_within(title->mkv->timestamp_scale);
+
+	if (!grid_find(title->times_ns, (size_t)title->n_times, num, den, within, &v->grid_ns))
+		return false;
+	v->rate_num = num;
+	v->rate_den = den;
+	v->grid_within_ns = within;
+	return true;
+}
+
+/* What the container says is often rounded as well; the stream may know better. */
+static void set_grid(struct title *title)
+{
+	struct record_video *v = &title->record_video;
+
+	if (!is_grid(title, v->rate_num, v->rate_den))
+		is_grid(title, title->nal.sps.rate_num, title->nal.sps.rate_den);
+}
+
+int64_t title_first_video_ns(const struct title *title)
+{
+	int64_t first = title->times_ns[0];
+
+	for (int i = 1; i < title->n_times; i++)
+		first = title->times_ns[i] < first ? title->times_ns[i] : first;
+	return grid_snap(&title->record_video, first);
+}
+
+/* Dolby Vision of profile 5 has no base layer that other decoders show in its colours: it is announced as what it is (dvh1), so
+ * that they leave it alone. All other profiles keep their base layer's name. */
+static void dolby_facts(const struct title *title, struct record_video *v)
+{
+	struct hdr_dovi d;
+
+	for (int i = 0; i < title->video->n_mappings && title->codec == NAL_H265; i++) {
+		const struct mkv_mapping *m = &title->video->mappings[i];
+
+		if (m->type >> 16 != ('d' << 8 | 'v') || !hdr_dovi(m->data, &d) || d.profile != 5 || d.compatibility)
+			continue;
+		snprintf(v->codecs, sizeof v->codecs, "dvh1.%02d.%02d", d.profile, d.level);
+		snprintf(v->range, sizeof v->range, "PQ");
+	}
+}
+
 static void video_facts(struct title *title)
 {
 	struct record_video *v = &title->record_video;
@@ -172,7 +283,9 @@ static void video_facts(struct title *title)
 	v->width = title->nal.sps.width;
 	v->height = title->nal.sps.height;
 	snprintf(v->range, sizeof v->range, "%s", video_range(transfer));
+	dolby_facts(title, v);
 	set_rate(&v->rate_num, &v->rate_den, &title->nal.sps, title->video->default_duration_ns);
+	set_grid(title);
 }
 
 static int audio_facts(struct title *title, const struct record_options *options, struct err *err)
@@ -197,6 +310,7 @@ static int audio_facts(struct title *title, const struct record_options *options
 		.source_rate = title->facts.source_rate,
 		.source_unit = title->facts.is_counted ? 0 : title->facts.source_unit,
 		.lead = title->facts.lead,
+		.delay = title->facts.delay,
 	};
 	snprintf(a->codecs, sizeof a->codecs, "%s", title->facts.codecs);
 	return 0;
@@ -217,8 +331,8 @@ static int set_origin(struct title *title, const struct record_options *options,
 	}
 	if (title->video) {
 		video_facts(title);
-		if (title->video_first_ns < origin)
-			origin = title->video_first_ns;
+		if (title_first_video_ns(title) < origin)
+			origin = title_first_video_ns(title);
 	}
 	title->origin_ns = origin;
 	if (title->audio) {
@@ -239,7 +353,7 @@ int title_init(struct title *title, const struct mkv *mkv, const struct record_o
 	if (mkv->first_cluster < 0)
 		ret = err_set(err, ERR_DATA, "the file has no Cluster: there is nothing to play in it");
 	if (!ret)
-		ret = pick_tracks(title, err);
+		ret = pick_tracks(title, options, err);
 	if (!ret)
 		ret = read_head(title, err);
 	if (!ret)
@@ -252,14 +366,17 @@ int title_init(struct title *title, const struct mkv *mkv, const struct record_o
 int64_t title_frame_duration(const struct title *t, int64_t said, int64_t gap)
 {
 	const struct record_video *v = &t->record_video;
-	int64_t duration = said;
+	int64_t duration = said, exact = 0;
 
+	if (v->rate_num > 0)
+		exact = timeline_scale_round(TICKS_PER_SECOND, v->rate_den, v->rate_num);
 	if (duration <= 0)
 		duration = timeline_ns_to_ticks((int64_t)t->video->default_duration_ns);
 	if (duration <= 0)
 		duration = gap;
-	if (duration <= 0 && v->rate_num > 0)
-		duration = timeline_scale_round(TICKS_PER_SECOND, v->rate_den, v->rate_num);
+	/* where it is rounded like the times */
+	if (duration <= 0 || (v->grid_within_ns && llabs(duration - exact) <= TICKS_PER_SECOND / 1000))
+		duration = exact;
 	return duration > 0 ? duration : TICKS_PER_SECOND / 25;
 }
 

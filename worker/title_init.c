@@ -1,60 +1,128 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/timeline.h"
 #include "worker/fmp4.h"
+#include "worker/hdr.h"
 #include "worker/title.h"
 
 #include <string.h>
 
-static void video_entry(const struct title *title, int64_t delay_ticks, struct fmp4_track *t)
+#define DISPLAY_RATIO 3 /* DisplayUnit; 4: not known */
+
+/* What the container says of a colour, else what the stream does; 2 is "unspecified" in both. */
+static int pick(int from_container, int from_stream, bool has_stream)
 {
-	const struct mkv_track *m = title->video;
-	const struct nal_sps *sps = &title->nal.sps;
-	bool is_from_file = m->colour.is_present && m->colour.matrix >= 0 && m->colour.matrix != 2;
+	if (from_container >= 0 && from_container != 2)
+		return from_container;
+	return has_stream ? from_stream : 2;
+}
 
-	*t = (struct fmp4_track){
-		.id = 1,
-		.entry = title->codec == NAL_H265 ? FMP4_HVC1 : FMP4_AVC1,
-		.timescale = TICKS_PER_SECOND,
-		.language = "und",
-		.config = buf_bytes(&title->nal.record),
-		.edit_media_time = delay_ticks,
-		.width = sps->width,
-		.height = sps->height,
-		.rotation = m->rotation,
-		.has_colour = is_from_file || sps->has_colour,
-		.primaries = is_from_file ? m->colour.primaries : sps->primaries,
-		.transfer = is_from_file ? m->colour.transfer : sps->transfer,
-		.matrix = is_from_file ? m->colour.matrix : sps->matrix,
-		.is_full_range = is_from_file ? m->colour.range == 2 : sps->is_full_range,
-		.par_num = (uint32_t)(sps->sar_num > 0 ? sps->sar_num : 0),
-		.par_den = (uint32_t)(sps->sar_den > 0 ? sps->sar_den : 0),
-	};
-	if (m->display_width > 0 && m->display_height > 0 && m->width > 0 && m->height > 0) {
-		int64_t num = (int64_t)m->display_width * m->height, den = (int64_t)m->display_height * m->width, a = num, b = den;
+static void set_colour(const struct mkv_colour *c, const struct nal_sps *sps, struct fmp4_track *t)
+{
+	t->primaries = pick(c->is_present ? c->primaries : 2, sps->primaries, sps->has_colour);
+	t->transfer = pick(c->is_present ? c->transfer : 2, sps->transfer, sps->has_colour);
+	t->matrix = pick(c->is_present ? c->matrix : 2, sps->matrix, sps->has_colour);
+	t->is_full_range = c->is_present && c->range ? c->range == 2 : sps->is_full_range;
+	t->has_colour = sps->has_colour || t->primaries != 2 || t->transfer != 2 || t->matrix != 2 || t->is_full_range;
+}
 
-		while (b) {
-			int64_t r = a % b;
+static int64_t gcd(int64_t a, int64_t b)
+{
+	return b ? gcd(b, a % b) : a;
+}
 
-			a = b;
-			b = r;
-		}
-		t->par_num = (uint32_t)(num / a);
-		t->par_den = (uint32_t)(den / a);
+/* DisplayWidth and DisplayHeight may be a size in samples, in centimetres, in inches, or a ratio: their ratio is one in any
+ * case. */
+static void set_par(const struct mkv_track *m, const struct nal_sps *sps, struct fmp4_track *t)
+{
+	t->par_num = (uint32_t)(sps->sar_num > 0 ? sps->sar_num : 0);
+	t->par_den = (uint32_t)(sps->sar_den > 0 ? sps->sar_den : 0);
+	if (m->display_width > 0 && m->display_height > 0 && m->display_unit <= DISPLAY_RATIO && m->width > 0 && m->height > 0) {
+		int64_t num = (int64_t)m->display_width * m->height, den = (int64_t)m->display_height * m->width;
+		int64_t common = gcd(num, den);
+
+		while (num / common > UINT32_MAX || den / common > UINT32_MAX)
+			common *= 2;
+		t->par_num = (uint32_t)(num / common);
+		t->par_den = (uint32_t)(den / common);
 	}
 	t->is_par_known = t->par_num > 0 && t->par_den > 0;
 }
 
+static void add_box(struct fmp4_track *t, const char *type, struct bytes body)
+{
+	if (t->n_boxes == FMP4_BOXES_MAX || !body.size)
+		return;
+	memcpy(t->boxes[t->n_boxes].type, type, 4);
+	t->boxes[t->n_boxes++].body = body;
+}
+
+/* Bodies of mdcv and clli. */
+struct light {
+	uint8_t mdcv[HDR_MDCV_SIZE], clli[HDR_CLLI_SIZE];
+};
+
+/* From the container, else from the stream. */
+static void add_light(const struct title *title, struct light *light, struct fmp4_track *t)
+{
+	const struct mkv_colour *c = &title->video->colour;
+	const struct nal_config *nal = &title->nal;
+
+	if (hdr_mdcv(c, light->mdcv))
+		add_box(t, "mdcv", (struct bytes){ light->mdcv, sizeof light->mdcv });
+	else if (nal->has_mastering)
+		add_box(t, "mdcv", (struct bytes){ nal->mastering, sizeof nal->mastering });
+	if (hdr_clli(c, light->clli))
+		add_box(t, "clli", (struct bytes){ light->clli, sizeof light->clli });
+	else if (nal->has_light)
+		add_box(t, "clli", (struct bytes){ nal->light, sizeof nal->light });
+}
+
+static void add_mappings(const struct mkv_track *m, struct fmp4_track *t)
+{
+	for (int i = 0; i < m->n_mappings; i++) {
+		uint32_t type = m->mappings[i].type;
+		char name[5] = { (char)(type >> 24), (char)(type >> 16), (char)(type >> 8), (char)type, 0 };
+
+		add_box(t, name, m->mappings[i].data);
+	}
+}
+
+static void video_entry(const struct title *title, const struct record_video *v, struct light *light, struct fmp4_track *t)
+{
+	const struct mkv_track *m = title->video;
+	const struct nal_sps *sps = &title->nal.sps;
+
+	*t = (struct fmp4_track){
+		.id = 1,
+		.entry = title->codec == NAL_H264 ? FMP4_AVC1 : strncmp(v->codecs, "dvh1", 4) ? FMP4_HVC1 : FMP4_DVH1,
+		.timescale = TICKS_PER_SECOND,
+		.language = "und",
+		.config = buf_bytes(&title->nal.record),
+		.edit_media_time = v->delay_ticks,
+		.width = sps->width,
+		.height = sps->height,
+		.rotation = m->rotation,
+	};
+	set_colour(&m->colour, sps, t);
+	set_par(m, sps, t);
+	add_light(title, light, t);
+	add_mappings(m, t);
+}
+
 static void audio_entry(const struct title *title, const struct record_audio *a, struct fmp4_track *t)
 {
-	const char *language = title->audio->language;
+	const char *iso = title->audio->language_iso, *language = *iso ? iso : title->audio->language;
 
 	*t = (struct fmp4_track){
 		.id = 2,
-		.entry = FMP4_MP4A,
+		.entry = title->facts.entry,
 		.timescale = (uint32_t)a->rate,
 		.language = "und",
 		.config = buf_bytes(&title->facts.config),
+		.edit_media_time = a->delay,
 		.channels = a->channels,
+		.sample_bits = title->facts.sample_bits,
+		.roll = title->facts.roll,
 	};
 	if (strlen(language) == 3)
 		memcpy(t->language, language, 3);
@@ -64,16 +132,18 @@ int title_put_init(const struct title *title, const struct record_video *video, 
 		   struct err *err)
 {
 	struct fmp4_track tracks[2];
-	int64_t end = 0, audio_end;
+	struct light light;
+	int64_t end = 0, audio_end = 0;
 	int n = 0;
 
 	if (video->is_present) {
-		video_entry(title, video->delay_ticks, &tracks[n++]);
+		video_entry(title, video, &light, &tracks[n++]);
 		end = video->end_ticks;
 	}
 	if (audio->is_present) {
 		audio_entry(title, audio, &tracks[n++]);
-		audio_end = audio->frames ? timeline_samples_to_ticks(audio->base + audio->frames * audio->unit, audio->rate) : 0;
+		if (audio->frames) /* else it is not known */
+			audio_end = timeline_samples_to_ticks(audio_frame_position(audio, audio->frames), audio->rate);
 		end = audio_end > end ? audio_end : end;
 	}
 	return fmp4_put_init(out, tracks, n, end, err);

@@ -60,9 +60,23 @@ START_TEST(key_of_a_source_covers_what_changes_the_output)
 	o.audio_mode = RECORD_AUDIO_BITRATE;
 	key_derive_source(&source, &o, key);
 	ck_assert_str_eq(key, "e0eee47ac749fac3");
+	o.audio_track = 2;
+	key_derive_source(&source, &o, other);
+	ck_assert_str_ne(key, other);
+	o.audio_track = 0;
+	o.video_track = 2;
+	key_derive_source(&source, &o, key);
+	ck_assert_str_ne(key, other);
+	o.video_track = 0;
+	strcpy(o.audio_language, "2");
+	key_derive_source(&source, &o, key);
+	ck_assert_str_ne(key, other);
 	source.mtime_ns++;
 	key_derive_source(&source, &o, other);
 	ck_assert_str_ne(key, other);
+	o.is_audio_copied = true;
+	key_derive_source(&source, &o, key);
+	ck_assert_str_eq(key, "954806cd4bc84ed0");
 }
 END_TEST
 

@@ -11,13 +11,13 @@
 
 static struct record_video video(void)
 {
-	return (struct record_video){ true, 1, "avc1.640028", 1920, 800, 24000, 1001, "SDR", 0, 1800000, 7508 };
+	return (struct record_video){ true, 1, "avc1.640028", 1920, 800, 24000, 1001, -83416667, 500000, "SDR", 0, 1800000, 7508 };
 }
 
 static struct record_audio audio(void)
 {
 	return (struct record_audio){ true, false, 2,	  "mp4a.40.2", 48000, 2,      1024,
-				      0,    938,   48000, 1536,	       -256,  960000, 6144 };
+				      0,    938,   48000, 1536,	       -256,  960000, 6144, 312 };
 }
 
 static struct bytes text(const char *s)
@@ -179,10 +179,13 @@ END_TEST
 
 /* Each row: what is replaced by what in a valid record. */
 static const char *const bad_plans[][2] = {
-	{ "\"format\":1", "\"format\":2" },
-	{ "\"format\":1", "\"format\":1,\"more\":1" },
-	{ "\"format\":1,", "" },
-	{ "\"format\":1", "\"format\":1,\"format\":1" },
+	{ "\"grid_within_ns\":500000", "\"grid_within_ns\":500001" },
+	{ "\"rate_num\":24000,\"rate_den\":1001", "\"rate_num\":0,\"rate_den\":0" },
+	{ "\"rate_den\":1001", "\"rate_den\":2147483648" },
+	{ "\"format\":2", "\"format\":1" },
+	{ "\"format\":2", "\"format\":2,\"more\":1" },
+	{ "\"format\":2,", "" },
+	{ "\"format\":2", "\"format\":2,\"format\":2" },
 	{ "\"origin_ns\":7", "\"origin_ns\":7.0" },
 	{ "\"origin_ns\":7", "\"origin_ns\":\"7\"" },
 	{ "\"origin_ns\":7", "\"origin_ns\":7200000000000001" },
@@ -191,6 +194,14 @@ static const char *const bad_plans[][2] = {
 	{ "\"hash\":\"0123", "\"hash\":\"00123" },
 	{ "\"target_ticks\":540000", "\"target_ticks\":44999" },
 	{ "\"audio_channels\":2", "\"audio_channels\":3" },
+	{ "\"video_track\":0", "\"video_track\":-1" },
+	{ "\"video_track\":0,", "" },
+	{ "\"audio_track\":0", "\"audio_track\":2147483648" },
+	{ "\"audio_language\":\"\"", "\"audio_language\":\"DE\"" },
+	{ "\"audio_language\":\"\"", "\"audio_language\":\"abcdefghijklmnopqrstuvwxyz-abcdefghi\"" },
+	{ "\"audio_track\":0,\"audio_language\":\"\"", "\"audio_track\":1,\"audio_language\":\"de\"" },
+	{ "\"is_audio_copied\":false", "\"is_audio_copied\":0" },
+	{ ",\"is_audio_copied\":false", "" },
 	{ "\"width\":1920", "\"width\":16385" },
 	{ "\"width\":1920", "\"width\":0" },
 	{ "\"rate_den\":1001", "\"rate_den\":0" },
@@ -203,6 +214,8 @@ static const char *const bad_plans[][2] = {
 	  "\"is_copy\":true,\"track\":2,\"codecs\":\"mp4a.40.2\",\"rate\":44100" },
 	{ "\"unit\":1024", "\"unit\":0" },
 	{ "\"source_end\":960000", "\"source_end\":-257" },
+	{ "\"delay\":312", "\"delay\":-1" },
+	{ "\"delay\":312", "\"delay\":65536" },
 	{ "[539000,541000", "[539001,540999" },
 	{ "[539000,541000", "[539000,0" },
 	{ "180000,500,0,280,562", "180001,500,0,280,562" },

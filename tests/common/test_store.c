@@ -428,6 +428,8 @@ START_TEST(accepted_stream_is_listed_and_read_back)
 	char listed[RECORD_KEY_SIZE] = "";
 	record_options_init(&options);
 	options.audio_channels = 6;
+	options.video_track = 7;
+	strcpy(options.audio_language, "pt-br");
 	ck_assert_int_eq(store_get_stream(store, STREAM, NULL, NULL, &err), 0);
 	ck_assert_int_eq(store_list_streams(store, remember, listed, &err), 0);
 	ck_assert_str_eq(listed, "");
@@ -437,6 +439,8 @@ START_TEST(accepted_stream_is_listed_and_read_back)
 	ck_assert_msg(store_get_stream(store, STREAM, &source_back, &options_back, &err) == 1, "%s", err.msg);
 	ck_assert_str_eq(source_back.path, source.path);
 	ck_assert_int_eq(options_back.audio_channels, 6);
+	ck_assert_int_eq(options_back.video_track, 7);
+	ck_assert_str_eq(options_back.audio_language, "pt-br");
 	ck_assert_int_eq(store_list_streams(store, remember, listed, &err), 0);
 	ck_assert_str_eq(listed, STREAM);
 	ck_assert_int_eq(store_set_state(store, STREAM, "failed", "it broke, badly", &err), 0);

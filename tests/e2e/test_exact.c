@@ -26,7 +26,7 @@
 /* ---- item 1: made samples */
 
 enum trait { /* what a sample must really show, lest it test nothing */
-	NO_TRAIT, OPEN_GOP, PYRAMID, VARIABLE_RATE, LATE_START, NO_CUES, CUES_AT_END,
+	NO_TRAIT, OPEN_GOP, PYRAMID, VARIABLE_RATE, LATE_START, NO_CUES, CUES_AT_END, CONSTANT_RATE,
 };
 
 static const struct sample {
@@ -43,9 +43,9 @@ static const struct sample {
 	  FFMPEG "-f lavfi -i \"testsrc2=size=320x180:rate=50,settb=1/1000,select='not(eq(mod(n,5),2))*not(eq(mod(n,7),3))',"
 	  "setpts=PTS+7*mod(N\\,2)\" " SOUND "-t 20 -enc_time_base 1/1000 -fps_mode passthrough " X264 "-bf 3 " AC3 "\"$OUT\"",
 	  VARIABLE_RATE },
-	{ "exact-23.976.mkv", FFMPEG PICTURE("24000/1001") SOUND "-t 30 " X264 "-bf 2 " AC3 "\"$OUT\"", NO_TRAIT },
-	{ "exact-29.97.mkv", FFMPEG PICTURE("30000/1001") SOUND "-t 20 " X264 "-bf 3 " AC3 "\"$OUT\"", NO_TRAIT },
-	{ "exact-59.94.mkv", FFMPEG PICTURE("60000/1001") SOUND "-t 20 " X264 "-bf 3 " AC3 "\"$OUT\"", NO_TRAIT },
+	{ "exact-23.976.mkv", FFMPEG PICTURE("24000/1001") SOUND "-t 30 " X264 "-bf 2 " AC3 "\"$OUT\"", CONSTANT_RATE },
+	{ "exact-29.97.mkv", FFMPEG PICTURE("30000/1001") SOUND "-t 20 " X264 "-bf 3 " AC3 "\"$OUT\"", CONSTANT_RATE },
+	{ "exact-59.94.mkv", FFMPEG PICTURE("60000/1001") SOUND "-t 20 " X264 "-bf 3 " AC3 "\"$OUT\"", CONSTANT_RATE },
 	{ "exact-late.mkv", PLAIN "-output_ts_offset 12.345 \"$OUT\"", LATE_START },
 	{ "exact-silent.mkv", FFMPEG PICTURE("25") "-t 20 " X264 "-bf 3 \"$OUT\"", NO_TRAIT },
 	{ "exact-blind.mkv", FFMPEG SOUND "-t 20 " AC3 "\"$OUT\"", NO_TRAIT },
@@ -86,6 +86,18 @@ static double find_cues(const char *path)
 	return at;
 }
 
+/* No frame lasts longer than another by more than a tick's rounding, though the file only tells milliseconds. */
+static bool is_steady(const struct hls_track *t)
+{
+	int64_t least = INT64_MAX, most = 0;
+
+	for (size_t i = 0; i < t->n_samples; i++) {
+		least = t->samples[i].duration < least ? t->samples[i].duration : least;
+		most = t->samples[i].duration > most ? t->samples[i].duration : most;
+	}
+	return most - least <= 1;
+}
+
 static double start_time(const char *path)
 {
 	char *out = sh("ffprobe -v error -show_entries format=start_time -of csv=p=0 '%s'", path);
@@ -109,6 +121,8 @@ static void check_trait(enum trait trait, const struct hls *h, const char *sourc
 		ck_assert(start_time(source) > 12);
 	else if (trait == NO_CUES)
 		ck_assert(find_cues(source) < 0);
+	else if (trait == CONSTANT_RATE)
+		ck_assert(is_steady(video));
 	else if (trait == CUES_AT_END)
 		ck_assert(find_cues(source) > 0.9);
 }

@@ -31,7 +31,8 @@ static int children_at(const char *type)
 	} parents[] = {
 		{ "moov", 0 }, { "trak", 0 }, { "edts", 0 },  { "mdia", 0 },  { "minf", 0 },
 		{ "dinf", 0 }, { "stbl", 0 }, { "mvex", 0 },  { "moof", 0 },  { "traf", 0 },
-		{ "dref", 8 }, { "stsd", 8 }, { "avc1", 78 }, { "hvc1", 78 }, { "mp4a", 28 },
+		{ "dref", 8 }, { "stsd", 8 }, { "avc1", 78 }, { "hvc1", 78 }, { "dvh1", 78 },
+		{ "mp4a", 28 },
 	};
 
 	for (size_t i = 0; i < LENGTH(parents); i++)

@@ -128,7 +128,7 @@ START_TEST(ordered_times_are_those_of_the_whole)
 
 	for (int reorder = 0; reorder <= CUT_REORDER_MAX; reorder++) {
 		size_t n = make_times(reorder, 3750, pts, 200);
-		int64_t delay = cut_delay_ahead(pts, n, true, reorder, 3750);
+		int64_t delay = cut_delay_ahead(pts, n, reorder, 3750);
 
 		ck_assert_int_eq(delay, reorder * 3750);
 		cut_order_init(&o, reorder, delay, 0);

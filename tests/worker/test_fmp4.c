@@ -132,6 +132,9 @@ START_TEST(only_a_file_of_one_track_claims_to_be_cmaf)
 	ck_assert_int_eq(fmp4_put_init(&out, tracks, 2, 0, &err), 0);
 	mem_assert(body("ftyp", 0), "69736f36" "00000000" "69736f36" "6d703431", "iso6 mp41");
 	ck_assert_int_eq(put_init(tracks, 0), 0);
+	mem_assert(body("ftyp", 0), "69736f36" "00000000" "69736f36" "636d6663" "636d6632" "6d703431", "iso6 cmfc cmf2 mp41");
+	tracks[0].edit_media_time = 3750; /* cmf2 has no edit list for composition offsets */
+	ck_assert_int_eq(put_init(tracks, 0), 0);
 	mem_assert(body("ftyp", 0), "69736f36" "00000000" "69736f36" "636d6663" "6d703431", "iso6 cmfc mp41");
 }
 END_TEST

@@ -343,7 +343,7 @@ START_TEST(a_roll_becomes_a_clockwise_rotation)
 	static const struct {
 		double roll;
 		int rotation;
-	} cases[] = { { 0, 0 }, { -90, 90 }, { 90, 270 }, { 180, 180 }, { -180, 180 }, { 45, 0 }, { 1e300, 0 } };
+	} cases[] = { { 0, 0 }, { -90, 90 }, { 90, 270 }, { 180, 180 }, { -180, 180 }, { 270, 90 }, { -270, 270 }, { 360, 0 }, { 450, 0 }, { 45, 0 }, { 1e300, 0 } };
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		buf_reset(&file);
@@ -375,6 +375,78 @@ START_TEST(colour_is_read)
 	ck_assert_int_eq(colour->transfer, 16);
 	ck_assert_int_eq(colour->primaries, 2);
 	ck_assert_int_eq(colour->range, 1);
+}
+END_TEST
+
+START_TEST(the_light_of_the_mastering_display_is_read)
+{
+	size_t marks = begin_video_only(), v = mkv_begin_master(&file, 0xE0), c = mkv_begin_master(&file, 0x55B0), m;
+	const struct mkv_colour *colour;
+
+	mkv_put_uint(&file, 0x55BC, 1000);
+	mkv_put_uint(&file, 0x55BD, 400);
+	m = mkv_begin_master(&file, 0x55D0);
+	for (int i = 0; i < 10; i++)
+		mkv_put_float(&file, 0x55D1 + (uint32_t)i, i + 0.5);
+	mkv_end_master(&file, m);
+	mkv_end_master(&file, c);
+	mkv_end_master(&file, v);
+	end_video_only(marks);
+	load();
+	colour = &mkv.tracks[0].colour;
+	ck_assert(!colour->is_present);
+	ck_assert_int_eq(colour->max_cll, 1000);
+	ck_assert_int_eq(colour->max_fall, 400);
+	for (int i = 0; i < 8; i++)
+		ck_assert(colour->chromaticity[i / 2][i % 2] == i + 0.5);
+	ck_assert(colour->luminance_max == 8.5 && colour->luminance_min == 9.5);
+}
+END_TEST
+
+START_TEST(light_that_is_not_given_is_below_zero)
+{
+	size_t marks = begin_video_only();
+	const struct mkv_colour *colour;
+
+	end_video_only(marks);
+	load();
+	colour = &mkv.tracks[0].colour;
+	ck_assert(colour->max_cll == -1 && colour->max_fall == -1 && colour->luminance_max < 0 && colour->luminance_min < 0);
+	for (int i = 0; i < 8; i++)
+		ck_assert(colour->chromaticity[i / 2][i % 2] < 0);
+}
+END_TEST
+
+static void put_mapping(uint32_t type, const char *data)
+{
+	size_t m = mkv_begin_master(&file, ID_BLOCK_ADDITION_MAPPING);
+
+	mkv_put_uint(&file, 0x41F0, 1);
+	mkv_put_uint(&file, 0x41E7, type);
+	mkv_put_binary(&file, 0x41ED, data, strlen(data));
+	mkv_end_master(&file, m);
+}
+
+/* HDR10+ (4) and time codes (121) are mapped as well; of configurations there may be four. */
+START_TEST(configurations_mapped_to_block_additions_are_read)
+{
+	static const uint32_t types[] = { 0x64766343, 0x68766345, 0x64767643, 0x64767743 };
+	size_t marks = begin_video_only();
+	const struct mkv_track *t;
+
+	put_mapping(4, "not a box");
+	for (int i = 0; i < 4; i++)
+		put_mapping(types[i], "one\0two" + 4 * (i & 1));
+	put_mapping(types[0], "a fifth");
+	end_video_only(marks);
+	load();
+	t = &mkv.tracks[0];
+	ck_assert_int_eq(t->n_mappings, 4);
+	for (int i = 0; i < 4; i++) {
+		ck_assert_uint_eq(t->mappings[i].type, types[i]);
+		ck_assert_uint_eq(t->mappings[i].data.size, 3);
+		ck_assert_mem_eq(t->mappings[i].data.data, i & 1 ? "two" : "one", 3);
+	}
 }
 END_TEST
 
@@ -972,6 +1044,9 @@ static void add_head_tests(Suite *s)
 	tcase_add_test(tc, cues_that_lead_nowhere_or_are_cut_are_dropped);
 	tcase_add_test(tc, a_roll_becomes_a_clockwise_rotation);
 	tcase_add_test(tc, colour_is_read);
+	tcase_add_test(tc, the_light_of_the_mastering_display_is_read);
+	tcase_add_test(tc, light_that_is_not_given_is_below_zero);
+	tcase_add_test(tc, configurations_mapped_to_block_additions_are_read);
 	tcase_add_test(tc, too_many_tracks_and_too_large_values_are_over_a_limit);
 	tcase_add_test(tc, a_timestamp_scale_of_zero_is_the_default);
 	suite_add_tcase(s, tc);

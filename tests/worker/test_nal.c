@@ -472,6 +472,45 @@ START_TEST(too_many_units_are_refused)
 }
 END_TEST
 
+/* ---- light */
+
+/* Messages 137 and 144 with emulation prevention: L(10000000,1) has 00 00 00 in it. */
+#define MDCV "33c286c41d4c0bb884d03e803d1340420098968000000001"
+#define MDCV_SEI "891833c286c41d4c0bb884d03e803d134042009896800000030001"
+#define CLLI_SEI "900403e80190"
+
+static const struct {
+	const char *what;
+	enum nal_codec codec;
+	const char *codec_private, *sample;
+	bool has_mastering, has_light;
+} lights[] = {
+	{ "H.265, one unit for both", NAL_H265, HVCC, START "4e01" MDCV_SEI CLLI_SEI "80" START "2601aa", true, true },
+	{ "H.265, behind another message", NAL_H265, HVCC, START "4e01" "0502aabb" CLLI_SEI "80" START "2601aa", false, true },
+	{ "H.265, two units", NAL_H265, HVCC, START "4e01" CLLI_SEI "80" START "4e01" MDCV_SEI "80" START "2601aa", true, true },
+	{ "H.265, length-prefixed", NAL_H265, HVCC, "00000009" "4e01" CLLI_SEI "80" "00000003" "2601aa", false, true },
+	{ "H.265, in hvcC", NAL_H265,
+	  "0121600000009000000000" "0078f000fcfdf8f800000f04" "a00001" "0018" VPS5 "a10001" "002d" SPS5 "a20001" "0006" PPS5
+	  "270001" "0009" "4e01" CLLI_SEI "80", START "2601aa", false, true },
+	{ "H.265, a suffix SEI", NAL_H265, HVCC, START "5001" CLLI_SEI "80" START "2601aa", false, false },
+	{ "H.265, cut", NAL_H265, HVCC, START "4e01" "900403e801", false, false },
+	{ "H.265, too short", NAL_H265, HVCC, START "4e01" "900303e80180", false, false },
+	{ "H.265, none", NAL_H265, HVCC, START "2601aa", false, false },
+	{ "H.264", NAL_H264, AVCC, START "06" MDCV_SEI CLLI_SEI "80" START IDR4, true, true },
+};
+
+START_TEST(light_is_found_in_sei_messages)
+{
+	ck_assert_msg(!init(lights[_i].codec, lights[_i].codec_private, lights[_i].sample), "%s: %s", lights[_i].what, err.msg);
+	ck_assert_msg(config.has_mastering == lights[_i].has_mastering && config.has_light == lights[_i].has_light, "%s",
+		      lights[_i].what);
+	if (config.has_mastering)
+		mem_assert((struct bytes){ config.mastering, sizeof config.mastering }, MDCV, lights[_i].what);
+	if (config.has_light)
+		mem_assert((struct bytes){ config.light, sizeof config.light }, "03e80190", lights[_i].what);
+}
+END_TEST
+
 static void add_config_tests(Suite *suite)
 {
 	TCase *t = tcase_create("config");
@@ -479,6 +518,7 @@ static void add_config_tests(Suite *suite)
 	tcase_set_timeout(t, 120);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, codecs_strings_are_those_of_the_standard, 0, (int)LENGTH(named));
+	tcase_add_loop_test(t, light_is_found_in_sei_messages, 0, (int)LENGTH(lights));
 	tcase_add_test(t, a_whole_avcc_is_kept);
 	tcase_add_test(t, a_whole_hvcc_gets_complete_arrays);
 	tcase_add_test(t, a_hvcc_head_is_made_from_the_parameter_sets_where_the_source_has_none);

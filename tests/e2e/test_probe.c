@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A probe that goes from cue to cue says what one says that reads every header; where Cues lie it reads every header.
+ */
+#include "tests/e2e/craft.h"
+#include "tests/e2e/media.h"
+#include "tests/e2e/sh.h"
+#include "tests/redis_fixture.h"
+#include "tests/suites.h"
+#include "worker/task.h"
+
+#include <dirent.h>
+#include <libavutil/log.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define STREAM "0123456789abcdef"
+#define FFMPEG "ffmpeg -nostdin -v error -y "
+#define PICTURE(rate) "-f lavfi -i testsrc2=size=320x180:rate=" rate " -f lavfi -i \"$A\" -t 40 "
+#define X264 "-c:v libx264 -preset ultrafast -g 48 -bf 3 "
+#define AC3 "-c:a ac3 -b:a 384k \"$OUT\""
+
+static struct redis_fixture redis;
+static struct store *store;
+
+static const struct sample {
+	const char *name, *recipe;
+} samples[] = {
+	{ "probe-closed.mkv", FFMPEG PICTURE("24") X264 AC3 },
+	{ "probe-ntsc.mkv", FFMPEG PICTURE("24000/1001") X264 "-flags +cgop " AC3 },
+	{ "probe-open.mkv", FFMPEG PICTURE("25") "-c:v libx264 -preset veryfast -x264-params "
+	  "open-gop=1:keyint=48:min-keyint=48:bframes=3:b-adapt=0:scenecut=0:b-pyramid=normal " AC3 },
+	{ "probe-hevc.mkv", FFMPEG PICTURE("24") "-c:v libx265 -preset ultrafast -x265-params log-level=error:keyint=48:open-gop=1 " AC3 },
+	{ "probe-late.mkv", FFMPEG PICTURE("24") X264 "-output_ts_offset 12.345 " AC3 },
+	{ "probe-opus.mkv", FFMPEG PICTURE("30") X264 "-c:a libopus -ac 2 \"$OUT\"" },
+	{ "probe-mkvmerge.mkv", "mkvmerge -q -o \"$OUT\" --cues 1:all --cues 0:iframes \"$M/probe-closed.mkv\"" },
+	{ "probe-small-clusters.mkv", "mkvmerge -q -o \"$OUT\" --cluster-length 700ms \"$M/probe-ntsc.mkv\"" },
+	{ "probe-vfr.mkv", FFMPEG "-f lavfi -i \"testsrc2=size=320x180:rate=50,settb=1/1000,select='not(eq(mod(n,5),2))'\" "
+	  "-f lavfi -i \"$A\" -t 20 -enc_time_base 1/1000 -fps_mode passthrough " X264 AC3 },
+};
+
+static void start(void)
+{
+	struct err err;
+
+	av_log_set_level(AV_LOG_QUIET);
+	redis_fixture_start(&redis);
+	ck_assert_msg(!store_open(&store, redis.url, 10000, &err), "%s", err.msg);
+}
+
+static void stop(void)
+{
+	store_close(store);
+	redis_fixture_stop(&redis);
+}
+
+static int no_tick(struct task *task, struct err *err)
+{
+	(void)task;
+	(void)err;
+	return 0;
+}
+
+/* False: the file cannot be played. */
+static bool probe(const char *path, struct index *index)
+{
+	struct job job = { .id = 1, .type = JOB_PROBE, .stream = STREAM, .deadline_ms = 100000 };
+	struct source source;
+	struct task task = { .job = &job, .store = store, .source = &source, .tick = no_tick };
+	struct buf json = { 0 };
+	struct err err;
+	struct stat st;
+
+	ck_assert(!stat(path, &st));
+	job.source = (struct record_source){ .size = st.st_size,
+					     .mtime_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec };
+	snprintf(job.source.path, sizeof job.source.path, "%s", path);
+	record_options_init(&job.options);
+	source_init(&source);
+	bool is_playable = !probe_run(&task, &err);
+	source_finish(&source);
+	if (is_playable) {
+		ck_assert_int_eq(store_get_value(store, STREAM, "index", &json, NULL), 1);
+		ck_assert_msg(!index_get(buf_bytes(&json), index, &err), "%s", err.msg);
+		buf_finish(&json);
+	}
+	return is_playable;
+}
+
+/* Where the Cues element is; NULL: there is none. */
+static uint8_t *find_cues(struct buf *file)
+{
+	static const uint8_t id[] = { 0x1C, 0x53, 0xBB, 0x6B };
+	uint8_t *at = file->data, *end = at + file->size, *last = NULL;
+
+	while ((at = memmem(at, (size_t)(end - at), id, sizeof id)) != NULL)
+		last = at++;
+	return last;
+}
+
+static void check_same(const struct index *a, const struct index *b, const char *what)
+{
+	ck_assert_msg(a->n_syncs == b->n_syncs, "%s: %zu sync samples, %zu by the headers", what, a->n_syncs, b->n_syncs);
+	for (size_t i = 0; i < a->n_syncs; i++) {
+		const struct record_sync *x = &a->syncs[i], *y = &b->syncs[i];
+		ck_assert_msg(x->start == y->start && x->pts == y->pts && x->cluster == y->cluster && x->block == y->block &&
+				      x->is_closed == y->is_closed && x->audio_pos == y->audio_pos,
+			      "%s: sync sample %zu: start %lld %lld, pts %lld %lld, audio %lld %lld", what, i, (long long)x->start,
+			      (long long)y->start, (long long)x->pts, (long long)y->pts, (long long)x->audio_pos,
+			      (long long)y->audio_pos);
+	}
+	ck_assert_int_eq(a->video.end_ticks, b->video.end_ticks);
+	ck_assert_int_eq(a->video.start_ticks, b->video.start_ticks);
+	ck_assert_int_eq(a->audio.frames, b->audio.frames);
+	ck_assert_int_eq(a->audio.source_end, b->audio.source_end);
+	ck_assert_int_eq(a->origin_ns, b->origin_ns);
+	/* by the stream's own bound, or by looking at every frame */
+	ck_assert_int_ge(a->video.delay_ticks, b->video.delay_ticks);
+}
+
+/* The file again with its Cues made into something unknown. */
+static const char *without_cues(const char *path)
+{
+	static char to[600];
+	struct buf file;
+
+	craft_load(&file, path);
+	uint8_t *cues = find_cues(&file);
+	if (cues)
+		cues[3]++;
+	snprintf(to, sizeof to, "%s/without-cues.mkv", sh_scratch());
+	craft_save(to, buf_bytes(&file));
+	buf_finish(&file);
+	return cues ? to : NULL;
+}
+
+START_TEST(cues_and_headers_say_the_same)
+{
+	const char *path = NULL;
+	struct index a, b;
+
+	for (int i = 0; i <= _i; i++) /* some are made of others */
+		path = media_make(samples[i].name, samples[i].recipe);
+	start();
+	ck_assert(probe(path, &a));
+	ck_assert_ptr_nonnull(without_cues(path));
+	ck_assert(probe(without_cues(path), &b));
+	ck_assert_uint_ge(a.n_syncs, 8);
+	check_same(&a, &b, path);
+	index_finish(&a);
+	index_finish(&b);
+	stop();
+}
+END_TEST
+
+START_TEST(cues_and_headers_say_the_same_of_real_files)
+{
+	const char *dir = media_real_dir();
+	DIR *d = dir ? opendir(dir) : NULL;
+	struct dirent *e;
+	char path[1024];
+	int n = 0;
+
+	if (!d) {
+		fprintf(stderr, "probe: no real files: skipped\n");
+		return;
+	}
+	start();
+	while ((e = readdir(d))) {
+		struct index a, b;
+		const char *dot = strrchr(e->d_name, '.');
+
+		if (!dot || strcmp(dot, ".mkv"))
+			continue;
+		snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+		const char *without = without_cues(path);
+		if (!without || !probe(path, &a))
+			continue;
+		ck_assert(probe(without, &b));
+		check_same(&a, &b, path);
+		index_finish(&a);
+		index_finish(&b);
+		n++;
+	}
+	ck_assert_int_gt(n, 0);
+	closedir(d);
+	stop();
+}
+END_TEST
+
+/* CueTimes one frame late, or CueClusterPositions of the cluster before; with or without a CRC-32 that says so. */
+START_TEST(cues_that_lie_are_not_believed)
+{
+	const char *path = media_make(samples[0].name, samples[0].recipe);
+	struct index a, b;
+	struct buf file;
+	char lie[600];
+	int n = 0;
+
+	start();
+	ck_assert(probe(path, &a));
+	craft_load(&file, path);
+	uint8_t *end = file.data + file.size;
+	for (uint8_t *p = find_cues(&file); p + 8 < end; p++) {
+		/* CueTime of two bytes within a CuePoint of any size: B3 82 hh ll */
+		if (_i == 0 && p[0] == 0xB3 && p[1] == 0x82 && ++n > 3)
+			p[3] ^= 0x20;
+		/* CueClusterPosition of three bytes */
+		if (_i == 1 && p[0] == 0xF1 && p[1] == 0x83 && ++n > 1)
+			p[4] ^= 0x01;
+		/* nothing but the CRC */
+		if (_i == 2 && p[0] == 0xBF && p[1] == 0x84 && !n++)
+			p[2] ^= 0x01;
+	}
+	ck_assert_int_gt(n, 0);
+	snprintf(lie, sizeof lie, "%s/lie.mkv", sh_scratch());
+	craft_save(lie, buf_bytes(&file));
+	buf_finish(&file);
+	ck_assert(probe(lie, &b));
+	check_same(&a, &b, lie);
+	index_finish(&a);
+	index_finish(&b);
+	stop();
+}
+END_TEST
+
+Suite *suite_probe(void)
+{
+	Suite *s = suite_create("probe");
+	TCase *tc = tcase_create("probe");
+
+	tcase_set_timeout(tc, 600);
+	tcase_add_loop_test(tc, cues_and_headers_say_the_same, 0, (int)(sizeof samples / sizeof *samples));
+	tcase_add_test(tc, cues_and_headers_say_the_same_of_real_files);
+	tcase_add_loop_test(tc, cues_that_lie_are_not_believed, 0, 3);
+	suite_add_tcase(s, tc);
+	return s;
+}

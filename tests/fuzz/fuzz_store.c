@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Replies of a Redis that says anything: a thread answers PING and then the input, whatever it is asked, and hangs up. Commit
+ * records are read this way, as nothing else reads them.
+ */
+#include "tests/fuzz/fuzz.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/key.h"
+#include "common/log.h"
+#include "common/store.h"
+
+#define STREAM "0123456789abcdef"
+
+static int listener = -1;
+static char url[64];
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct bytes reply; /* guarded */
+
+static void answer(int fd)
+{
+	char asked[4096];
+
+	if (send(fd, "+PONG\r\n", 7, MSG_NOSIGNAL) == 7) {
+		pthread_mutex_lock(&mutex);
+		if (send(fd, reply.data, reply.size, MSG_NOSIGNAL) < 0)
+			reply.size = 0;
+		pthread_mutex_unlock(&mutex);
+	}
+	shutdown(fd, SHUT_WR);
+	while (recv(fd, asked, sizeof asked, 0) > 0)
+		;
+	close(fd);
+}
+
+static void *serve(void *arg)
+{
+	int fd;
+
+	while ((fd = accept(listener, NULL, NULL)) >= 0)
+		answer(fd);
+	return arg;
+}
+
+/* A socket without a name on disk would do, but hiredis connects by path only. */
+static void start(void)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	pthread_t thread;
+
+	snprintf(a.sun_path, sizeof a.sun_path, "/tmp/segfarm-fuzz.%d", (int)getpid());
+	snprintf(url, sizeof url, "unix://%s", a.sun_path);
+	unlink(a.sun_path);
+	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ASSERT(listener >= 0 && !bind(listener, (struct sockaddr *)&a, sizeof a) && !listen(listener, 16));
+	ASSERT(!pthread_create(&thread, NULL, serve, NULL));
+	log_init("fuzz", LOG_LEVEL_ERROR);
+}
+
+static void stop(void)
+{
+	if (listener >= 0)
+		unlink(url + strlen("unix://"));
+}
+
+static int see_commit(void *arg, int64_t first, int64_t duration, const struct store_commit *c)
+{
+	int *n = arg;
+
+	(void)first, (void)duration;
+	ASSERT(c->bytes >= 1 && c->bytes <= STORE_SEGMENT_MAX);
+	ASSERT(c->pieces == (int)((c->bytes + STORE_PIECE - 1) / STORE_PIECE));
+	ASSERT(key_is_valid(c->plan_hash) && key_is_valid(c->checksum));
+	return ++*n > 1000;
+}
+
+static int see_stream(void *arg, const char *stream)
+{
+	(void)arg;
+	ASSERT(key_is_valid(stream));
+	return 0;
+}
+
+static void ask(struct store *s, unsigned what)
+{
+	static const struct store_segment seg = { STREAM, "main", 540000, 360000 };
+	static struct record_source source;
+	static uint8_t data[100];
+	struct iovec iov = { data, sizeof data };
+	struct record_options options;
+	struct store_commit commit = { 0 };
+	struct buf out = { 0 };
+	struct err err = { 0 };
+	int n = 0, ret = 0;
+
+	switch (what % 8) {
+	case 0:
+		ret = store_get_commit(s, &seg, &commit, &err);
+		ASSERT(ret < 1 || !see_commit(&n, 0, 0, &commit));
+		break;
+	case 1:
+		ret = store_list_commits(s, STREAM, "main", see_commit, &n, &err);
+		break;
+	case 2:
+		ret = store_get_piece(s, &seg, 0, &out, &err);
+		ASSERT(ret < 1 || (out.size && out.size <= STORE_PIECE));
+		break;
+	case 3:
+		ret = store_get_stream(s, STREAM, &source, &options, &err);
+		break;
+	case 4:
+		ret = store_list_streams(s, see_stream, NULL, &err);
+		break;
+	case 5:
+		ret = store_put_segment(s, &seg, STREAM, &iov, 1, 0, &commit, &err);
+		break;
+	case 6:
+		ret = store_put_plan(s, STREAM, (struct bytes){ data, 2 }, STREAM, &err);
+		break;
+	case 7:
+		ret = store_get_value(s, STREAM, "index", &out, &err);
+		ASSERT(ret < 1 || out.size <= STORE_VALUE_MAX);
+		break;
+	}
+	ASSERT(ret >= 0 || (err.code == ret && err.msg[0]));
+	buf_finish(&out);
+}
+
+/* hiredis makes room for as many elements as an array says it has. */
+static bool has_long_array(struct bytes in)
+{
+	size_t digits = 0;
+
+	for (size_t i = 0; i < in.size; i++) {
+		digits = in.data[i] == '*' ? 1 : digits && in.data[i] >= '0' && in.data[i] <= '9' ? digits + 1 : 0;
+		if (digits > 6)
+			return true;
+	}
+	return false;
+}
+
+/* Which call, then what Redis says. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct bytes in = { data, size };
+	unsigned what = (unsigned)fuzz_uint(&in, 1);
+	struct store *s;
+	struct err err;
+
+	if (has_long_array(in))
+		return 0;
+	if (listener < 0) {
+		start();
+		atexit(stop);
+	}
+	pthread_mutex_lock(&mutex);
+	reply = in;
+	pthread_mutex_unlock(&mutex);
+	if (!store_open(&s, url, 2000, &err)) {
+		ask(s, what);
+		store_close(s);
+	}
+	pthread_mutex_lock(&mutex);
+	reply.size = 0;
+	pthread_mutex_unlock(&mutex);
+	return 0;
+}
