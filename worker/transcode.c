@@ -134,16 +134,17 @@ static int put_fragment(struct transcode *c, size_t video, int64_t audio, struct
 		return ret;
 	for (size_t i = 0; i < video; i++)
 		c->waiting_bytes -= c->f.samples[i].data.size;
+	for (int64_t i = 0; i < audio; i++)
+		c->stats->audio_frames += c->f.frames[i].data.size > 0;
 	iov = fragments_iov(&c->f, &n);
-	ret = put(c, iov, n, err);
+	ret = n ? put(c, iov, n, err) : 0;
 	if (ret)
 		return ret;
 	fragments_drop(&c->f, video, audio);
 	c->n_timed -= video;
 	c->n_wanted -= video;
-	c->stats->fragments++;
+	c->stats->fragments += n > 0;
 	c->stats->video_frames += (int64_t)video;
-	c->stats->audio_frames += audio;
 	return 0;
 }
 
@@ -160,7 +161,7 @@ static int put_complete(struct transcode *c, struct err *err)
 
 /* ---- audio in */
 
-static int take_audio(void *arg, int64_t n, struct bytes data, int64_t samples)
+static int take_audio(void *arg, int64_t n, int64_t samples, struct bytes data)
 {
 	struct transcode *c = arg;
 
@@ -174,7 +175,7 @@ static int take_audio(void *arg, int64_t n, struct bytes data, int64_t samples)
 	}
 	if (c->place.video_block < 0 && !c->is_started && c->f.n_audio > LIMIT_WAITING_SAMPLES)
 		fragments_drop(&c->f, 0, LIMIT_WAITING_SAMPLES / 2); /* nor has it been found for long */
-	return fragments_add_audio(&c->f, n, data, samples);
+	return fragments_add_audio(&c->f, n, samples, data);
 }
 
 /* A long hole becomes silence piece by piece, so that it can go out. */
@@ -358,6 +359,7 @@ static int end(struct transcode *c, struct err *err)
 		c->is_video_over = true;
 	}
 	if (!c->is_audio_over) {
+		c->audio.source_end = c->feed.source_end;
 		frames = audio_frames(&c->audio, c->feed.source_end);
 		ret = audio_stage_finish(c->feed.stage, frames < c->audio_end ? frames : c->audio_end, err);
 		c->is_audio_over = true;
@@ -408,8 +410,7 @@ static void set_delay(struct transcode *c)
 	}
 	if (n > 1)
 		gap = (most - least) / (n - 1);
-	c->video.delay_ticks = cut_delay_ahead(pts, (size_t)n, t->has_all_times, t->nal.sps.reorder,
-					       title_frame_duration(t, 0, gap));
+	c->video.delay_ticks = cut_delay_ahead(pts, (size_t)n, t->nal.sps.reorder, title_frame_duration(t, 0, gap));
 }
 
 /* Forward only: the video begins at the first sync sample from there on, the audio with it. */

@@ -134,6 +134,27 @@ void hls_load(struct hls *h, const char *dir)
 	hls_read_boxes(h);
 }
 
+void hls_load_stream(struct hls *h, const char *path)
+{
+	struct bytes file = read_file(path);
+	size_t at = 0, capacity = 0;
+	uint8_t *init;
+
+	*h = (struct hls){ 0 };
+	while (at + 8 <= file.size && memcmp(file.data + at + 4, "moof", 4))
+		at += get_u32(file.data + at) ? get_u32(file.data + at) : file.size;
+	ck_assert_msg(at > 0 && at + 8 <= file.size, "%s has no fragment", path);
+	init = malloc(at);
+	ck_assert_ptr_nonnull(init);
+	memcpy(init, file.data, at);
+	memmove((uint8_t *)(uintptr_t)file.data, file.data + at, file.size - at);
+	h->init = (struct bytes){ init, at };
+	h->segments = hls_grow(NULL, 0, &capacity, sizeof *h->segments);
+	h->segments[0] = (struct hls_segment){ .file = { file.data, file.size - at } };
+	h->n_segments = 1;
+	hls_read_boxes(h);
+}
+
 void hls_make(struct hls *h, const char *source, const char *options)
 {
 	static int number;
@@ -250,17 +271,22 @@ static void check_extinf(const struct hls *h, const struct hls_track *lead)
 	ck_assert_int_eq(h->target_duration, longest < 500000 ? 1 : (longest + 500000) / 1000000);
 }
 
-void hls_check(const struct hls *h)
+void hls_check_stream(const struct hls *h)
 {
-	const struct hls_track *video = hls_video(h), *lead = video ? video : hls_audio(h);
-
 	for (int i = 0; i < h->n_tracks; i++) {
 		ck_assert_uint_gt(h->tracks[i].n_samples, 0);
 		check_continuity(&h->tracks[i]);
 		check_times(&h->tracks[i]);
 	}
-	check_fragments(lead);
-	check_extinf(h, lead);
+	check_fragments(hls_video(h) ? hls_video(h) : hls_audio(h));
+}
+
+void hls_check(const struct hls *h)
+{
+	const struct hls_track *video = hls_video(h);
+
+	hls_check_stream(h);
+	check_extinf(h, video ? video : hls_audio(h));
 	for (size_t i = 0; video && i < h->n_segments; i++)
 		ck_assert_msg(video->samples[video->first[i]].is_sync, "segment %zu does not begin with a sync sample", i);
 }

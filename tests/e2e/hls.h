@@ -71,6 +71,8 @@ struct hls {
 /* Runs `segfarm run SOURCE -o DIR OPTIONS` into a fresh directory (the test fails if that fails) and loads DIR. */
 void hls_make(struct hls *h, const char *source, const char *options);
 void hls_load(struct hls *h, const char *dir);
+/* One file: init segment and fragments, as a title of one segment; no playlists, and no EXTINF. */
+void hls_load_stream(struct hls *h, const char *path);
 void hls_free(struct hls *h);
 
 /* What must hold for any title: tfdt of a segment = tfdt + durations of the one before, to the tick, within a segment also from
@@ -79,6 +81,8 @@ void hls_free(struct hls *h);
  * no presentation time below 0 (but for sound of which the edit list takes a part); audio samples all of one duration, the last at
  * most that; fragments of about 2 s. */
 void hls_check(const struct hls *h);
+/* The same, without what only playlists have. */
+void hls_check_stream(const struct hls *h);
 
 const struct hls_track *hls_video(const struct hls *h); /* NULL: none */
 const struct hls_track *hls_audio(const struct hls *h);

@@ -9,6 +9,7 @@
 #include "tests/e2e/sh.h"
 #include "tests/suites.h"
 #include "tests/worker/mkv_build.h"
+#include "tests/worker/mkv_rewrite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -298,20 +299,20 @@ static void put_mapping(struct buf *out, uint32_t type, const uint8_t *record)
 	mkv_end_master(out, m);
 }
 
-static void put_profile_5(struct buf *out, const struct mkv_track *t)
+static void put_profile_5(struct buf *out, uint64_t type)
 {
-	if (t->type == MKV_VIDEO)
+	if (type == 1)
 		put_mapping(out, 0x64766343, profile_5);
 }
 
-static void put_profile_8(struct buf *out, const struct mkv_track *t)
+static void put_profile_8(struct buf *out, uint64_t type)
 {
-	if (t->type == MKV_VIDEO)
+	if (type == 1)
 		put_mapping(out, 0x64767643, profile_8);
 }
 
 static const struct {
-	void (*put_track)(struct buf *out, const struct mkv_track *t);
+	void (*put_track)(struct buf *out, uint64_t type);
 	const char *box, *entry, *codecs, *range, *profile;
 	const uint8_t *record;
 } dolby[] = {
@@ -323,13 +324,13 @@ START_TEST(a_dolby_vision_configuration_is_carried_over)
 {
 	const char *plain = media_make("muxer-dv.mkv", FFMPEG X265_10 "-x265-params log-level=none:keyint=48 " OUT);
 	const char *source = defects_scratch("dv.mkv");
-	struct craft craft = { .put_track = dolby[_i].put_track };
+	struct rewrite how = { .put_track = dolby[_i].put_track };
 	char box[33] = "\0\0\0\x20";
 	struct hls h;
 
 	memcpy(box + 4, dolby[_i].box, 4);
 	memcpy(box + 8, dolby[_i].record, 24);
-	craft_file(plain, source, &craft);
+	mkv_rewrite_file(plain, source, &how);
 	hls_make(&h, source, "-j 2");
 	hls_check(&h);
 	ck_assert_str_eq(hls_video(&h)->entry, dolby[_i].entry);
