@@ -59,8 +59,8 @@ static const struct {
 	{ "A_AC3", "", AC3, FMP4_AC3, "ac-3", 48000, 6, 1536, 0, "103de0" },
 	{ "A_MPEG/L3", "", "fffb94c4", FMP4_MP3, "mp4a.40.34", 48000, 1, 1152, 0, "" },
 	{ "A_OPUS", OPUS_HEAD, "fc00", FMP4_OPUS, "opus", 48000, 2, 120, 312, "00" "02" "0138" "0000bb80" "0000" "00" },
-	{ "A_OPUS", "4f70757348656164" "01" "03" "0001" "44ac0000" "00ff" "01" "0201" "000201" "ffff", "fc00", FMP4_OPUS, "opus", 48000,
-	  3, 120, 256, "00" "03" "0100" "0000ac44" "ff00" "01" "0201" "000201" }, /* a table; what follows is left out */
+	{ "A_OPUS", "4f70757348656164" "01" "03" "0001" "44ac0000" "00ff" "01" "0201" "000201" "ffff", "fc00", FMP4_OPUS,
+	  "opus", 48000, 3, 120, 256, "00" "03" "0100" "0000ac44" "ff00" "01" "0201" "000201" }, /* a table; what follows is left out */
 	{ "A_FLAC", "664c6143" STREAMINFO, "", FMP4_FLAC, "fLaC", 48000, 2, 4608, 0,
 	  "80000022" "1200" "1200" "000000" "000000" "0bb802f0" "00000000" "00000000000000000000000000000000" },
 };
@@ -82,7 +82,8 @@ START_TEST(opus_rolls_over_80_ms)
 	static const struct {
 		const char *packet;
 		int roll;
-	} rows[] = { { "fc00", -4 /* 20 ms */ }, { "1800", -2 /* 60 ms */ }, { "e000", -32 /* 2.5 ms */ }, { "ff0600", -1 /* 120 ms */ } };
+	} rows[] = { { "fc00", -4 /* 20 ms */ },
+		     { "1800", -2 /* 60 ms */ }, { "e000", -32 /* 2.5 ms */ }, { "ff0600", -1 /* 120 ms */ } };
 
 	for (size_t i = 0; i < LENGTH(rows); i++) {
 		ck_assert_int_eq(read_facts("A_OPUS", OPUS_HEAD, rows[i].packet), 0);
@@ -105,13 +106,13 @@ static const struct {
 	{ "A_OPUS", "4f70757348656165" "01" "02" "3801" "80bb0000" "0000" "00", "fc00", ERR_UNSUPPORTED },
 	{ "A_OPUS", "4f70757348656164" "10" "02" "3801" "80bb0000" "0000" "00", "fc00", ERR_UNSUPPORTED }, /* version */
 	{ "A_OPUS", "4f70757348656164" "01" "00" "3801" "80bb0000" "0000" "00", "fc00", ERR_UNSUPPORTED },
-	{ "A_OPUS", "4f70757348656164" "01" "03" "3801" "80bb0000" "0000" "00", "fc00", ERR_UNSUPPORTED }, /* 3 channels, family 0 */
+	{ "A_OPUS", "4f70757348656164" "01" "03" "3801" "80bb0000" "0000" "00", "fc00", ERR_UNSUPPORTED }, /* family 0 */
 	{ "A_OPUS", "4f70757348656164" "01" "03" "3801" "80bb0000" "0000" "01" "0201" "0002", "fc00", ERR_UNSUPPORTED }, /* cut */
 	{ "A_OPUS", OPUS_HEAD, "ff", ERR_UNSUPPORTED },
 	{ "A_FLAC", "", "", ERR_UNSUPPORTED },
 	{ "A_FLAC", "664c6143" "04000022" "12001200", "", ERR_UNSUPPORTED },
-	{ "A_FLAC", "664c6143" "00000022" "1200" "0600" "000000" "000000" "0bb802f0" "00000000" "00000000000000000000000000000000", "",
-	  ERR_UNSUPPORTED }, /* blocks of different sizes */
+	{ "A_FLAC", "664c6143" "00000022" "1200" "0600" "000000" "000000" "0bb802f0" "00000000"
+	  "00000000000000000000000000000000", "", ERR_UNSUPPORTED }, /* blocks of different sizes */
 	{ "A_DTS", "", "7ffe8001", ERR_UNSUPPORTED },
 	{ "A_VORBIS", "", "00", ERR_UNSUPPORTED },
 };
@@ -129,7 +130,8 @@ START_TEST(lengths_are_read_from_opus_packets_and_flac_frames)
 		const char *packet;
 		int samples;
 	} opus[] = {
-		{ "", 0 }, { "00", 480 }, { "08", 960 }, { "10", 1920 }, { "18", 2880 }, { "60", 480 }, { "68", 960 }, { "80", 120 },
+		{ "", 0 }, { "00", 480 }, { "08", 960 }, { "10", 1920 }, { "18", 2880 }, { "60", 480 }, { "68", 960 },
+		{ "80", 120 },
 		{ "98", 960 }, { "fd", 1920 }, { "fe", 1920 }, { "ff", 0 }, { "ff03", 2880 }, { "ff83", 2880 },
 	}, flac[] = {
 		{ "fff8c91800000000", 4096 }, { "fff8191800000000", 192 }, { "fff8291800000000", 576 }, { "fff8591800000000", 4608 },
