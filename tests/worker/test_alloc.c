@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Every allocation of a probe and of a segment fails in turn: it ends with an error that says so, nothing is leaked, nothing wrong is
- * stored. Allocations of libraries are among them.
+ * Every allocation of a probe and of a segment fails in turn: it ends with an error that says so, nothing is leaked, nothing
+ * wrong is stored. Allocations of libraries are among them.
  */
 #include "worker/task.h"
 
@@ -247,7 +247,8 @@ static bool try(int64_t n, int64_t n_all)
 		signal(SIGSEGV, SIG_DFL); /* a sanitizer would report it and exit */
 		problem = store_open(&watcher, redis.url, TIMEOUT_MS, &err) ? "no connection" : problem_of(n);
 		if (problem)
-			fprintf(stderr, "allocation %lld of %lld, by %s: %s (%s)\n", (long long)n, (long long)n_all, who, problem, err.msg);
+			fprintf(stderr, "allocation %lld of %lld, by %s: %s (%s)\n", (long long)n, (long long)n_all, who, problem,
+				err.msg);
 		_exit(problem ? 1 : 0);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
