@@ -7,6 +7,7 @@
 #define LIMIT_RUNS 8
 
 enum { /* tfhd and trun flags, ISO/IEC 14496-12 sections 8.8.7 and 8.8.8 */
+       TFHD_DESCRIPTION = 0x2,
        TFHD_DURATION = 0x8,
        TFHD_SIZE = 0x10,
        TFHD_FLAGS = 0x20,
@@ -53,10 +54,11 @@ static void put_tfhd(struct buf *b, const struct fmp4_run *r, struct shared s)
 {
 	bool has_flags = s.has_flags || s.has_first_flags;
 	size_t at = fmp4_full_box(b, "tfhd", 0,
-			     TFHD_BASE_IS_MOOF | (s.has_duration ? TFHD_DURATION : 0) | (s.has_size ? TFHD_SIZE : 0) |
-				     (has_flags ? TFHD_FLAGS : 0));
+			     TFHD_BASE_IS_MOOF | TFHD_DESCRIPTION | (s.has_duration ? TFHD_DURATION : 0) |
+				     (s.has_size ? TFHD_SIZE : 0) | (has_flags ? TFHD_FLAGS : 0));
 
 	buf_put_u32(b, r->track_id);
+	buf_put_u32(b, 1); /* trex says so too, but ISO/IEC 23000-19 section 7.7.3 wants it here */
 	if (s.has_duration)
 		buf_put_u32(b, r->samples[0].duration);
 	if (s.has_size)

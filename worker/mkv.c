@@ -75,6 +75,7 @@ static int64_t next_candidate(const struct mkv *mkv, int64_t from, bool only_clu
 			v.size = rest > 0 ? (size_t)rest : 0;
 		if (v.size < 4)
 			return -1;
+		mkv->in->keep = from;
 		int64_t at = candidate_in(v, only_clusters);
 		if (at >= 0)
 			return from + at;
@@ -86,7 +87,6 @@ int64_t mkv_resync(const struct mkv *mkv, int64_t from, bool only_clusters)
 {
 	for (;;) {
 		int64_t at = next_candidate(mkv, from, only_clusters);
-		mkv->in->keep = at;
 		if (at < 0 || mkv_looks_real(mkv, at))
 			return at;
 		from = at + 1;

@@ -24,6 +24,7 @@ struct sets {
 	struct bytes set[LIMIT_SETS];
 	int type[LIMIT_SETS];
 	int n;
+	bool lacks_format; /* an avcC as old muxers wrote it: ends behind the PPS, though it is of a High profile */
 };
 
 static int sps_type(enum nal_codec codec)
@@ -119,6 +120,12 @@ static int read_sets(enum nal_codec codec, struct bytes p, size_t *at, int n, st
 	return ret;
 }
 
+/* Of chroma and bit depth, at the end of avcC. */
+static bool has_format(int profile)
+{
+	return profile != 66 && profile != 77 && profile != 88;
+}
+
 /* AVCDecoderConfigurationRecord, ISO/IEC 14496-15 section 5.3.3.1. */
 static int read_avcc(struct bytes p, struct sets *s, struct err *err)
 {
@@ -133,6 +140,7 @@ static int read_avcc(struct bytes p, struct sets *s, struct err *err)
 
 		ret = read_sets(NAL_H264, p, &at, n, s, err);
 	}
+	s->lacks_format = at == p.size && has_format(p.data[1]);
 	return ret;
 }
 
@@ -188,7 +196,7 @@ static int put_avcc(struct nal_config *c, const struct sets *s, const struct sps
 	put_sets(b, s, H264_SPS);
 	buf_put_u8(b, (uint8_t)n_pps);
 	put_sets(b, s, H264_PPS);
-	if (c->sps.profile != 66 && c->sps.profile != 77 && c->sps.profile != 88) {
+	if (has_format(c->sps.profile)) {
 		buf_put_u8(b, (uint8_t)(0xfc | c->sps.chroma_format));
 		buf_put_u8(b, (uint8_t)(0xf8 | (c->sps.bit_depth - 8)));
 		buf_put_u8(b, (uint8_t)(0xf8 | (more->bit_depth_chroma - 8)));
@@ -198,7 +206,7 @@ static int put_avcc(struct nal_config *c, const struct sets *s, const struct sps
 	return 0;
 }
 
-/* A record that has all parameter sets is kept as it is; only its lengths may change. */
+/* A record that is whole is kept as it is; only its lengths may change. */
 static void keep_avcc(struct nal_config *c, struct bytes source)
 {
 	buf_put(&c->record, source.data, 4);
@@ -347,7 +355,7 @@ int nal_config_init(struct nal_config *c, enum nal_codec codec, struct bytes cod
 	int ret = init(c, codec, codec_private, &s, err);
 	bool is_prefixed;
 
-	if (is_complete(codec, &s) && !nal_is_annex_b(codec_private))
+	if (is_complete(codec, &s) && !nal_is_annex_b(codec_private) && !s.lacks_format)
 		source = codec_private;
 	is_prefixed = nal_is_length_prefixed(sync_sample, c->source_length_size);
 	if (!ret && !is_complete(codec, &s) && (is_prefixed || nal_is_annex_b(sync_sample)))

@@ -314,6 +314,8 @@ static void read_traf(struct loader *l, size_t segment, struct bytes traf, const
 	int64_t dts;
 
 	ck_assert_msg((flags & 0x20001) == 0x20000, "tfhd flags %x: offsets must count from the moof", flags);
+	if (flags & 2)
+		ck_assert_uint_eq(take_u32(&b), 1);
 	d.duration = flags & 8 ? take_u32(&b) : d.duration;
 	d.size = flags & 0x10 ? take_u32(&b) : d.size;
 	d.flags = flags & 0x20 ? take_u32(&b) : d.flags;

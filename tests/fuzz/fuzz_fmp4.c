@@ -169,6 +169,7 @@ static void read_tfhd(struct made *m, struct bytes b)
 	ASSERT(flags & 0x20000 && id >= 1 && (int)id <= m->n_runs);
 	m->run = &m->runs[id - 1];
 	m->n_read = 0;
+	ASSERT(take(&b, flags & 2, 1) == 1);
 	m->tfhd_duration = take(&b, flags & 8, 0);
 	m->tfhd_size = take(&b, flags & 0x10, 0);
 	m->tfhd_flags = take(&b, flags & 0x20, 0);

@@ -128,10 +128,11 @@ struct mp4_traf mp4_read_traf(struct bytes whole, int nth)
 
 	r.tfhd_flags = take(&tfhd, true, 0);
 	r.track_id = take(&tfhd, true, 0);
+	ck_assert_uint_eq(take(&tfhd, r.tfhd_flags & 0x2, 0), 1);
 	duration = take(&tfhd, r.tfhd_flags & 0x8, 0);
 	size = take(&tfhd, r.tfhd_flags & 0x10, 0);
 	flags = take(&tfhd, r.tfhd_flags & 0x20, 0);
-	ck_assert_uint_eq(r.tfhd_flags & ~0x20038u, 0);
+	ck_assert_uint_eq(r.tfhd_flags & ~0x2003au, 0);
 	ck_assert(tfhd.size == 0 && (r.tfhd_flags & 0x20000));
 	ck_assert(tfdt.size == 12 && get_u32(tfdt.data) == 0x01000000);
 	r.decode_time = get_u64(tfdt.data + 4);

@@ -103,6 +103,17 @@ START_TEST(a_whole_avcc_is_kept)
 }
 END_TEST
 
+/* Old muxers wrote none, and readers miss the chroma format. */
+START_TEST(an_avcc_of_a_high_profile_without_its_end_gets_one)
+{
+	char old[sizeof AVCC] = AVCC;
+
+	old[strlen(AVCC) - 8] = 0;
+	ck_assert_int_eq(init(NAL_H264, old, ""), 0);
+	mem_assert(buf_bytes(&config.record), AVCC, "avcC");
+}
+END_TEST
+
 START_TEST(a_whole_hvcc_gets_complete_arrays)
 {
 	ck_assert_int_eq(init(NAL_H265,
@@ -520,6 +531,7 @@ static void add_config_tests(Suite *suite)
 	tcase_add_loop_test(t, codecs_strings_are_those_of_the_standard, 0, (int)LENGTH(named));
 	tcase_add_loop_test(t, light_is_found_in_sei_messages, 0, (int)LENGTH(lights));
 	tcase_add_test(t, a_whole_avcc_is_kept);
+	tcase_add_test(t, an_avcc_of_a_high_profile_without_its_end_gets_one);
 	tcase_add_test(t, a_whole_hvcc_gets_complete_arrays);
 	tcase_add_test(t, a_hvcc_head_is_made_from_the_parameter_sets_where_the_source_has_none);
 	tcase_add_test(t, arrays_of_hvcc_are_sorted_merged_and_sei_stays_incomplete);
