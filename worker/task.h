@@ -23,5 +23,7 @@ struct task {
 int probe_run(struct task *task, struct err *err);
 /* segment.c: makes one segment of the plan and stores it. */
 int segment_run(struct task *task, struct err *err);
+/* play.c: makes the continuous stream for a reader, until that one goes away. ERR_STOPPED: it has. */
+int play_run(struct task *task, struct err *err);
 
 #endif
