@@ -33,7 +33,7 @@ TEST_LDLIBS        = $(shell $(PKG) --libs $(COMMON_LIBS) $(DISPATCHER_LIBS) $(W
 COMMON     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard common/*.c))
 DISPATCHER := $(patsubst %.c,$(BUILD)/%.o,$(wildcard dispatcher/*.c))
 WORKER     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard worker/*.c))
-TESTS      := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/fuzz/%,$(wildcard tests/*.c tests/*/*.c)))
+TESTS      := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/fuzz/% tests/bench/%,$(wildcard tests/*.c tests/*/*.c)))
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: all run check tests deps layers asan valgrind clang fuzz fuzzers bench install uninstall clean
@@ -98,8 +98,8 @@ clang: deps
 # Each target of tests/fuzz for FUZZ_SECONDS (60); FUZZ=name for one of them. What was found before is in $(BUILD)/fuzz.
 FUZZ_CFLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 fuzz:
-	@deploy/install-deps clang llvm
-	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/fuzz CC=clang CFLAGS="$(FUZZ_CFLAGS) -Werror" fuzzers
+	@deploy/install-deps clang libclang-rt-dev llvm
+	@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=$(BUILD)/fuzz CC=clang CFLAGS="$(FUZZ_CFLAGS) -Werror" fuzzers
 	@BUILD=$(BUILD)/fuzz tests/fuzz/run $(FUZZ)
 
 fuzzers: $(FUZZERS) $(BUILD)/seeds
@@ -112,8 +112,11 @@ $(BUILD)/seeds: $(BUILD)/tests/fuzz/seeds.o $(FUZZED)
 
 # MEDIA=file, RUNS=n, MINUTES=n
 bench: deps
-	@$(MAKE) --no-print-directory -s -j$(JOBS) all
-	@BUILD=$(BUILD) MEDIA="$(MEDIA)" tests/bench
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all $(BUILD)/bench-pipeline
+	@BUILD=$(BUILD) MEDIA="$(MEDIA)" tests/bench/run
+
+$(BUILD)/bench-pipeline: $(BUILD)/tests/bench/pipeline.o $(filter-out %/main.o,$(DISPATCHER) $(WORKER)) $(COMMON)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TEST_LDLIBS)
 
 # ---- install
 

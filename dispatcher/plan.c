@@ -116,6 +116,8 @@ static int cut_audio(struct plan *plan, struct err *err)
 		struct plan_segment segment = { .start = frame_ticks(audio, first), .audio_first = first };
 		int ret;
 
+		if (next <= first) /* frames longer than the target */
+			continue;
 		if (next >= audio->frames || end - frame_ticks(audio, next) < PLAN_TAIL_MIN)
 			next = audio->frames;
 		segment.audio_end = next;

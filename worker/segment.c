@@ -121,19 +121,17 @@ static int put_segment(struct segment *s, struct err *err)
 	return ret ? ret : put_fragments(s, err);
 }
 
-static int store_segment(struct segment *s, struct err *err)
+static int store_segment(struct task *task, struct iovec *iov, int n, struct err *err)
 {
-	const struct job *job = s->job;
+	const struct job *job = task->job;
 	struct store_segment key = { .start = job->segment.start, .duration = job->segment.duration };
 	struct store_commit commit;
-	struct iovec *iov;
-	int n, ret;
+	int ret;
 
 	memcpy(key.stream, job->stream, sizeof key.stream);
 	memcpy(key.rendition, job->rendition, sizeof key.rendition);
-	iov = fragments_iov(&s->out, &n);
-	ret = store_put_segment(s->task->store, &key, job->plan_hash, iov, n, 0, &commit, err);
-	s->task->bytes = ret ? 0 : commit.bytes;
+	ret = store_put_segment(task->store, &key, job->plan_hash, iov, n, 0, &commit, err);
+	task->bytes = ret ? 0 : commit.bytes;
 	return ret;
 }
 
@@ -168,11 +166,12 @@ static void report_broken(const struct segment *s)
 			 (long long)s->job->segment.start, (long long)s->out.broken, (long long)audio);
 }
 
-int segment_run(struct task *task, struct err *err)
+int segment_make(struct task *task, segment_put_fn *put, struct err *err)
 {
 	struct segment s = { .task = task, .job = task->job };
 	const struct plan_segment *p = &task->job->segment;
-	int ret = source_open(task->source, &task->job->source, err);
+	struct iovec *iov;
+	int n, ret = source_open(task->source, &task->job->source, err);
 
 	fragments_init(&s.out, &task->job->video, &task->job->audio, p->audio_first);
 	s.is_video_done = !task->job->video.is_present;
@@ -185,12 +184,19 @@ int segment_run(struct task *task, struct err *err)
 		ret = read_frames(&s, err);
 	if (!ret)
 		ret = put_segment(&s, err);
-	if (!ret)
-		ret = store_segment(&s, err);
+	if (!ret) {
+		iov = fragments_iov(&s.out, &n);
+		ret = put(task, iov, n, err);
+	}
 	if (!ret)
 		report_broken(&s);
 	if (s.has_audio)
 		audio_feed_finish(&s.audio);
 	fragments_finish(&s.out);
 	return ret;
+}
+
+int segment_run(struct task *task, struct err *err)
+{
+	return segment_make(task, store_segment, err);
 }

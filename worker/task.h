@@ -9,6 +9,8 @@
 #include "common/store.h"
 #include "worker/source.h"
 
+#include <sys/uio.h>
+
 struct task {
 	const struct job *job;
 	struct store *store;
@@ -23,6 +25,10 @@ struct task {
 int probe_run(struct task *task, struct err *err);
 /* segment.c: makes one segment of the plan and stores it. */
 int segment_run(struct task *task, struct err *err);
+/* The same with another place to go: the segment's bytes in order, which live during the call; iov may be altered. */
+typedef int segment_put_fn(struct task *task, struct iovec *iov, int n, struct err *err);
+int segment_make(struct task *task, segment_put_fn *put, struct err *err);
+
 /* play.c: makes the continuous stream for a reader, until that one goes away. ERR_STOPPED: it has. */
 int play_run(struct task *task, struct err *err);
 

@@ -195,6 +195,21 @@ START_TEST(audio_alone_is_cut_on_its_own_frames)
 }
 END_TEST
 
+START_TEST(audio_frames_longer_than_the_target_are_segments_of_their_own)
+{
+	struct title t;
+
+	start(&t);
+	set_audio(&t, 8000, 0, 20);
+	t.index.audio.unit = 10000;
+	t.options.target_ticks = SECOND / 2;
+	ck_assert_int_eq(make(&t), 0);
+	check_plan(&t);
+	ck_assert_uint_eq(t.plan.n_segments, 20);
+	plan_finish(&t.plan);
+}
+END_TEST
+
 START_TEST(audio_alone_reads_from_the_anchors_that_the_index_has)
 {
 	struct title t;
@@ -291,6 +306,7 @@ Suite *suite_plan(void)
 	tcase_add_test(tc, an_open_gop_is_cut_at_its_leading_pictures);
 	tcase_add_test(tc, a_tail_under_half_a_second_joins_the_segment_before);
 	tcase_add_loop_test(tc, audio_alone_is_cut_on_its_own_frames, 0, 2);
+	tcase_add_test(tc, audio_frames_longer_than_the_target_are_segments_of_their_own);
 	tcase_add_test(tc, audio_alone_reads_from_the_anchors_that_the_index_has);
 	tcase_add_test(tc, a_resampled_title_reads_from_its_source_position);
 	tcase_add_test(tc, a_file_without_tracks_is_refused);

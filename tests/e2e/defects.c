@@ -136,7 +136,7 @@ int64_t *defects_times(const struct hls_track *t)
 
 char *defects_probe(const char *file, const char *options)
 {
-	char *text = sh("ffprobe -v error %s -of csv=p=0 '%s' | tr -s '\\n' ' '", options, file);
+	char *text = sh("ffprobe -v error %s -of csv=p=0 '%s' | sed 's/,$//' | tr -s '\\n' ' '", options, file);
 
 	ck_assert_msg(text[0], "ffprobe %s says nothing of %s", options, file);
 	return text;

@@ -29,10 +29,10 @@ struct hls_fragment {
 struct hls_track {
 	uint32_t id;
 	bool is_video;
-	char entry[5];        /* avc1 hvc1 mp4a */
+	char entry[5];        /* avc1 hvc1 mp4a ac-3 ... */
 	uint32_t timescale;
 	int64_t edit_media_time;
-	struct bytes config;  /* avcC, hvcC, or AudioSpecificConfig */
+	struct bytes config;  /* avcC, hvcC, AudioSpecificConfig, body of dac3, dec3, dOps or dfLa */
 	char language[4];
 	int width, height;    /* of the sample entry */
 	uint32_t par_num, par_den; /* pasp; 0 when absent */
@@ -78,7 +78,8 @@ void hls_free(struct hls *h);
 /* What must hold for any title: tfdt of a segment = tfdt + durations of the one before, to the tick, within a segment also from
  * fragment to fragment; EXTINF = what is inside of the video track (of the audio, when there is no video), to the millisecond;
  * TARGETDURATION = the longest, rounded; the first video sample of every segment is sync; no composition offset is negative;
- * no presentation time below 0; audio samples all of one duration; fragments of about 2 s. */
+ * no presentation time below 0 (but for sound of which the edit list takes a part); audio samples all of one duration, the last at
+ * most that; fragments of about 2 s. */
 void hls_check(const struct hls *h);
 /* The same, without what only playlists have. */
 void hls_check_stream(const struct hls *h);

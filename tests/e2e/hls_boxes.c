@@ -148,7 +148,8 @@ static void read_esds(struct hls_track *t, struct bytes b)
 	take(&es, 2);
 	ck_assert_uint_eq(*take(&es, 1).data, 0);
 	config = take_descriptor(&es, 4);
-	ck_assert_uint_eq(*take(&config, 1).data, 0x40);
+	if (*take(&config, 1).data == 0x6b) /* MP3: no configuration */
+		return;
 	take(&config, 12);
 	t->config = take_descriptor(&config, 5);
 }
@@ -171,7 +172,7 @@ static void read_video_entry(struct hls_track *t, struct bytes b)
 	t->width = take_u16(&b);
 	t->height = take_u16(&b);
 	take(&b, 50);
-	t->config = need_box(b, !strcmp(t->entry, "hvc1") ? "hvcC" : "avcC");
+	t->config = need_box(b, !strcmp(t->entry, "avc1") ? "avcC" : "hvcC");
 	if (find_box(b, "pasp", &box)) {
 		t->par_num = take_u32(&box);
 		t->par_den = take_u32(&box);
@@ -182,11 +183,17 @@ static void read_video_entry(struct hls_track *t, struct bytes b)
 
 static void read_audio_entry(struct hls_track *t, struct bytes b)
 {
+	static const char *const entries[][2] = { { "ac-3", "dac3" }, { "ec-3", "dec3" }, { "Opus", "dOps" }, { "fLaC", "dfLa" } };
+
 	take(&b, 16);
 	t->channels = take_u16(&b);
 	take(&b, 6);
 	t->sample_rate = (int)(take_u32(&b) >> 16);
-	read_esds(t, need_box(b, "esds"));
+	for (size_t i = 0; i < sizeof entries / sizeof *entries; i++)
+		if (!strcmp(t->entry, entries[i][0]))
+			t->config = need_box(b, entries[i][1]);
+	if (!t->config.size)
+		read_esds(t, need_box(b, "esds"));
 }
 
 static void read_stsd(struct hls_track *t, struct bytes b)

@@ -62,6 +62,7 @@ static const struct wrong {
 	{ "segfarm run \"$F\" --audio-quality 99", "99", 2 },
 	{ "segfarm run \"$F\" --audio-bitrate 0", "--audio-bitrate: '0'", 2 },
 	{ "segfarm run \"$F\" --audio-channels 3", "audio channels", 2 },
+	{ "segfarm run \"$F\" --audio ac3", "--audio is 'copy' or 'aac'", 2 },
 	{ "segfarm run \"$F\" --audio-track 0", "--audio-track: '0'", 2 },
 	{ "segfarm run \"$F\" --audio-track 'ger man'", "'ger man'", 2 },
 	{ "segfarm run \"$F\" --audio-track abcdefghijklmnopqrstuvwxyz-abcdefghij", "abcdefghij'", 2 },

@@ -8,6 +8,7 @@
 #include "tests/e2e/media.h"
 #include "tests/e2e/sh.h"
 #include "tests/suites.h"
+#include "tests/worker/mkv_rewrite.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -250,35 +251,11 @@ START_TEST(zlib_is_undone)
 }
 END_TEST
 
-/* What all frames of a track begin with here: the high bytes of a NAL unit's length, and AC-3's syncword. */
-static struct bytes header_of(const struct mkv_track *t)
-{
-	static const uint8_t zeroes[2] = { 0, 0 }, syncword[2] = { 0x0B, 0x77 };
-
-	return (struct bytes){ t->type == MKV_VIDEO ? zeroes : syncword, 2 };
-}
-
-static void put_stripped_frame(struct buf *out, const struct mkv_track *t, struct bytes frame)
-{
-	ck_assert(frame.size > 2 && !memcmp(frame.data, header_of(t).data, 2));
-	buf_put(out, frame.data + 2, frame.size - 2);
-}
-
-/* ContentEncodings with one ContentCompression of algorithm 3. */
-static void put_stripping(struct buf *b, const struct mkv_track *t)
-{
-	static const uint8_t head[] = { 0x6D, 0x80, 0x8F, 0x62, 0x40, 0x8C, 0x50, 0x34, 0x89,
-					0x42, 0x54, 0x81, 3, 0x42, 0x55, 0x82 };
-
-	buf_put(b, head, sizeof head);
-	buf_put(b, header_of(t).data, 2);
-}
-
 START_TEST(stripped_headers_are_put_back_in_front_of_every_frame)
 {
-	const struct craft craft = { .put_frame = put_stripped_frame, .put_track = put_stripping };
+	const struct rewrite how = { .packing = REWRITE_PACKING_STRIP };
 
-	craft_file(defects_plain(), defects_scratch("stripped.mkv"), &craft);
+	mkv_rewrite_file(defects_plain(), defects_scratch("stripped.mkv"), &how);
 	defects_check_as_plain(defects_scratch("stripped.mkv"), defects_plain());
 }
 END_TEST

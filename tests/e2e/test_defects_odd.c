@@ -8,6 +8,9 @@
 #include "tests/e2e/media.h"
 #include "tests/e2e/sh.h"
 #include "tests/suites.h"
+#include "tests/worker/mkv_build.h"
+#include "tests/worker/mkv_rewrite.h"
+#include "worker/mkv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,9 +32,9 @@ static void put_sei(struct buf *out)
 	buf_put_u8(out, 0x80);
 }
 
-static void put_long_first(struct buf *out, const struct mkv_track *t, struct bytes frame)
+static void put_long_first(struct buf *out, uint64_t type, struct bytes frame)
 {
-	if (t->type == MKV_VIDEO) {
+	if (type == MKV_VIDEO_TRACK) {
 		buf_put_u32(out, SEI_BYTES);
 		put_sei(out);
 	}
@@ -39,18 +42,18 @@ static void put_long_first(struct buf *out, const struct mkv_track *t, struct by
 }
 
 /* 00 00 00 01 0C: filler data without any, or Annex B. */
-static void put_one_byte_first(struct buf *out, const struct mkv_track *t, struct bytes frame)
+static void put_one_byte_first(struct buf *out, uint64_t type, struct bytes frame)
 {
-	if (t->type == MKV_VIDEO) {
+	if (type == MKV_VIDEO_TRACK) {
 		buf_put_u32(out, 1);
 		buf_put_u8(out, 12);
 	}
 	buf_put(out, frame.data, frame.size);
 }
 
-static void put_short_lengths(struct buf *out, const struct mkv_track *t, struct bytes frame)
+static void put_short_lengths(struct buf *out, uint64_t type, struct bytes frame)
 {
-	if (t->type != MKV_VIDEO)
+	if (type != MKV_VIDEO_TRACK)
 		buf_put(out, frame.data, frame.size);
 	else
 		for (size_t at = 0; at < frame.size; at += 4 + get_u32(frame.data + at)) {
@@ -63,27 +66,28 @@ static void put_short_lengths(struct buf *out, const struct mkv_track *t, struct
 }
 
 /* lengthSizeMinusOne of avcC, ISO/IEC 14496-15 section 5.3.3.1. */
-static void put_short_config(struct buf *out, const struct mkv_track *t)
+static bool put_short_config(struct buf *out, uint64_t type, uint32_t id, struct bytes value)
 {
-	buf_put(out, t->codec_private.data, t->codec_private.size);
-	if (t->type == MKV_VIDEO) {
-		ck_assert_uint_gt(out->size, 5);
-		out->data[4] = 0xFC | 1;
-	}
+	if (type != MKV_VIDEO_TRACK || id != 0x63A2)
+		return false;
+	ck_assert_uint_gt(value.size, 5);
+	mkv_put_binary(out, id, value.data, value.size);
+	out->data[out->size - value.size + 4] = 0xFC | 1;
+	return true;
 }
 
 START_TEST(length_prefixed_samples_are_not_taken_for_annex_b)
 {
-	static const struct craft styles[] = {
+	static const struct rewrite styles[] = {
 		{ .put_frame = put_long_first },
 		{ .put_frame = put_one_byte_first },
-		{ .put_frame = put_short_lengths, .put_private = put_short_config },
+		{ .put_frame = put_short_lengths, .put_child = put_short_config },
 	};
 	const char *plain = defects_plain(), *source = defects_scratch("lengths.mkv");
 	const struct hls_track *v;
 	struct hls h;
 
-	craft_file(plain, source, &styles[_i]);
+	mkv_rewrite_file(plain, source, &styles[_i]);
 	hls_make(&h, source, "-j 2");
 	hls_check(&h);
 	v = hls_video(&h);
@@ -228,31 +232,38 @@ static const char *lace_source(bool is_aac)
 	return media_make("defects_unlaced_ac3.mkv", MKVMERGE "--disable-lacing " PLAIN);
 }
 
+static bool drop_default_duration(struct buf *out, uint64_t type, uint32_t id, struct bytes value)
+{
+	(void)out;
+	(void)value;
+	return type == MKV_AUDIO_TRACK && id == 0x23E383;
+}
+
 START_TEST(laced_frames_get_their_own_times)
 {
-	static const enum craft_lacing kinds[] = { CRAFT_LACING_XIPH, CRAFT_LACING_EBML, CRAFT_LACING_FIXED };
-	const struct craft craft = { .lacing = kinds[_i / 2], .lace = 8, .has_default_duration = _i % 2 };
-	const char *plain = lace_source(kinds[_i / 2] != CRAFT_LACING_FIXED);
+	static const enum rewrite_lacing kinds[] = { REWRITE_LACING_XIPH, REWRITE_LACING_EBML, REWRITE_LACING_FIXED };
+	const struct rewrite how = { .lacing = kinds[_i / 2], .lace = 8, .put_child = _i % 2 ? NULL : drop_default_duration };
+	const char *plain = lace_source(kinds[_i / 2] != REWRITE_LACING_FIXED);
 
-	craft_file(plain, defects_scratch("laced.mkv"), &craft);
+	mkv_rewrite_file(plain, defects_scratch("laced.mkv"), &how);
 	defects_check_as_plain(defects_scratch("laced.mkv"), plain);
 }
 END_TEST
 
 START_TEST(a_second_seek_head_leads_to_the_tracks)
 {
-	const struct craft craft = { .has_far_tracks = true };
+	const struct rewrite how = { .seek = REWRITE_SEEK_TWO, .has_far_tracks = true, .has_unknown_clusters = true };
 
-	craft_file(defects_plain(), defects_scratch("far.mkv"), &craft);
+	mkv_rewrite_file(defects_plain(), defects_scratch("far.mkv"), &how);
 	defects_check_as_plain(defects_scratch("far.mkv"), defects_plain());
 }
 END_TEST
 
 START_TEST(crc_elements_are_passed_over)
 {
-	const struct craft craft = { .has_crc = true };
+	const struct rewrite how = { .crc = REWRITE_CRC_RIGHT };
 
-	craft_file(defects_plain(), defects_scratch("crc.mkv"), &craft);
+	mkv_rewrite_file(defects_plain(), defects_scratch("crc.mkv"), &how);
 	defects_check_as_plain(defects_scratch("crc.mkv"), defects_plain());
 }
 END_TEST
@@ -261,9 +272,9 @@ END_TEST
 
 START_TEST(junk_between_clusters_costs_nothing)
 {
-	const struct craft craft = { .junk = 7000 };
+	const struct rewrite how = { .junk = 7000 };
 
-	craft_file(defects_plain(), defects_scratch("junk.mkv"), &craft);
+	mkv_rewrite_file(defects_plain(), defects_scratch("junk.mkv"), &how);
 	defects_check_as_plain(defects_scratch("junk.mkv"), defects_plain());
 }
 END_TEST

@@ -40,8 +40,8 @@ static int children_at(uint32_t type)
 	} parents[] = {
 		{ "moov", 0 },  { "trak", 0 },	{ "edts", 0 },	{ "mdia", 0 },	{ "minf", 0 },	{ "dinf", 0 },
 		{ "stbl", 0 },  { "mvex", 0 },	{ "moof", 0 },	{ "traf", 0 },	{ "dref", 8 },	{ "stsd", 8 },
-		{ "avc1", 78 }, { "hvc1", 78 }, { "mp4a", 28 }, { "Opus", 28 }, { "fLaC", 28 }, { "ac-3", 28 },
-		{ "ec-3", 28 },
+		{ "avc1", 78 }, { "hvc1", 78 }, { "dvh1", 78 }, { "mp4a", 28 }, { "Opus", 28 }, { "fLaC", 28 },
+		{ "ac-3", 28 }, { "ec-3", 28 },
 	};
 
 	for (size_t i = 0; i < sizeof parents / sizeof *parents; i++)

@@ -29,12 +29,14 @@ struct made {
 
 static void read_track(struct bytes *in, uint32_t id, struct fmp4_track *t)
 {
-	static const enum fmp4_entry entries[] = { FMP4_AVC1, FMP4_HVC1, FMP4_MP4A };
+	static const enum fmp4_entry entries[] = { FMP4_AVC1, FMP4_HVC1, FMP4_DVH1, FMP4_MP4A, FMP4_MP3,
+						   FMP4_AC3, FMP4_EC3, FMP4_OPUS, FMP4_FLAC };
+	static const char types[][5] = { "mdcv", "clli", "dvcC", "dvvC" };
 	uint64_t flags = fuzz_uint(in, 1);
 
 	*t = (struct fmp4_track){
 		.id = id,
-		.entry = entries[fuzz_uint(in, 1) % 3],
+		.entry = entries[fuzz_uint(in, 1) % 9],
 		.timescale = (uint32_t)fuzz_uint(in, 4) % 0x7fffffff + 1,
 		.edit_media_time = (int64_t)(fuzz_uint(in, flags & 1 ? 7 : 2)),
 		.width = (int)fuzz_uint(in, 2),
@@ -49,12 +51,19 @@ static void read_track(struct bytes *in, uint32_t id, struct fmp4_track *t)
 		.matrix = (int)fuzz_uint(in, 1) - 1,
 		.is_full_range = flags & 128,
 		.channels = (int)fuzz_uint(in, 1),
+		.sample_bits = (int)fuzz_uint(in, 1),
+		.roll = -(int)(fuzz_uint(in, 1) & 15),
+		.n_boxes = (int)(fuzz_uint(in, 1) % (FMP4_BOXES_MAX + 1)),
 		.bitrate = (int)(fuzz_uint(in, 4) & 0x7fffffff),
 	};
 	memcpy(t->language, "und", 4);
 	for (int i = 0; i < 3; i++)
 		t->language[i] = (char)fuzz_uint(in, 1);
 	t->config = fuzz_bytes(in, fuzz_uint(in, 2) % 300);
+	for (int i = 0; i < t->n_boxes; i++) {
+		memcpy(t->boxes[i].type, types[fuzz_uint(in, 1) % 4], 5);
+		t->boxes[i].body = fuzz_bytes(in, fuzz_uint(in, 1));
+	}
 }
 
 struct count {
@@ -63,13 +72,14 @@ struct count {
 
 static void count_box(void *arg, const struct fuzz_box *box, const struct fuzz_box *parent)
 {
+	static const char configs[][5] = { "avcC", "hvcC", "esds", "dac3", "dec3", "dOps", "dfLa" };
 	struct count *n = arg;
 
 	n->traks += box->type == FUZZ_BOX('t', 'r', 'a', 'k');
 	n->trexes += box->type == FUZZ_BOX('t', 'r', 'e', 'x');
 	n->edits += box->type == FUZZ_BOX('e', 'l', 's', 't');
-	n->configs += box->type == FUZZ_BOX('a', 'v', 'c', 'C') || box->type == FUZZ_BOX('h', 'v', 'c', 'C') ||
-		      box->type == FUZZ_BOX('e', 's', 'd', 's');
+	for (size_t i = 0; i < sizeof configs / sizeof *configs; i++)
+		n->configs += box->type == get_u32((const uint8_t *)configs[i]);
 	ASSERT(parent || box->type == FUZZ_BOX('f', 't', 'y', 'p') || box->type == FUZZ_BOX('m', 'o', 'o', 'v'));
 }
 
@@ -105,6 +115,7 @@ static void read_run(struct bytes *in, struct made *m, int i)
 		.decode_time = (int64_t)fuzz_uint(in, kind & 2 ? 8 : 4),
 		.samples = m->samples[i],
 		.n_samples = (int)(fuzz_uint(in, 1) % (SAMPLES + 1)),
+		.has_roll = kind & 16,
 	};
 	for (int k = 0; k < m->runs[i].n_samples; k++) {
 		uint64_t flags = fuzz_uint(in, 1);

@@ -231,6 +231,7 @@ static void read_title(const struct mkv *mkv)
 	struct err err;
 
 	record_options_init(&options);
+	options.is_audio_copied = mkv->in->size & 4;
 	if (title_init(&t, mkv, &options, &err))
 		return;
 	ASSERT(t.video || t.audio);

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cli.h"
 #include "common/msg.h"
-#include "dispatcher/cli.h"
 #include "dispatcher/http.h"
 
 static void read_msg(enum msg_verb verb, struct bytes json)

@@ -435,7 +435,7 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *target;
 		void (*make)(void);
-	} makers[] = { { "fuzz_mkv", seed_mkv },	{ "fuzz_nal", seed_nal }, { "fuzz_fmp4", seed_fmp4 },
+	} makers[] = { { "fuzz_mkv", seed_mkv },	{ "fuzz_transcode", seed_mkv },	{ "fuzz_nal", seed_nal }, { "fuzz_fmp4", seed_fmp4 },
 		       { "fuzz_record", seed_record },	{ "fuzz_msg", seed_msg }, { "fuzz_store", seed_store } };
 
 	for (size_t i = 0; argc == 3 && i < sizeof makers / sizeof *makers; i++)

@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define EARLY_BYTES 65536
+/* The sanitizers' own start asks for memory, before any checked code can run. */
+#define UNCHECKED __attribute__((no_sanitize_address, no_sanitize("undefined")))
 
 static _Thread_local bool is_watched, is_armed;
 static int64_t n_asked, n_failing, n_live;
@@ -30,7 +32,7 @@ static struct {
 static bool is_looking;
 
 /* POSIX promises that a function pointer fits in a void *, C does not. */
-static void look_up(const char *name, void *function)
+UNCHECKED static void look_up(const char *name, void *function)
 {
 	void *p = dlsym(RTLD_NEXT, name);
 
@@ -38,7 +40,7 @@ static void look_up(const char *name, void *function)
 }
 
 /* False: not yet. */
-static bool find_real(void)
+UNCHECKED static bool find_real(void)
 {
 	if (real.free)
 		return true;
@@ -55,7 +57,7 @@ static bool find_real(void)
 	return true;
 }
 
-static void *take_early(size_t size)
+UNCHECKED static void *take_early(size_t size)
 {
 	void *p = early + n_early;
 
@@ -66,13 +68,13 @@ static void *take_early(size_t size)
 	return p;
 }
 
-static bool is_early(const void *p)
+UNCHECKED static bool is_early(const void *p)
 {
 	return (const char *)p >= early && (const char *)p < early + sizeof early;
 }
 
 /* The one who asks is told by the address that the call returns to. */
-static bool is_refused(const void *caller)
+UNCHECKED static bool is_refused(const void *caller)
 {
 	Dl_info info;
 	const char *name;
@@ -87,27 +89,27 @@ static bool is_refused(const void *caller)
 	return true;
 }
 
-static void *given(void *p)
+UNCHECKED static void *given(void *p)
 {
 	n_live += is_watched && p;
 	return p;
 }
 
-void *malloc(size_t size)
+UNCHECKED void *malloc(size_t size)
 {
 	if (!find_real())
 		return take_early(size);
 	return is_refused(__builtin_return_address(0)) ? NULL : given(real.malloc(size));
 }
 
-void *calloc(size_t n, size_t size)
+UNCHECKED void *calloc(size_t n, size_t size)
 {
 	if (!find_real())
 		return take_early(n * size); /* as it was never used, it is zero */
 	return is_refused(__builtin_return_address(0)) ? NULL : given(real.calloc(n, size));
 }
 
-void *realloc(void *p, size_t size)
+UNCHECKED void *realloc(void *p, size_t size)
 {
 	void *to;
 
@@ -121,7 +123,7 @@ void *realloc(void *p, size_t size)
 	return to;
 }
 
-int posix_memalign(void **p, size_t alignment, size_t size)
+UNCHECKED int posix_memalign(void **p, size_t alignment, size_t size)
 {
 	int ret;
 
@@ -134,13 +136,13 @@ int posix_memalign(void **p, size_t alignment, size_t size)
 	return ret;
 }
 
-void *aligned_alloc(size_t alignment, size_t size)
+UNCHECKED void *aligned_alloc(size_t alignment, size_t size)
 {
 	find_real();
 	return is_refused(__builtin_return_address(0)) ? NULL : given(real.aligned_alloc(alignment, size));
 }
 
-void free(void *p)
+UNCHECKED void free(void *p)
 {
 	if (!p || is_early(p) || !find_real())
 		return;

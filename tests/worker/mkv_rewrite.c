@@ -576,3 +576,14 @@ void mkv_rewrite(struct bytes from, const struct rewrite *how, struct buf *to)
 	free(w.frames);
 	free(w.cues);
 }
+
+void mkv_rewrite_file(const char *from, const char *to, const struct rewrite *how)
+{
+	struct buf plain, made = { 0 };
+
+	craft_load(&plain, from);
+	mkv_rewrite(buf_bytes(&plain), how, &made);
+	craft_save(to, buf_bytes(&made));
+	buf_finish(&plain);
+	buf_finish(&made);
+}

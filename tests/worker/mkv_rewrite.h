@@ -47,6 +47,7 @@ struct rewrite {
 
 /* Writes `from` (its frames neither packed nor laced) again, Cluster for Cluster as long as block times have room. */
 void mkv_rewrite(struct bytes from, const struct rewrite *how, struct buf *to);
+void mkv_rewrite_file(const char *from, const char *to, const struct rewrite *how);
 /* The n-th (from 0) element `id` at level 1, and below `parent`, where one of unknown size lies open: its children count as
  * its siblings. False: there is none. */
 bool mkv_find(struct bytes file, uint32_t id, int n, struct ebml_element *e);

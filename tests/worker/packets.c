@@ -58,7 +58,7 @@ static void read_ours(struct packets *p, struct bytes file, const struct mkv *mk
 			continue;
 		}
 		ebml_read(file, f.block, (int64_t)file.size, &e);
-		*add(p) = (struct packet){ index_of(mkv, f.track), f.block, e.end, f.lace_index, f.time_ns, f.duration_ns,
+		*add(p) = (struct packet){ index_of(mkv, f.track), f.block, e.end, f.cluster, f.lace_index, f.time_ns, f.duration_ns,
 					   data.size, XXH3_64bits(data.data, data.size), f.is_key };
 	}
 	ck_assert_int_eq(ret, 0);
@@ -176,7 +176,7 @@ static void add_libav(struct packets *p, const AVFormatContext *format, const AV
 	int lace = is_lace ? last->lace + 1 : 0;
 
 	/* V_MS/VFW tracks have decoding times, as libavformat sees it */
-	*add(p) = (struct packet){ packet->stream_index, packet->pos, 0, lace,
+	*add(p) = (struct packet){ packet->stream_index, packet->pos, 0, 0, lace,
 				   to_ns(packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts, base),
 				   to_ns(packet->duration, base), (size_t)packet->size,
 				   XXH3_64bits(packet->data, (size_t)packet->size), packet->flags & AV_PKT_FLAG_KEY };

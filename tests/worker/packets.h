@@ -18,6 +18,7 @@ struct packet {
 	int track;        /* index in order of the TrackEntries */
 	int64_t start;    /* ours: offset of the block's element; libavformat's: somewhere in it */
 	int64_t end;      /* ours: behind that element */
+	int64_t cluster;  /* ours */
 	int lace;         /* index in its block */
 	int64_t time_ns;  /* less CodecDelay; PACKETS_TIME_NONE */
 	int64_t duration_ns;

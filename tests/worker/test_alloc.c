@@ -7,6 +7,7 @@
 
 #include <check.h>
 #include <libavutil/log.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,7 @@ static struct plan plan;
 static struct store_segment address;
 static struct buf init, index_json, segment; /* what is right */
 static char *who;                            /* shared with child processes */
+static int64_t n_live_before;                /* of connecting alone */
 
 static int tick(struct task *task, struct err *e)
 {
@@ -223,7 +225,7 @@ static const char *problem_of(int64_t n)
 
 	if (o.ret && (!is_clear(o.ret) || e.code != o.ret || !e.msg[0]))
 		return "the error is not a clear one";
-	if (o.n_live && !is_by_libav()) /* libswresample forgets its old buffer when there is no memory for a larger one */
+	if (o.n_live != n_live_before && !is_by_libav()) /* libswresample forgets its old buffer when there is no memory for a larger one */
 		return "not all memory is given back";
 	return stored_problem(!o.ret);
 }
@@ -242,6 +244,7 @@ static bool try(int64_t n, int64_t n_all)
 	if (!pid) {
 		const char *problem;
 
+		signal(SIGSEGV, SIG_DFL); /* a sanitizer would report it and exit */
 		problem = store_open(&watcher, redis.url, TIMEOUT_MS, &err) ? "no connection" : problem_of(n);
 		if (problem)
 			fprintf(stderr, "allocation %lld of %lld, by %s: %s (%s)\n", (long long)n, (long long)n_all, who, problem, err.msg);
@@ -266,7 +269,9 @@ START_TEST(every_allocation_of_a_probe_and_a_segment_may_fail)
 	forget();
 	all = work(jobs, 2, 0);
 	ck_assert_msg(!all.ret, "%s", err.msg);
-	ck_assert_int_eq(all.n_live, 0);
+	/* AddressSanitizer's strdup is not counted, its release is */
+	n_live_before = work(jobs, 0, 0).n_live;
+	ck_assert_int_eq(all.n_live, n_live_before);
 	ck_assert_int_gt(all.n_asked, 100);
 	for (int64_t n = 1; n <= all.n_asked; n += step)
 		n_dead += try(n, all.n_asked);

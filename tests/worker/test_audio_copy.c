@@ -161,26 +161,27 @@ static const struct record_audio opus_audio = { .is_present = true, .is_copy = t
 						.channels = 2, .unit = 120, .base = -312, .frames = 65, .source_rate = 48000,
 						.source_unit = 120, .source_base = -312, .source_end = 7388, .delay = 312 };
 
-/* Frames [first, end) of the packets, without some, as a run. What it points to lives in *f. */
-static void run_stage(const struct mkv_track *t, const struct record_audio *a, int64_t first, int64_t end, unsigned without,
-		      struct fragments *f, struct fmp4_sample *samples, struct fmp4_run *run)
+static struct fragments made;
+
+/* Frames [first, end) of all packets but those `without`, as a run of samples in `made`, which is to be finished. */
+static void run_stage(const struct mkv_track *t, const struct record_audio *a, int64_t first, int64_t end,
+				     unsigned without, struct fmp4_sample *samples, struct fmp4_run *run)
 {
 	struct record_options options;
 	struct audio_stage *s;
 	int ret = 0;
 
 	record_options_init(&options);
-	fragments_init(f, NULL, a, first);
-	ck_assert_int_eq(audio_stage_create(&s, t, a, &options, first, end, fragments_add_audio, f, &err), 0);
+	fragments_init(&made, NULL, a, first);
+	ck_assert_int_eq(audio_stage_create(&s, t, a, &options, first, end, fragments_add_audio, &made, &err), 0);
 	for (size_t i = 0; i < LENGTH(packets) && !ret; i++)
 		if (!(without >> i & 1))
 			ret = audio_stage_push(s, packets[i].pos, INT64_MAX, mem_hex(packets[i].packet), &err);
 	if (!ret)
 		ret = audio_stage_finish(s, end, &err);
 	ck_assert_int_ge(ret, 0);
+	fragments_audio_run(&made, 0, end - first, samples, run);
 	audio_stage_destroy(s);
-	ck_assert_int_eq(f->n_audio, end - first);
-	fragments_audio_run(f, 0, end - first, samples, run);
 }
 
 START_TEST(packets_of_any_length_follow_each_other_to_the_sample)
@@ -194,9 +195,8 @@ START_TEST(packets_of_any_length_follow_each_other_to_the_sample)
 		for (int k = 0; k < 2; k++) {
 			struct fmp4_sample samples[65];
 			struct fmp4_run run;
-			struct fragments f;
+			run_stage(&t, &opus_audio, bounds[k], bounds[k + 1], 0, samples, &run);
 
-			run_stage(&t, &opus_audio, bounds[k], bounds[k + 1], 0, &f, samples, &run);
 			ck_assert(run.has_roll);
 			ck_assert(!run.n_samples || run.decode_time == next);
 			for (int i = 0; i < run.n_samples; i++, n++) {
@@ -204,7 +204,7 @@ START_TEST(packets_of_any_length_follow_each_other_to_the_sample)
 				ck_assert_uint_eq(samples[i].data.data[0], mem_hex(packets[n].packet).data[0]);
 				next += samples[i].duration;
 			}
-			fragments_finish(&f);
+			fragments_finish(&made);
 		}
 		ck_assert_int_eq(n, 6);
 		ck_assert_int_eq(next, 7388 + 312); /* not a whole packet */
@@ -217,14 +217,13 @@ START_TEST(a_hole_within_a_segment_lasts_the_packet_before_on)
 	struct mkv_track t = track_of("A_OPUS", OPUS_HEAD);
 	struct fmp4_sample samples[65];
 	struct fmp4_run run;
-	struct fragments f;
+	run_stage(&t, &opus_audio, 0, 65, 1u << 1 | 1u << 2, samples, &run);
 
-	run_stage(&t, &opus_audio, 0, 65, 1u << 1 | 1u << 2, &f, samples, &run);
 	ck_assert_int_eq(run.n_samples, 4);
 	ck_assert_int_eq(run.decode_time, 0);
 	ck_assert_uint_eq(samples[0].duration, 3960);
 	ck_assert_uint_eq(samples[1].duration, 960);
-	fragments_finish(&f);
+	fragments_finish(&made);
 }
 END_TEST
 
@@ -233,19 +232,18 @@ START_TEST(a_hole_at_the_start_of_a_segment_moves_its_decode_time)
 	struct mkv_track t = track_of("A_OPUS", OPUS_HEAD);
 	struct fmp4_sample samples[65];
 	struct fmp4_run run;
-	struct fragments f;
+	run_stage(&t, &opus_audio, 8, 65, 1u << 1 | 1u << 2, samples, &run);
 
-	run_stage(&t, &opus_audio, 8, 65, 1u << 1 | 1u << 2, &f, samples, &run);
 	ck_assert_int_eq(run.n_samples, 3);
 	ck_assert_int_eq(run.decode_time, 3960);
-	fragments_finish(&f);
-	run_stage(&t, &opus_audio, 0, 8, 1u << 1 | 1u << 2, &f, samples, &run);
+	fragments_finish(&made);
+	run_stage(&t, &opus_audio, 0, 8, 1u << 1 | 1u << 2, samples, &run);
 	ck_assert_int_eq(run.n_samples, 1);
 	ck_assert_uint_eq(samples[0].duration, 960); /* its own length: what follows is another segment's */
-	fragments_finish(&f);
-	run_stage(&t, &opus_audio, 8, 32, 1u << 1 | 1u << 2, &f, samples, &run);
+	fragments_finish(&made);
+	run_stage(&t, &opus_audio, 8, 32, 1u << 1 | 1u << 2, samples, &run);
 	ck_assert_int_eq(run.n_samples, 0);
-	fragments_finish(&f);
+	fragments_finish(&made);
 }
 END_TEST
 
@@ -257,22 +255,21 @@ START_TEST(a_hole_in_aac_is_silence)
 	struct fmp4_sample samples[4];
 	struct record_options options;
 	struct audio_stage *s;
-	struct fragments f;
 	struct fmp4_run run;
 
 	record_options_init(&options);
-	fragments_init(&f, NULL, &a, 0);
-	ck_assert_int_eq(audio_stage_create(&s, &t, &a, &options, 0, 4, fragments_add_audio, &f, &err), 0);
+	fragments_init(&made, NULL, &a, 0);
+	ck_assert_int_eq(audio_stage_create(&s, &t, &a, &options, 0, 4, fragments_add_audio, &made, &err), 0);
 	ck_assert_int_eq(audio_stage_push(s, 0, INT64_MAX, mem_hex("aa"), &err), 0);
 	ck_assert_int_eq(audio_stage_push(s, 3072, INT64_MAX, mem_hex("bb"), &err), 1);
-	fragments_audio_run(&f, 0, 4, samples, &run);
+	fragments_audio_run(&made, 0, 4, samples, &run);
 	ck_assert_int_eq(run.n_samples, 4);
 	ck_assert(!run.has_roll);
 	for (int i = 0; i < 4; i++)
 		ck_assert_uint_eq(samples[i].duration, 1024);
 	ck_assert_uint_gt(samples[1].data.size, 1);
 	audio_stage_destroy(s);
-	fragments_finish(&f);
+	fragments_finish(&made);
 }
 END_TEST
 

@@ -26,12 +26,11 @@
 
 static const char *const reasons[PACKETS_TIME] = {
 	[PACKETS_LACE_KEY] = "RFC 9559 sections 10.2, 10.4: the flag says of all frames of the Block that they are key frames",
-	[PACKETS_LACE_TIME] = "RFC 9559 section 10.3.5: without a duration the Block's time is all that the container says; what comes "
-			      "next is contiguous",
+	[PACKETS_LACE_TIME] = "RFC 9559 section 10.3.5: frames of a lace are contiguous; the Block's time is the last that is written",
 	[PACKETS_LACE_STEP] = "RFC 9559 section 5.1.4.1.13: DefaultDuration is in nanoseconds; it is not cut to TimestampScale",
 	[PACKETS_DELAY] = "RFC 9559 section 5.1.4.1.25: CodecDelay is in nanoseconds; it is not rounded to TimestampScale",
 	[PACKETS_NEGATIVE] = "RFC 9559 section 11.2: a block's timestamp is signed, and so is the sum",
-	[PACKETS_SUBTITLE] = "RFC 9559 section 10.4: a Block without ReferenceBlock depends on no other, however long the last one is shown",
+	[PACKETS_SUBTITLE] = "RFC 9559 section 10.4: a Block without ReferenceBlock depends on no other, shown together or not",
 };
 
 /* ---- and in one */
@@ -175,6 +174,7 @@ END_TEST
 
 #define SHORT_PICTURE "-f lavfi -i testsrc2=s=160x90:r=24 "
 #define SHORT_SOUND "-f lavfi -i sine=440:r=48000 "
+#define VP9 "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 "
 #define BASE PACKETS_BASE
 
 static const struct {
@@ -190,10 +190,10 @@ static const struct {
 	{ "ffmpeg_negative_start.mkv", FFMPEG "-i " BASE " -map 0 -c copy -avoid_negative_ts disabled -output_ts_offset -0.3 " OUT },
 	{ "ffmpeg_attachment.mkv", "head -c 300000 /dev/zero > $M/packets.ttf && " FFMPEG "-i " BASE " -map 0 -c copy "
 	  "-attach $M/packets.ttf -metadata:s:3 mimetype=application/x-truetype-font " OUT },
-	{ "ffmpeg_vp9_opus.webm", FFMPEG SHORT_PICTURE SHORT_SOUND "-t 2 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -c:a libopus " OUT },
+	{ "ffmpeg_vp9_opus.webm", FFMPEG SHORT_PICTURE SHORT_SOUND "-t 2 " VP9 "-c:a libopus " OUT },
 	{ "ffmpeg_vp8_vorbis.webm", FFMPEG SHORT_PICTURE SHORT_SOUND "-t 2 -c:v libvpx -deadline realtime -c:a libvorbis " OUT },
-	{ "ffmpeg_vp9_alpha.webm", FFMPEG SHORT_PICTURE "-t 1 -pix_fmt yuva420p -c:v libvpx-vp9 -deadline realtime -cpu-used 8 " OUT },
-	{ "ffmpeg_dash.webm", FFMPEG SHORT_PICTURE "-t 2 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -dash 1 " OUT },
+	{ "ffmpeg_vp9_alpha.webm", FFMPEG SHORT_PICTURE "-t 1 -pix_fmt yuva420p " VP9 OUT },
+	{ "ffmpeg_dash.webm", FFMPEG SHORT_PICTURE "-t 2 " VP9 "-dash 1 " OUT },
 	{ "ffmpeg_hevc_eac3.mkv", FFMPEG SHORT_PICTURE SHORT_SOUND "-t 2 -c:v libx265 -preset ultrafast -x265-params log-level=error "
 	  "-c:a eac3 " OUT },
 	{ "ffmpeg_flac_mp3_aac_dts.mkv", FFMPEG SHORT_SOUND "-t 2 -map 0 -map 0 -map 0 -map 0 -c:a:0 flac -c:a:1 libmp3lame "
@@ -329,7 +329,8 @@ static const struct shape {
 	{ "fixed lacing", { .lacing = REWRITE_LACING_FIXED, .lace = 8 } },
 	{ "Xiph lacing of 256", { .lacing = REWRITE_LACING_XIPH, .lace = 256 } },
 	{ "Xiph lacing, no durations", { .lacing = REWRITE_LACING_XIPH, .lace = 5, .put_child = drop_durations } },
-	{ "EBML lacing, DefaultDuration", { .lacing = REWRITE_LACING_EBML, .lace = 5, .put_child = drop_durations, .put_track = put_duration } },
+	{ "EBML lacing, DefaultDuration", { .lacing = REWRITE_LACING_EBML, .lace = 5, .put_child = drop_durations,
+					    .put_track = put_duration } },
 	{ "EBML lacing, BlockDuration", { .lacing = REWRITE_LACING_EBML, .lace = 5, .has_groups = true, .has_durations = true,
 					  .put_child = drop_durations } },
 	{ "BlockGroups", { .has_groups = true } },
@@ -383,7 +384,36 @@ static void check_track(const struct shape *shape, const struct packets *base, c
 	ck_assert_msg(i == base->n && k == ours->n, "%s: track %d: one has more", shape->name, track);
 }
 
-START_TEST(every_shape_has_the_packets_of_the_plain_file_and_of_libavformat)
+/* One for every key frame of the video: it is in the Cluster that the cue says, at the time that it says. */
+static void check_cues(const struct shape *shape, struct bytes file, const struct packets *ours)
+{
+	struct mkv *mkv = calloc(1, sizeof *mkv);
+	struct input in;
+	size_t n_keys = 0, n = 0;
+
+	ck_assert_ptr_nonnull(mkv);
+	input_init_bytes(&in, file);
+	ck_assert_int_eq(mkv_open(mkv, &in, NULL), 0);
+	ck_assert_int_eq(mkv_read_cues(mkv, NULL), 0);
+	for (size_t i = 0; i < ours->n; i++) {
+		const struct packet *p = &ours->list[i];
+
+		if (p->track || !p->is_key || p->time_ns < 0)
+			continue;
+		n_keys++;
+		for (size_t k = 0; k < mkv->n_cues; k++)
+			n += mkv->cues[k].time_ns == p->time_ns && mkv->cues[k].track == mkv->tracks[0].number &&
+			     mkv->cues[k].cluster == p->cluster;
+	}
+	ck_assert_uint_ge(n_keys, 5);
+	ck_assert_msg(mkv->n_cues == (shape->how.cues == REWRITE_CUES_NONE ? 0 : n_keys) && n == mkv->n_cues,
+		      "%s: %zu key frames, %zu Cues, %zu of them right", shape->name, n_keys, mkv->n_cues, n);
+	mkv_close(mkv);
+	input_close(&in);
+	free(mkv);
+}
+
+START_TEST(every_shape_has_the_packets_and_cues_of_the_plain_file_and_libavformats)
 {
 	struct buf plain, made = { 0 };
 	struct packets base, ours;
@@ -400,6 +430,7 @@ START_TEST(every_shape_has_the_packets_of_the_plain_file_and_of_libavformat)
 		ck_assert_int_eq(ours.n_tracks, 3);
 		for (int t = 0; t < ours.n_tracks; t++)
 			check_track(&shapes[i], &base, &ours, t);
+		check_cues(&shapes[i], buf_bytes(&made), &ours);
 		packets_finish(&ours);
 	}
 	packets_finish(&base);
@@ -418,7 +449,7 @@ Suite *suite_packets(void)
 	tcase_add_checked_fixture(t, setup, NULL);
 	tcase_add_test(t, every_real_file_has_the_packets_that_libavformat_finds);
 	tcase_add_test(t, every_file_of_the_muxers_has_the_packets_that_libavformat_finds);
-	tcase_add_test(t, every_shape_has_the_packets_of_the_plain_file_and_of_libavformat);
+	tcase_add_test(t, every_shape_has_the_packets_and_cues_of_the_plain_file_and_libavformats);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Broken files: what can be saved is, and it is what was not touched. One line a file goes to stderr, with what libavformat saves.
+ * Broken files: what can be saved is, and it is what was not touched. One line a file goes to stderr, with how much libavformat
+ * saves.
  */
 #include "tests/e2e/craft.h"
 #include "tests/suites.h"
@@ -298,7 +299,8 @@ static void check_piped(const char *name, struct bytes file, const struct packet
 
 	packets_piped(&piped, file);
 	size_t same = packets_same(&piped, ours);
-	ck_assert_msg(same == ours->n && same == piped.n, "%s: from a pipe %zu packets, %zu of %zu the same", name, piped.n, same, ours->n);
+	ck_assert_msg(same == ours->n && same == piped.n, "%s: from a pipe %zu packets, %zu of %zu the same", name, piped.n, same,
+		      ours->n);
 	packets_finish(&piped);
 }
 
