@@ -262,7 +262,7 @@ int ac3_read(struct bytes packet, struct ac3 *a, struct err *err)
 	return read_plain((struct bits){ packet.data, packet.size, 0, false }, a, err);
 }
 
-/* Up to 8 fields of bits, from the highest on, into whole bytes. */
+/* Fields of bits, 64 in all at most, from the highest on, into whole bytes. */
 static void put_bits(struct buf *out, int n, const int (*fields)[2])
 {
 	uint64_t v = 0;
@@ -290,7 +290,8 @@ static void put_dec3_substream(struct buf *out, const struct ac3_substream *s)
 {
 	const int fields[][2] = { { s->fscod, 2 }, { s->bsid, 5 },     { 0, 2 /* reserved, asvc */ },
 				  { s->bsmod, 3 }, { s->acmod, 3 },    { s->lfeon, 1 },
-				  { 0, 3 },        { s->n_dependent, 4 }, { s->n_dependent ? s->chan_loc : 0, s->n_dependent ? 9 : 1 } };
+				  { 0, 3 },        { s->n_dependent, 4 },
+				  { s->n_dependent ? s->chan_loc : 0, s->n_dependent ? 9 : 1 } };
 
 	put_bits(out, 9, fields);
 }

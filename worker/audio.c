@@ -25,7 +25,7 @@ struct audio_stage {
 	int64_t first, end;         /* wanted frames */
 	int64_t given;              /* the next one to be given to fn */
 	bool is_done;
-	audio_frame_fn *fn;
+	audio_stage_fn *fn;
 	void *arg;
 	int64_t broken;
 	/* decode; all NULL when packets are copied */
@@ -61,21 +61,14 @@ static int64_t gcd(int64_t a, int64_t b)
 
 /* ---- frames out */
 
-/* The next one; samples: that it decodes to. */
-static int give(struct audio_stage *s, struct bytes data, int64_t samples)
-{
-	int64_t n = s->given++;
-
-	s->is_done = s->given == s->end;
-	return s->fn(s->arg, n, data, samples);
-}
-
-static int give_encoded(void *arg, int64_t n, struct bytes data)
+static int give_frame(void *arg, int64_t n, struct bytes data)
 {
 	struct audio_stage *s = arg;
 
 	ASSERT(n == s->given);
-	return give(s, data, s->audio->unit);
+	s->given++;
+	s->is_done = s->given == s->end;
+	return s->fn(s->arg, n, s->audio->unit, data);
 }
 
 /* ---- rate and encode */
@@ -143,9 +136,7 @@ static int open_swr(SwrContext **swr, const AVFrame *in, int rate, int channels,
 	if (ret >= 0)
 		ret = swr_init(*swr);
 	av_channel_layout_uninit(&from);
-	return ret < 0 ? err_set(err, audio_codec_error(ret, ERR_UNSUPPORTED), "no way from %d channels to %d",
-				 in->ch_layout.nb_channels, channels)
-		       : 0;
+	return ret < 0 ? err_set(err, audio_codec_error(ret, ERR_UNSUPPORTED), "no way from %d channels to %d", in->ch_layout.nb_channels, channels) : 0;
 }
 
 static bool is_same_format(const AVFrame *a, const AVFrame *b)
@@ -260,7 +251,7 @@ static int fill_hole(struct audio_stage *s, int64_t n, struct err *err)
 		silence = audio_encoder_silence(s->enc);
 	}
 	while (s->given < n)
-		if (give(s, silence, s->audio->unit))
+		if (give_frame(s, s->given, silence))
 			return err_set(err, ERR_NOMEM, "out of memory");
 	return 0;
 }
@@ -271,7 +262,9 @@ static int copy_frame(struct audio_stage *s, int64_t n, struct bytes data, struc
 		return 0;
 	if (fill_hole(s, n, err))
 		return err->code;
-	return give(s, data, audio_ruler_samples(s->ruler, data)) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+	s->given++;
+	s->is_done = s->given == s->end;
+	return s->fn(s->arg, n, audio_ruler_samples(s->ruler, data), data) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }
 
 static int64_t copy_number(const struct audio_stage *s, int64_t pos)
@@ -312,11 +305,11 @@ static int create_decode(struct audio_stage *s, const struct mkv_track *track, c
 	for (int c = 0; c < a->channels && !ret; c++)
 		if (!(s->mixed[c] = malloc(CHUNK * sizeof(float))))
 			ret = err_set(err, ERR_NOMEM, "out of memory");
-	return ret ? ret : audio_encoder_create(&s->enc, a->rate, a->channels, options, s->first, s->end, give_encoded, s, err);
+	return ret ? ret : audio_encoder_create(&s->enc, a->rate, a->channels, options, s->first, s->end, give_frame, s, err);
 }
 
 int audio_stage_create(struct audio_stage **out, const struct mkv_track *track, const struct record_audio *audio,
-		       const struct record_options *options, int64_t first, int64_t end, audio_frame_fn *fn, void *arg,
+		       const struct record_options *options, int64_t first, int64_t end, audio_stage_fn *fn, void *arg,
 		       struct err *err)
 {
 	struct audio_stage *s = calloc(1, sizeof *s);

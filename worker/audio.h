@@ -15,7 +15,6 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/record.h"
-#include "worker/audio_encoder.h"
 #include "worker/fmp4.h"
 #include "worker/mkv.h"
 
@@ -65,17 +64,18 @@ int64_t audio_clock_place(struct audio_clock *c, int64_t time_ns, int lace_index
 
 /* Frames of the output that the whole source gives, when its samples end at source_end. */
 int64_t audio_frames(const struct record_audio *audio, int64_t source_end);
+/* Where an output frame begins, in samples of the timeline; the title's last one copied may be cut short. */
+int64_t audio_frame_position(const struct record_audio *audio, int64_t n);
 
 #define AUDIO_OPEN_END INT64_MAX /* an end that is not known yet */
 
-/* n: number of the frame on the grid; data lives during the call, and is empty where no packet begins; samples: that it decodes to.
- * Returns 0 or an enum err_code. */
-typedef int audio_frame_fn(void *arg, int64_t n, struct bytes data, int64_t samples);
+/* Output frame n, of so many samples; empty: no packet begins here. data lives during the call. Returns 0 or an enum err_code. */
+typedef int audio_stage_fn(void *arg, int64_t n, int64_t samples, struct bytes data);
 
 struct audio_stage;
 /* To make output frames [first, end), first < end. They are given to fn as they come, in order, and forgotten. */
 int audio_stage_create(struct audio_stage **s, const struct mkv_track *track, const struct record_audio *audio,
-		       const struct record_options *options, int64_t first, int64_t end, audio_frame_fn *fn, void *arg,
+		       const struct record_options *options, int64_t first, int64_t end, audio_stage_fn *fn, void *arg,
 		       struct err *err);
 void audio_stage_destroy(struct audio_stage *s);
 /* The packet at source position pos; of what it decodes to, samples from `until` on are thrown away (INT64_MAX: none). 1: everything
@@ -88,7 +88,5 @@ int64_t audio_stage_position(const struct audio_stage *s);
 /* The source is at its end: silence up to frame `end` (nothing, where packets of other codecs than AAC are copied). */
 int audio_stage_finish(struct audio_stage *s, int64_t end, struct err *err);
 int64_t audio_stage_broken_packets(const struct audio_stage *s);
-/* Where an output frame begins, in samples of the timeline; the title's last one copied may be cut short. */
-int64_t audio_frame_position(const struct record_audio *audio, int64_t n);
 
 #endif

@@ -6,7 +6,7 @@
 #include <string.h>
 
 int audio_feed_init(struct audio_feed *f, const struct mkv *mkv, const struct record_audio *audio, int64_t origin_ns,
-		    const struct record_options *options, int64_t first_pos, int64_t first, int64_t end, audio_frame_fn *fn,
+		    const struct record_options *options, int64_t first_pos, int64_t first, int64_t end, audio_stage_fn *fn,
 		    void *arg, struct err *err)
 {
 	const struct mkv_track *t = mkv_track(mkv, (uint64_t)audio->track);

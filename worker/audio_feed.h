@@ -24,7 +24,7 @@ struct audio_feed {
 /* first_pos: source position of the first packet that will be fed. The rest as in audio_stage_create. After an error it is
  * finished. */
 int audio_feed_init(struct audio_feed *f, const struct mkv *mkv, const struct record_audio *audio, int64_t origin_ns,
-		    const struct record_options *options, int64_t first_pos, int64_t first, int64_t end, audio_frame_fn *fn,
+		    const struct record_options *options, int64_t first_pos, int64_t first, int64_t end, audio_stage_fn *fn,
 		    void *arg, struct err *err);
 void audio_feed_finish(struct audio_feed *f);
 

@@ -107,7 +107,7 @@ void cut_order_drop_last(struct cut_order *o)
 	memmove(o->sorted + i, o->sorted + i + 1, (size_t)(o->n - i) * sizeof *o->sorted);
 }
 
-int64_t cut_delay_ahead(const int64_t *pts, size_t n, bool is_all, int reorder, int64_t duration)
+int64_t cut_delay_ahead(const int64_t *pts, size_t n, int reorder, int64_t duration)
 {
 	int64_t delay = 0, dts;
 	struct cut_order o;
@@ -116,7 +116,7 @@ int64_t cut_delay_ahead(const int64_t *pts, size_t n, bool is_all, int reorder, 
 	cut_order_init(&o, reorder, TIMELINE_MAX_TICKS, -TIMELINE_MAX_TICKS);
 	for (size_t i = 0; i < n; i++) {
 		cut_order_push(&o, pts[i]);
-		for (; cut_order_take(&o, is_all && i + 1 == n, &dts); taken++)
+		for (; cut_order_take(&o, false, &dts); taken++)
 			if (dts - pts[taken] > delay)
 				delay = dts - pts[taken];
 	}

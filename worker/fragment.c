@@ -2,6 +2,7 @@
 #include "worker/fragment.h"
 
 #include "common/timeline.h"
+#include "worker/audio.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +80,7 @@ int fragments_add_video(struct fragments *f, const struct mkv *mkv, const struct
 	if (ret)
 		return ret;
 	s = &f->samples[f->n_video];
-	*s = (struct fragment_sample){ sample.data, at, is_first || frame->is_key || sample.sync == NAL_SYNC_CLOSED, 0 };
+	*s = (struct fragment_sample){ sample.data, at, is_first || frame->is_key || sample.sync == NAL_SYNC_CLOSED };
 	/* what needed no conversion lies where the next frame will lie too */
 	if (f->video_bytes.size == at && (!mkv->in->is_stable || data.data == f->unpacked.data))
 		buf_put(&f->video_bytes, data.data, data.size);
@@ -89,7 +90,7 @@ int fragments_add_video(struct fragments *f, const struct mkv *mkv, const struct
 	return buf_failed(&f->video_bytes) ? err_set(err, ERR_NOMEM, "out of memory") : 1;
 }
 
-int fragments_add_audio(void *arg, int64_t n, struct bytes data, int64_t samples)
+int fragments_add_audio(void *arg, int64_t n, int64_t samples, struct bytes data)
 {
 	struct fragments *f = arg;
 	int64_t cap = f->cap_audio ? f->cap_audio * 2 : 512;
@@ -139,8 +140,8 @@ static void video_run(const struct fragments *f, size_t from, size_t to, struct 
 				  .n_samples = (int)(to - from) };
 }
 
-/* Samples from frame i of those that wait to the next one that is there, else its own. */
-static uint32_t audio_duration(const struct fragments *f, int64_t i)
+/* Samples from frame i to the next one that is here, else its own. */
+static uint32_t frame_duration(const struct fragments *f, int64_t i)
 {
 	const struct record_audio *a = f->audio;
 	int64_t next = i + 1, at = audio_frame_position(a, f->audio_first + i), end;
@@ -157,13 +158,12 @@ void fragments_audio_run(const struct fragments *f, int64_t from, int64_t to, st
 {
 	*run = (struct fmp4_run){ .track_id = AUDIO_ID, .samples = out, .has_roll = !strcmp(f->audio->codecs, "opus") };
 	for (int64_t i = from; i < to; i++) {
-		const struct fragment_sample *s = &f->frames[i];
-
-		if (!s->data.size)
+		if (!f->frames[i].data.size)
 			continue;
 		if (!run->n_samples)
 			run->decode_time = audio_frame_position(f->audio, f->audio_first + i) + f->audio->delay;
-		out[run->n_samples++] = (struct fmp4_sample){ sample_bytes(s, &f->audio_bytes), audio_duration(f, i), 0, true };
+		out[run->n_samples++] =
+			(struct fmp4_sample){ sample_bytes(&f->frames[i], &f->audio_bytes), frame_duration(f, i), 0, true };
 	}
 }
 

@@ -8,7 +8,6 @@
 #define SEGFARM_WORKER_FRAGMENT_H
 
 #include "common/record.h"
-#include "worker/audio.h"
 #include "worker/fmp4.h"
 #include "worker/mkv.h"
 #include "worker/nal.h"
@@ -20,7 +19,7 @@ struct fragment_sample {
 	struct bytes data;
 	size_t at;
 	bool is_sync;
-	int64_t samples; /* of an audio frame; size 0: no packet begins here */
+	int64_t samples; /* audio: that it decodes to */
 };
 
 struct fragments {
@@ -33,7 +32,7 @@ struct fragments {
 	size_t n_video, cap_video;
 	struct buf video_bytes, unpacked;
 	int64_t broken;      /* video frames that could not be read and were left out */
-	/* audio frames */
+	/* audio frames of the grid; empty where no packet begins */
 	struct fragment_sample *frames;
 	int64_t n_audio, cap_audio;
 	int64_t audio_first; /* number of frames[0] on the grid */
@@ -54,16 +53,16 @@ void fragments_finish(struct fragments *f);
  * decoding starts. ERR_LIMIT, ERR_NOMEM. */
 int fragments_add_video(struct fragments *f, const struct mkv *mkv, const struct nal_config *nal, const struct mkv_frame *frame,
 			int64_t pts, bool is_first, struct err *err);
-/* An audio_frame_fn; arg: a struct fragments. */
-int fragments_add_audio(void *arg, int64_t n, struct bytes data, int64_t samples);
-
-/* The audio frames [from, to), counted from the first that is here, as a run; out: room for to - from samples. Copied packets may be
- * longer than a frame of the grid (Opus: 2.5 ms), and where some are missing in a codec for which silence cannot be made here, the
- * one before lasts until the next: a player is silent there. At the start of a segment such a hole moves tfdt. */
-void fragments_audio_run(const struct fragments *f, int64_t from, int64_t to, struct fmp4_sample *out, struct fmp4_run *run);
+/* An audio_stage_fn; arg: a struct fragments. */
+int fragments_add_audio(void *arg, int64_t n, int64_t samples, struct bytes data);
 
 /* How many of the audio frames start before a time. */
 int64_t fragments_audio_until(const struct fragments *f, int64_t ticks);
+
+/* Audio frames [from, to), counted from the first that is here, as a run. samples: room for to - from. Copied packets may be longer
+ * than a frame of the grid (Opus: 2.5 ms), and where some are missing in a codec for which silence cannot be made here, the one before
+ * lasts until the next that is here: a player is silent there. At the start such a hole moves the decode time. */
+void fragments_audio_run(const struct fragments *f, int64_t from, int64_t to, struct fmp4_sample *samples, struct fmp4_run *run);
 
 /* One fragment more, of video [v0, v1) and audio [a0, a1), counted from the first that is here, goes into iov, behind what is there
  * already and what the caller has put into head before the first. Valid until the next fragments_drop. None where all is empty. */

@@ -272,7 +272,7 @@ void seek_beginning(const struct title *t, struct seek_place *place)
 	*place = (struct seek_place){ .video_cluster = t->mkv->first_cluster, .audio_cluster = t->mkv->first_cluster,
 				      .audio_pos = t->record_audio.source_base };
 	if (t->video)
-		place->time = timeline_ns_to_ticks(t->video_first_ns - t->origin_ns);
+		place->time = timeline_ns_to_ticks(title_first_video_ns(t) - t->origin_ns);
 }
 
 int seek_find(const struct title *t, int64_t ticks, struct seek_place *place, struct err *err)

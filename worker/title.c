@@ -172,12 +172,8 @@ static int read_head(struct title *title, struct err *err)
 	for (int n = 0; n < LIMIT_HEAD_BLOCKS && !ret; n++) {
 		bool has_audio = !title->audio || title->n_first == TITLE_FIRST_PACKETS;
 
-		if (has_enough_video(title) && has_audio)
+		if ((has_enough_video(title) && has_audio) || mkv_next(&cursor, &f, err) != 1)
 			break;
-		if (mkv_next(&cursor, &f, err) != 1) {
-			title->has_all_times = true;
-			break;
-		}
 		if (title->video && f.track == title->video->number) {
 			ret = first_video(title, &f, err);
 		} else if (title->audio && f.track == title->audio->number) {
@@ -248,7 +244,7 @@ static void set_grid(struct title *title)
 		is_grid(title, title->nal.sps.rate_num, title->nal.sps.rate_den);
 }
 
-static int64_t first_video_ns(const struct title *title)
+int64_t title_first_video_ns(const struct title *title)
 {
 	int64_t first = title->times_ns[0];
 
@@ -335,9 +331,8 @@ static int set_origin(struct title *title, const struct record_options *options,
 	}
 	if (title->video) {
 		video_facts(title);
-		title->video_first_ns = first_video_ns(title);
-		if (title->video_first_ns < origin)
-			origin = title->video_first_ns;
+		if (title_first_video_ns(title) < origin)
+			origin = title_first_video_ns(title);
 	}
 	title->origin_ns = origin;
 	if (title->audio) {
@@ -371,16 +366,16 @@ int title_init(struct title *title, const struct mkv *mkv, const struct record_o
 int64_t title_frame_duration(const struct title *t, int64_t said, int64_t gap)
 {
 	const struct record_video *v = &t->record_video;
-	int64_t duration = said, exact = v->rate_num > 0 ? timeline_scale_round(TICKS_PER_SECOND, v->rate_den, v->rate_num) : 0;
+	int64_t duration = said, exact = 0;
 
+	if (v->rate_num > 0)
+		exact = timeline_scale_round(TICKS_PER_SECOND, v->rate_den, v->rate_num);
 	if (duration <= 0)
 		duration = timeline_ns_to_ticks((int64_t)t->video->default_duration_ns);
 	if (duration <= 0)
 		duration = gap;
-	if (duration <= 0)
-		duration = exact;
-	/* durations are rounded like times */
-	if (v->grid_within_ns && llabs(duration - exact) <= TICKS_PER_SECOND / 1000)
+	/* where it is rounded like the times */
+	if (duration <= 0 || (v->grid_within_ns && llabs(duration - exact) <= TICKS_PER_SECOND / 1000))
 		duration = exact;
 	return duration > 0 ? duration : TICKS_PER_SECOND / 25;
 }

@@ -23,10 +23,8 @@ struct title {
 	int64_t origin_ns;          /* the file's time that is timeline 0: where the earlier of the tracks begins */
 	struct record_video record_video; /* all but start, end and delay */
 	struct record_audio record_audio; /* all but frames and source_end */
-	int64_t times_ns[TITLE_FIRST_FRAMES]; /* of the first video frames from a sync sample on, as written, decode order */
+	int64_t times_ns[TITLE_FIRST_FRAMES]; /* of the first video frames from a sync sample on, as written */
 	int n_times;
-	int64_t video_first_ns;     /* the exact time of the one that is shown first */
-	bool has_all_times;         /* there are no more frames in the title */
 	/* internal: the first frames */
 	bool has_nal, has_facts;
 	int64_t audio_origin_ns;    /* of the first audio packet */
@@ -41,8 +39,10 @@ struct title {
 int title_init(struct title *t, const struct mkv *mkv, const struct record_options *options, struct err *err);
 void title_finish(struct title *t);
 
+/* The file's time at which the first video frame is shown. */
+int64_t title_first_video_ns(const struct title *t);
 /* Of a video frame, ticks: what its block says, else what its track says, else the gap to the frame before, else a guess; 0: that is
- * not known. > 0. */
+ * not known. On the grid of the frame rate, where there is one. > 0. */
 int64_t title_frame_duration(const struct title *t, int64_t said, int64_t gap);
 
 /* The init segment of a title whose records are complete, in `video` and `audio`. Appends to out. */

@@ -133,7 +133,7 @@ int title_put_init(const struct title *title, const struct record_video *video, 
 {
 	struct fmp4_track tracks[2];
 	struct light light;
-	int64_t end = 0, audio_end;
+	int64_t end = 0, audio_end = 0;
 	int n = 0;
 
 	if (video->is_present) {
@@ -142,7 +142,8 @@ int title_put_init(const struct title *title, const struct record_video *video, 
 	}
 	if (audio->is_present) {
 		audio_entry(title, audio, &tracks[n++]);
-		audio_end = audio->frames ? timeline_samples_to_ticks(audio_frame_position(audio, audio->frames), audio->rate) : 0;
+		if (audio->frames) /* else it is not known */
+			audio_end = timeline_samples_to_ticks(audio_frame_position(audio, audio->frames), audio->rate);
 		end = audio_end > end ? audio_end : end;
 	}
 	return fmp4_put_init(out, tracks, n, end, err);

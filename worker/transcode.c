@@ -161,7 +161,7 @@ static int put_complete(struct transcode *c, struct err *err)
 
 /* ---- audio in */
 
-static int take_audio(void *arg, int64_t n, struct bytes data, int64_t samples)
+static int take_audio(void *arg, int64_t n, int64_t samples, struct bytes data)
 {
 	struct transcode *c = arg;
 
@@ -175,7 +175,7 @@ static int take_audio(void *arg, int64_t n, struct bytes data, int64_t samples)
 	}
 	if (c->place.video_block < 0 && !c->is_started && c->f.n_audio > LIMIT_WAITING_SAMPLES)
 		fragments_drop(&c->f, 0, LIMIT_WAITING_SAMPLES / 2); /* nor has it been found for long */
-	return fragments_add_audio(&c->f, n, data, samples);
+	return fragments_add_audio(&c->f, n, samples, data);
 }
 
 /* A long hole becomes silence piece by piece, so that it can go out. */
@@ -410,8 +410,7 @@ static void set_delay(struct transcode *c)
 	}
 	if (n > 1)
 		gap = (most - least) / (n - 1);
-	c->video.delay_ticks = cut_delay_ahead(pts, (size_t)n, t->has_all_times, t->nal.sps.reorder,
-					       title_frame_duration(t, 0, gap));
+	c->video.delay_ticks = cut_delay_ahead(pts, (size_t)n, t->nal.sps.reorder, title_frame_duration(t, 0, gap));
 }
 
 /* Forward only: the video begins at the first sync sample from there on, the audio with it. */

@@ -9,6 +9,7 @@
 #include "tests/e2e/sh.h"
 #include "tests/suites.h"
 #include "tests/worker/mkv_build.h"
+#include "tests/worker/mkv_rewrite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -64,8 +65,8 @@ static const struct {
 	{ "muxer-ac3-44.mkv", TITLE("-c:a ac3 -ar 44100 -ac 2 "), "ac-3", "ac-3", "ac3", 0 },
 	{ "muxer-eac3.mkv", TITLE("-c:a eac3 -b:a 384k "), "ec-3", "ec-3", "eac3", 0 },
 	{ "muxer-opus.mkv", TITLE("-c:a libopus -ac 2 "), "Opus", "opus", "opus", 4 * 2 * 960 },
-	{ "muxer-opus-5.1.mkv", TITLE("-c:a libopus -mapping_family 1 -af aformat=channel_layouts=5.1 -frame_duration 40 "), "Opus",
-	  "opus", "opus", 4 * 6 * 1920 },
+	{ "muxer-opus-5.1.mkv", TITLE("-c:a libopus -mapping_family 1 -af aformat=channel_layouts=5.1 -frame_duration 40 "),
+	  "Opus", "opus", "opus", 4 * 6 * 1920 },
 	{ "muxer-flac.mkv", TITLE("-c:a flac "), "fLaC", "fLaC", "flac", 0 },
 	{ "muxer-flac-96.mkv", TITLE("-c:a flac -ar 96000 -ac 2 -sample_fmt s16 "), "fLaC", "fLaC", "flac", 0 },
 	{ "muxer-mkvmerge.mkv", TITLE("-c:a libopus -ac 2 ") " && mkvmerge -q -o \"$OUT.mm\" \"$OUT\" && mv \"$OUT.mm\" \"$OUT\"", "Opus",
@@ -127,8 +128,8 @@ START_TEST(opus_packets_of_different_lengths_pass_through)
 {
 	const char *source = media_make(
 		"muxer-opus-mixed.mkv",
-		"for d in 20 60 5; do " FFMPEG PICTURE SOUND "-t 6 " X264 "-g 48 -c:a libopus -ac 2 -frame_duration $d \"$M/muxer-opus-$d.mkv\" || "
-		"exit 1; echo \"file 'muxer-opus-$d.mkv'\"; done > \"$M/muxer-opus.txt\" && "
+		"for d in 20 60 5; do " FFMPEG PICTURE SOUND "-t 6 " X264
+		"-g 48 -c:a libopus -ac 2 -frame_duration $d \"$M/muxer-opus-$d.mkv\" || exit 1; echo \"file 'muxer-opus-$d.mkv'\"; done > \"$M/muxer-opus.txt\" && "
 		FFMPEG "-f concat -i \"$M/muxer-opus.txt\" -map 0 -c copy " OUT);
 	const struct hls_track *a;
 	bool has[3] = { false };
@@ -155,7 +156,8 @@ END_TEST
 /* Two clips of 6 s, the first with 4 s of sound: the hole is within a segment, or at the end of one. */
 START_TEST(a_hole_in_copied_sound_keeps_what_follows_in_its_place)
 {
-	static const char *const options[] = { "-j 2 --audio copy --segment-duration 12", "-j 2 --audio copy --segment-duration 6" };
+	static const char *const options[] = { "-j 2 --audio copy --segment-duration 12",
+					       "-j 2 --audio copy --segment-duration 6" };
 	const char *source = media_make(
 		"muxer-hole.mkv",
 		FFMPEG PICTURE SOUND "-t 6 -filter:a atrim=end=4 " X264 "-g 48 " AC3 "\"$M/muxer-hole-1.mkv\" && "
@@ -173,8 +175,8 @@ START_TEST(a_hole_in_copied_sound_keeps_what_follows_in_its_place)
 	text = sh("ffprobe -v error -select_streams a -show_entries packet=pts_time -of csv=p=0 '%s'", source);
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save), n++) {
 		ck_assert_uint_lt(n, a->n_samples);
-		ck_assert_msg(llabs(a->samples[n].dts - (int64_t)(atof(line) * 48000)) <= 768 + 48, "packet %zu of %s s is at %lld", n,
-			      line, (long long)a->samples[n].dts);
+		ck_assert_msg(llabs(a->samples[n].dts - (int64_t)(atof(line) * 48000)) <= 768 + 48,
+			      "packet %zu of %s s is at %lld", n, line, (long long)a->samples[n].dts);
 		n_long += a->samples[n].duration > 1536;
 		n_jumps += n && a->samples[n].dts > a->samples[n - 1].dts + a->samples[n - 1].duration;
 	}
@@ -234,7 +236,8 @@ static const struct {
 	bool is_in_stream;
 } hdr[] = {
 	/* SEI messages alone */
-	{ "muxer-hdr-sei.mkv", FFMPEG X265_10 HDR10 "-f hevc \"$M/muxer-hdr.hevc\" && mkvmerge -q -o " OUT " \"$M/muxer-hdr.hevc\"", true },
+	{ "muxer-hdr-sei.mkv", FFMPEG X265_10 HDR10 "-f hevc \"$M/muxer-hdr.hevc\" && mkvmerge -q -o " OUT " \"$M/muxer-hdr.hevc\"",
+	  true },
 	/* the container alone */
 	{ "muxer-hdr-mkv.mkv", FFMPEG X265_10 "-x265-params log-level=none:keyint=48 " OUT " && mkvpropedit -q " OUT
 	  " --edit track:v1 --set color-matrix-coefficients=9 --set color-primaries=9 --set color-transfer-characteristics=16"
@@ -298,20 +301,20 @@ static void put_mapping(struct buf *out, uint32_t type, const uint8_t *record)
 	mkv_end_master(out, m);
 }
 
-static void put_profile_5(struct buf *out, const struct mkv_track *t)
+static void put_profile_5(struct buf *out, uint64_t type)
 {
-	if (t->type == MKV_VIDEO)
+	if (type == 1)
 		put_mapping(out, 0x64766343, profile_5);
 }
 
-static void put_profile_8(struct buf *out, const struct mkv_track *t)
+static void put_profile_8(struct buf *out, uint64_t type)
 {
-	if (t->type == MKV_VIDEO)
+	if (type == 1)
 		put_mapping(out, 0x64767643, profile_8);
 }
 
 static const struct {
-	void (*put_track)(struct buf *out, const struct mkv_track *t);
+	void (*put_track)(struct buf *out, uint64_t type);
 	const char *box, *entry, *codecs, *range, *profile;
 	const uint8_t *record;
 } dolby[] = {
@@ -323,13 +326,13 @@ START_TEST(a_dolby_vision_configuration_is_carried_over)
 {
 	const char *plain = media_make("muxer-dv.mkv", FFMPEG X265_10 "-x265-params log-level=none:keyint=48 " OUT);
 	const char *source = defects_scratch("dv.mkv");
-	struct craft craft = { .put_track = dolby[_i].put_track };
+	struct rewrite how = { .put_track = dolby[_i].put_track };
 	char box[33] = "\0\0\0\x20";
 	struct hls h;
 
 	memcpy(box + 4, dolby[_i].box, 4);
 	memcpy(box + 8, dolby[_i].record, 24);
-	craft_file(plain, source, &craft);
+	mkv_rewrite_file(plain, source, &how);
 	hls_make(&h, source, "-j 2");
 	hls_check(&h);
 	ck_assert_str_eq(hls_video(&h)->entry, dolby[_i].entry);
@@ -381,9 +384,11 @@ static const struct {
 	{ "muxer-par-pixels.mkv", FFMPEG PICTURE "-t 4 " X264 OUT " && mkvpropedit -q " OUT
 	  " --edit track:v1 --set display-width=427 --set display-height=180", "sample_aspect_ratio=427:320", "427:180" },
 	{ "muxer-par-ratio.mkv", FFMPEG PICTURE "-t 4 " X264 OUT " && mkvpropedit -q " OUT
-	  " --edit track:v1 --set display-unit=3 --set display-width=4 --set display-height=3", "sample_aspect_ratio=3:4", "4:3" },
+	  " --edit track:v1 --set display-unit=3 --set display-width=4 --set display-height=3", "sample_aspect_ratio=3:4",
+	  "4:3" },
 	{ "muxer-par-unknown.mkv", FFMPEG PICTURE "-t 4 " X264 "-x264-params sar=16/11 " OUT " && mkvpropedit -q " OUT
-	  " --edit track:v1 --set display-unit=4 --set display-width=1 --set display-height=1", "sample_aspect_ratio=16:11", "256:99" },
+	  " --edit track:v1 --set display-unit=4 --set display-width=1 --set display-height=1", "sample_aspect_ratio=16:11",
+	  "256:99" },
 	{ "muxer-par-stream.mkv", FFMPEG PICTURE "-t 4 " X264 "-x264-params sar=16/11 " OUT " && mkvpropedit -q " OUT
 	  " --edit track:v1 --delete display-width --delete display-height --delete display-unit", "sample_aspect_ratio=16:11", "256:99" },
 };
@@ -417,7 +422,8 @@ static const struct {
 	  CLIP(H264("-x264-params cabac=0:ref=4:8x8dct=0 "), "320x180", "muxer-b.ts") JOIN("muxer-a.ts", "muxer-b.ts") },
 	{ "muxer-sets-264-size.mkv", CLIP(H264(), "320x180", "muxer-c.ts") CLIP(H264("-bf 2 "), "480x270", "muxer-d.ts")
 	  JOIN("muxer-c.ts", "muxer-d.ts") },
-	{ "muxer-sets-265.mkv", CLIP(H265(":sao=1:bframes=0"), "320x180", "muxer-e.ts") CLIP(H265(":sao=0:sign-hide=0:ctu=16:bframes=3"), "320x180", "muxer-f.ts")
+	{ "muxer-sets-265.mkv", CLIP(H265(":sao=1:bframes=0"), "320x180", "muxer-e.ts")
+	  CLIP(H265(":sao=0:sign-hide=0:ctu=16:bframes=3"), "320x180", "muxer-f.ts")
 	  JOIN("muxer-e.ts", "muxer-f.ts") },
 	{ "muxer-sets-265-size.mkv", CLIP(H265(), "320x180", "muxer-g.ts") CLIP(H265(), "480x270", "muxer-h.ts")
 	  JOIN("muxer-g.ts", "muxer-h.ts") },

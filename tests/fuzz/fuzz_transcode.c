@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The continuous pipeline over a file that may be anything, from memory or through a pipe: whole boxes come out, fragments in order.
+ * The continuous pipeline over a file that may be anything, from memory or through a pipe: whole boxes come out, fragments in
+ * order.
  */
 #include "tests/fuzz/fuzz.h"
 

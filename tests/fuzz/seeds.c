@@ -323,8 +323,8 @@ static const struct record_video video = {
 	.range = "SDR", .start_ticks = 0, .end_ticks = 1800000, .delay_ticks = 7508,
 };
 static const struct record_audio audio = {
-	.is_present = true, .is_copy = false, .track = 2, .codecs = "mp4a.40.2", .rate = 48000, .channels = 2, .unit = 1024, .base = 0,
-	.frames = 938, .source_rate = 48000, .source_unit = 1536, .source_base = -256, .source_end = 960000, .lead = 6144,
+	.is_present = true, .is_copy = false, .track = 2, .codecs = "mp4a.40.2", .rate = 48000, .channels = 2, .unit = 1024,
+	.base = 0, .frames = 938, .source_rate = 48000, .source_unit = 1536, .source_base = -256, .source_end = 960000, .lead = 6144,
 };
 static struct record_sync syncs[3] = {
 	{ 0, 0, 500, 520, 0, true },
@@ -377,14 +377,16 @@ static void seed_record(void)
 
 static void seed_msg(void)
 {
-	static const char *const texts[] = { "/hls/" KEY "/master.m3u8", "/hls/" KEY "/main/index.m3u8", "/hls/" KEY "/main/init.mp4",
-					     "/hls/" KEY "/main/539000-541000.m4s", "/healthz", "127.0.0.1:8090", "[::1]:80", "6.25" };
+	static const char *const texts[] = { "/hls/" KEY "/master.m3u8", "/hls/" KEY "/main/index.m3u8",
+					     "/hls/" KEY "/main/init.mp4", "/hls/" KEY "/main/539000-541000.m4s",
+					     "/healthz", "127.0.0.1:8090", "[::1]:80", "6.25" };
 	struct buf b = { 0 };
 	char name[16];
 
 	for (int verb = MSG_HELLO; verb <= MSG_STOP; verb++) {
 		struct msg m = { .verb = (enum msg_verb)verb, .name = "host-1-0-1", .pid = 7, .credits = 2, .job = 3, .progress = 9,
-				 .elapsed_us = 100, .cpu_us = 90, .bytes = 1000, .code = ERR_DATA, .reason = "broken", .signal = 11 };
+				 .elapsed_us = 100, .cpu_us = 90, .bytes = 1000, .code = ERR_DATA, .reason = "broken",
+				 .signal = 11 };
 
 		if (verb == MSG_JOB)
 			continue;
@@ -435,8 +437,9 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *target;
 		void (*make)(void);
-	} makers[] = { { "fuzz_mkv", seed_mkv },	{ "fuzz_transcode", seed_mkv },	{ "fuzz_nal", seed_nal }, { "fuzz_fmp4", seed_fmp4 },
-		       { "fuzz_record", seed_record },	{ "fuzz_msg", seed_msg }, { "fuzz_store", seed_store } };
+	} makers[] = { { "fuzz_mkv", seed_mkv },       { "fuzz_transcode", seed_mkv }, { "fuzz_nal", seed_nal },
+		       { "fuzz_fmp4", seed_fmp4 },     { "fuzz_record", seed_record }, { "fuzz_msg", seed_msg },
+		       { "fuzz_store", seed_store } };
 
 	for (size_t i = 0; argc == 3 && i < sizeof makers / sizeof *makers; i++)
 		if (!strcmp(argv[1], makers[i].target)) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Every allocation of a probe and of a segment fails in turn: it ends with an error that says so, nothing is leaked, nothing wrong is
- * stored. Allocations of libraries are among them.
+ * Every allocation of a probe and of a segment fails in turn: it ends with an error that says so, nothing is leaked, nothing
+ * wrong is stored. Allocations of libraries are among them.
  */
 #include "worker/task.h"
 
@@ -225,7 +225,8 @@ static const char *problem_of(int64_t n)
 
 	if (o.ret && (!is_clear(o.ret) || e.code != o.ret || !e.msg[0]))
 		return "the error is not a clear one";
-	if (o.n_live != n_live_before && !is_by_libav()) /* libswresample forgets its old buffer when there is no memory for a larger one */
+	/* libswresample forgets its old buffer when there is no memory for a larger one */
+	if (o.n_live != n_live_before && !is_by_libav())
 		return "not all memory is given back";
 	return stored_problem(!o.ret);
 }
@@ -247,7 +248,8 @@ static bool try(int64_t n, int64_t n_all)
 		signal(SIGSEGV, SIG_DFL); /* a sanitizer would report it and exit */
 		problem = store_open(&watcher, redis.url, TIMEOUT_MS, &err) ? "no connection" : problem_of(n);
 		if (problem)
-			fprintf(stderr, "allocation %lld of %lld, by %s: %s (%s)\n", (long long)n, (long long)n_all, who, problem, err.msg);
+			fprintf(stderr, "allocation %lld of %lld, by %s: %s (%s)\n", (long long)n, (long long)n_all, who,
+				problem, err.msg);
 		_exit(problem ? 1 : 0);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);

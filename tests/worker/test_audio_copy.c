@@ -59,8 +59,8 @@ static const struct {
 	{ "A_AC3", "", AC3, FMP4_AC3, "ac-3", 48000, 6, 1536, 0, "103de0" },
 	{ "A_MPEG/L3", "", "fffb94c4", FMP4_MP3, "mp4a.40.34", 48000, 1, 1152, 0, "" },
 	{ "A_OPUS", OPUS_HEAD, "fc00", FMP4_OPUS, "opus", 48000, 2, 120, 312, "00" "02" "0138" "0000bb80" "0000" "00" },
-	{ "A_OPUS", "4f70757348656164" "01" "03" "0001" "44ac0000" "00ff" "01" "0201" "000201" "ffff", "fc00", FMP4_OPUS, "opus", 48000,
-	  3, 120, 256, "00" "03" "0100" "0000ac44" "ff00" "01" "0201" "000201" }, /* a table; what follows is left out */
+	{ "A_OPUS", "4f70757348656164" "01" "03" "0001" "44ac0000" "00ff" "01" "0201" "000201" "ffff", "fc00", FMP4_OPUS,
+	  "opus", 48000, 3, 120, 256, "00" "03" "0100" "0000ac44" "ff00" "01" "0201" "000201" }, /* a table; what follows is left out */
 	{ "A_FLAC", "664c6143" STREAMINFO, "", FMP4_FLAC, "fLaC", 48000, 2, 4608, 0,
 	  "80000022" "1200" "1200" "000000" "000000" "0bb802f0" "00000000" "00000000000000000000000000000000" },
 };
@@ -82,7 +82,8 @@ START_TEST(opus_rolls_over_80_ms)
 	static const struct {
 		const char *packet;
 		int roll;
-	} rows[] = { { "fc00", -4 /* 20 ms */ }, { "1800", -2 /* 60 ms */ }, { "e000", -32 /* 2.5 ms */ }, { "ff0600", -1 /* 120 ms */ } };
+	} rows[] = { { "fc00", -4 /* 20 ms */ },
+		     { "1800", -2 /* 60 ms */ }, { "e000", -32 /* 2.5 ms */ }, { "ff0600", -1 /* 120 ms */ } };
 
 	for (size_t i = 0; i < LENGTH(rows); i++) {
 		ck_assert_int_eq(read_facts("A_OPUS", OPUS_HEAD, rows[i].packet), 0);
@@ -105,13 +106,13 @@ static const struct {
 	{ "A_OPUS", "4f70757348656165" "01" "02" "3801" "80bb0000" "0000" "00", "fc00", ERR_UNSUPPORTED },
 	{ "A_OPUS", "4f70757348656164" "10" "02" "3801" "80bb0000" "0000" "00", "fc00", ERR_UNSUPPORTED }, /* version */
 	{ "A_OPUS", "4f70757348656164" "01" "00" "3801" "80bb0000" "0000" "00", "fc00", ERR_UNSUPPORTED },
-	{ "A_OPUS", "4f70757348656164" "01" "03" "3801" "80bb0000" "0000" "00", "fc00", ERR_UNSUPPORTED }, /* 3 channels, family 0 */
+	{ "A_OPUS", "4f70757348656164" "01" "03" "3801" "80bb0000" "0000" "00", "fc00", ERR_UNSUPPORTED }, /* family 0 */
 	{ "A_OPUS", "4f70757348656164" "01" "03" "3801" "80bb0000" "0000" "01" "0201" "0002", "fc00", ERR_UNSUPPORTED }, /* cut */
 	{ "A_OPUS", OPUS_HEAD, "ff", ERR_UNSUPPORTED },
 	{ "A_FLAC", "", "", ERR_UNSUPPORTED },
 	{ "A_FLAC", "664c6143" "04000022" "12001200", "", ERR_UNSUPPORTED },
-	{ "A_FLAC", "664c6143" "00000022" "1200" "0600" "000000" "000000" "0bb802f0" "00000000" "00000000000000000000000000000000", "",
-	  ERR_UNSUPPORTED }, /* blocks of different sizes */
+	{ "A_FLAC", "664c6143" "00000022" "1200" "0600" "000000" "000000" "0bb802f0" "00000000"
+	  "00000000000000000000000000000000", "", ERR_UNSUPPORTED }, /* blocks of different sizes */
 	{ "A_DTS", "", "7ffe8001", ERR_UNSUPPORTED },
 	{ "A_VORBIS", "", "00", ERR_UNSUPPORTED },
 };
@@ -129,7 +130,8 @@ START_TEST(lengths_are_read_from_opus_packets_and_flac_frames)
 		const char *packet;
 		int samples;
 	} opus[] = {
-		{ "", 0 }, { "00", 480 }, { "08", 960 }, { "10", 1920 }, { "18", 2880 }, { "60", 480 }, { "68", 960 }, { "80", 120 },
+		{ "", 0 }, { "00", 480 }, { "08", 960 }, { "10", 1920 }, { "18", 2880 }, { "60", 480 }, { "68", 960 },
+		{ "80", 120 },
 		{ "98", 960 }, { "fd", 1920 }, { "fe", 1920 }, { "ff", 0 }, { "ff03", 2880 }, { "ff83", 2880 },
 	}, flac[] = {
 		{ "fff8c91800000000", 4096 }, { "fff8191800000000", 192 }, { "fff8291800000000", 576 }, { "fff8591800000000", 4608 },
@@ -161,27 +163,26 @@ static const struct record_audio opus_audio = { .is_present = true, .is_copy = t
 						.channels = 2, .unit = 120, .base = -312, .frames = 65, .source_rate = 48000,
 						.source_unit = 120, .source_base = -312, .source_end = 7388, .delay = 312 };
 
-static struct fragments made;
-
-/* Frames [first, end) of all packets but those `without`, as a run of samples in `made`, which is to be finished. */
-static void run_stage(const struct mkv_track *t, const struct record_audio *a, int64_t first, int64_t end,
-				     unsigned without, struct fmp4_sample *samples, struct fmp4_run *run)
+/* Frames [first, end) of the packets, without some, as a run. What it points to lives in *f. */
+static void run_stage(const struct mkv_track *t, const struct record_audio *a, int64_t first, int64_t end, unsigned without,
+		      struct fragments *f, struct fmp4_sample *samples, struct fmp4_run *run)
 {
 	struct record_options options;
 	struct audio_stage *s;
 	int ret = 0;
 
 	record_options_init(&options);
-	fragments_init(&made, NULL, a, first);
-	ck_assert_int_eq(audio_stage_create(&s, t, a, &options, first, end, fragments_add_audio, &made, &err), 0);
+	fragments_init(f, NULL, a, first);
+	ck_assert_int_eq(audio_stage_create(&s, t, a, &options, first, end, fragments_add_audio, f, &err), 0);
 	for (size_t i = 0; i < LENGTH(packets) && !ret; i++)
 		if (!(without >> i & 1))
 			ret = audio_stage_push(s, packets[i].pos, INT64_MAX, mem_hex(packets[i].packet), &err);
 	if (!ret)
 		ret = audio_stage_finish(s, end, &err);
 	ck_assert_int_ge(ret, 0);
-	fragments_audio_run(&made, 0, end - first, samples, run);
 	audio_stage_destroy(s);
+	ck_assert_int_eq(f->n_audio, end - first);
+	fragments_audio_run(f, 0, end - first, samples, run);
 }
 
 START_TEST(packets_of_any_length_follow_each_other_to_the_sample)
@@ -195,8 +196,9 @@ START_TEST(packets_of_any_length_follow_each_other_to_the_sample)
 		for (int k = 0; k < 2; k++) {
 			struct fmp4_sample samples[65];
 			struct fmp4_run run;
-			run_stage(&t, &opus_audio, bounds[k], bounds[k + 1], 0, samples, &run);
+			struct fragments f;
 
+			run_stage(&t, &opus_audio, bounds[k], bounds[k + 1], 0, &f, samples, &run);
 			ck_assert(run.has_roll);
 			ck_assert(!run.n_samples || run.decode_time == next);
 			for (int i = 0; i < run.n_samples; i++, n++) {
@@ -204,7 +206,7 @@ START_TEST(packets_of_any_length_follow_each_other_to_the_sample)
 				ck_assert_uint_eq(samples[i].data.data[0], mem_hex(packets[n].packet).data[0]);
 				next += samples[i].duration;
 			}
-			fragments_finish(&made);
+			fragments_finish(&f);
 		}
 		ck_assert_int_eq(n, 6);
 		ck_assert_int_eq(next, 7388 + 312); /* not a whole packet */
@@ -217,13 +219,14 @@ START_TEST(a_hole_within_a_segment_lasts_the_packet_before_on)
 	struct mkv_track t = track_of("A_OPUS", OPUS_HEAD);
 	struct fmp4_sample samples[65];
 	struct fmp4_run run;
-	run_stage(&t, &opus_audio, 0, 65, 1u << 1 | 1u << 2, samples, &run);
+	struct fragments f;
 
+	run_stage(&t, &opus_audio, 0, 65, 1u << 1 | 1u << 2, &f, samples, &run);
 	ck_assert_int_eq(run.n_samples, 4);
 	ck_assert_int_eq(run.decode_time, 0);
 	ck_assert_uint_eq(samples[0].duration, 3960);
 	ck_assert_uint_eq(samples[1].duration, 960);
-	fragments_finish(&made);
+	fragments_finish(&f);
 }
 END_TEST
 
@@ -232,18 +235,19 @@ START_TEST(a_hole_at_the_start_of_a_segment_moves_its_decode_time)
 	struct mkv_track t = track_of("A_OPUS", OPUS_HEAD);
 	struct fmp4_sample samples[65];
 	struct fmp4_run run;
-	run_stage(&t, &opus_audio, 8, 65, 1u << 1 | 1u << 2, samples, &run);
+	struct fragments f;
 
+	run_stage(&t, &opus_audio, 8, 65, 1u << 1 | 1u << 2, &f, samples, &run);
 	ck_assert_int_eq(run.n_samples, 3);
 	ck_assert_int_eq(run.decode_time, 3960);
-	fragments_finish(&made);
-	run_stage(&t, &opus_audio, 0, 8, 1u << 1 | 1u << 2, samples, &run);
+	fragments_finish(&f);
+	run_stage(&t, &opus_audio, 0, 8, 1u << 1 | 1u << 2, &f, samples, &run);
 	ck_assert_int_eq(run.n_samples, 1);
 	ck_assert_uint_eq(samples[0].duration, 960); /* its own length: what follows is another segment's */
-	fragments_finish(&made);
-	run_stage(&t, &opus_audio, 8, 32, 1u << 1 | 1u << 2, samples, &run);
+	fragments_finish(&f);
+	run_stage(&t, &opus_audio, 8, 32, 1u << 1 | 1u << 2, &f, samples, &run);
 	ck_assert_int_eq(run.n_samples, 0);
-	fragments_finish(&made);
+	fragments_finish(&f);
 }
 END_TEST
 
@@ -255,21 +259,22 @@ START_TEST(a_hole_in_aac_is_silence)
 	struct fmp4_sample samples[4];
 	struct record_options options;
 	struct audio_stage *s;
+	struct fragments f;
 	struct fmp4_run run;
 
 	record_options_init(&options);
-	fragments_init(&made, NULL, &a, 0);
-	ck_assert_int_eq(audio_stage_create(&s, &t, &a, &options, 0, 4, fragments_add_audio, &made, &err), 0);
+	fragments_init(&f, NULL, &a, 0);
+	ck_assert_int_eq(audio_stage_create(&s, &t, &a, &options, 0, 4, fragments_add_audio, &f, &err), 0);
 	ck_assert_int_eq(audio_stage_push(s, 0, INT64_MAX, mem_hex("aa"), &err), 0);
 	ck_assert_int_eq(audio_stage_push(s, 3072, INT64_MAX, mem_hex("bb"), &err), 1);
-	fragments_audio_run(&made, 0, 4, samples, &run);
+	fragments_audio_run(&f, 0, 4, samples, &run);
 	ck_assert_int_eq(run.n_samples, 4);
 	ck_assert(!run.has_roll);
 	for (int i = 0; i < 4; i++)
 		ck_assert_uint_eq(samples[i].duration, 1024);
 	ck_assert_uint_gt(samples[1].data.size, 1);
 	audio_stage_destroy(s);
-	fragments_finish(&made);
+	fragments_finish(&f);
 }
 END_TEST
 

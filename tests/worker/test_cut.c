@@ -95,6 +95,109 @@ START_TEST(fragments_are_two_seconds_long)
 }
 END_TEST
 
+/* Times in decode order of a stream with `reorder`, each frame `step` long: groups of P and then B-frames. */
+static size_t make_times(int reorder, int64_t step, int64_t *pts, size_t n)
+{
+	size_t group = (size_t)reorder + 1, i = 0;
+
+	for (int64_t at = 0; i + group <= n; at += (int64_t)group) {
+		pts[i++] = (at + reorder) * step;
+		for (int64_t k = 0; k < reorder; k++)
+			pts[i++] = (at + k) * step;
+	}
+	return i;
+}
+
+static size_t decode_times(const int64_t *pts, size_t n, struct cut_order *o, int64_t *dts)
+{
+	size_t taken = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		cut_order_push(o, pts[i]);
+		while (cut_order_take(o, i + 1 == n, &dts[taken]))
+			taken++;
+	}
+	return taken;
+}
+
+START_TEST(ordered_times_are_those_of_the_whole)
+{
+	int64_t pts[200], dts[200], planned[201];
+	struct cut_order o;
+	struct err err;
+
+	for (int reorder = 0; reorder <= CUT_REORDER_MAX; reorder++) {
+		size_t n = make_times(reorder, 3750, pts, 200);
+		int64_t delay = cut_delay_ahead(pts, n, reorder, 3750);
+
+		ck_assert_int_eq(delay, reorder * 3750);
+		cut_order_init(&o, reorder, delay, 0);
+		ck_assert_uint_eq(decode_times(pts, n, &o, dts), n);
+		ck_assert_int_eq(cut_decode_times(pts, n, 0, (int64_t)n * 3750, delay, planned, &err), 0);
+		for (size_t i = 0; i < n; i++)
+			ck_assert_msg(dts[i] == planned[i], "reorder %d: dts[%zu] is %lld, not %lld", reorder, i, (long long)dts[i],
+				      (long long)planned[i]);
+	}
+}
+END_TEST
+
+START_TEST(order_that_the_stream_does_not_keep_still_gives_rising_times)
+{
+	int64_t pts[200], dts[200];
+	struct cut_order o;
+
+	srand(3);
+	for (int round = 0; round < 3000; round++) {
+		int reorder = rand() % 20 - 2;
+		int64_t spread = 1 + rand() % (round % 2 ? 20 : 2000000);
+
+		for (int i = 0; i < 200; i++)
+			pts[i] = rand() % spread;
+		cut_order_init(&o, reorder, rand() % 90000, 50);
+		ck_assert_uint_eq(decode_times(pts, 200, &o, dts), 200);
+		ck_assert_int_ge(dts[0], 50);
+		for (int i = 1; i < 200; i++)
+			ck_assert_int_lt(dts[i - 1], dts[i]);
+	}
+}
+END_TEST
+
+START_TEST(short_delay_moves_decode_times_not_frames)
+{
+	static const int64_t pts[] = { 0, 300, 100, 200, 600, 400, 500 };
+	int64_t dts[7];
+	struct cut_order o;
+
+	cut_order_init(&o, 2, 0, 0);
+	ck_assert_uint_eq(decode_times(pts, 7, &o, dts), 7);
+	for (int i = 0; i < 7; i++)
+		ck_assert_msg(dts[i] <= pts[i], "frame %d is decoded at %lld and shown at %lld", i, (long long)dts[i], (long long)pts[i]);
+}
+END_TEST
+
+START_TEST(frames_behind_the_end_leave_no_trace)
+{
+	static const int64_t pts[] = { 0, 300, 100, 200, 600, 400, 500 }, kept[] = { 0, 300, 100, 200 };
+	int64_t dts[7], expected[4];
+	struct cut_order o;
+	size_t taken = 0;
+
+	cut_order_init(&o, 5, 300, 0);
+	ck_assert_uint_eq(decode_times(kept, 4, &o, expected), 4);
+	cut_order_init(&o, 5, 300, 0);
+	for (int i = 0; i < 6; i++) {
+		cut_order_push(&o, pts[i]);
+		taken += cut_order_take(&o, false, &dts[taken]);
+	}
+	cut_order_drop_last(&o);
+	cut_order_drop_last(&o);
+	while (cut_order_take(&o, true, &dts[taken]))
+		taken++;
+	ck_assert_uint_eq(taken, 4);
+	ck_assert_mem_eq(dts, expected, sizeof expected);
+}
+END_TEST
+
 Suite *suite_cut(void)
 {
 	Suite *s = suite_create("worker/cut");
@@ -105,6 +208,10 @@ Suite *suite_cut(void)
 	tcase_add_test(t, the_delay_makes_every_offset_non_negative_and_is_the_least);
 	tcase_add_test(t, more_frames_than_ticks_are_refused);
 	tcase_add_test(t, fragments_are_two_seconds_long);
+	tcase_add_test(t, ordered_times_are_those_of_the_whole);
+	tcase_add_test(t, order_that_the_stream_does_not_keep_still_gives_rising_times);
+	tcase_add_test(t, short_delay_moves_decode_times_not_frames);
+	tcase_add_test(t, frames_behind_the_end_leave_no_trace);
 	suite_add_tcase(s, t);
 	return s;
 }

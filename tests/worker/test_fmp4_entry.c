@@ -109,7 +109,8 @@ START_TEST(the_roll_distance_is_described_once_and_each_fragment_refers_to_it)
 	ck_assert_int_eq(put_init(&track), 0);
 	mem_assert(mp4_body(buf_bytes(&out), "moov/trak/mdia/minf/stbl/sgpd", 0),
 		   "01000000" "726f6c6c" "00000002" "00000001" "fffc", "sgpd");
-	mem_assert(mp4_body(buf_bytes(&out), "moov/trak/edts/elst", 0), "00000000" "00000001" "00000000" "00000138" "00010000", "elst");
+	mem_assert(mp4_body(buf_bytes(&out), "moov/trak/edts/elst", 0),
+		   "00000000" "00000001" "00000000" "00000138" "00010000", "elst");
 	buf_reset(&out);
 	ck_assert_int_eq(fmp4_put_moof(&out, 1, &run, 1, &bytes, &err), 0);
 	out.size -= 8;
