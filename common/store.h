@@ -91,8 +91,8 @@ int store_list_commits(struct store *s, const char *stream, const char *renditio
 		       int (*fn)(void *arg, int64_t start, int64_t duration, const struct store_commit *c), void *arg,
 		       struct err *err);
 
-/* --- plays: a continuous stream on its way from the worker that makes it to the one who passes it on. Nothing of it outlives either
- * of them for long: the writer stops when the reader's lease is gone, and what is unread has a lifetime. */
+/* --- plays: a continuous stream on its way from the worker that makes it to the one who passes it on. Nothing of it
+ * outlives either of them for long: the writer stops when the reader's lease is gone, and what is unread has a lifetime. */
 #define STORE_PLAY_UNREAD 32     /* pieces: 8 MiB */
 #define STORE_PLAY_LEASE_S 10    /* to be renewed well before */
 struct store_play {
@@ -104,8 +104,8 @@ int store_keep_play(struct store *s, const struct store_play *play, struct err *
 int store_end_play(struct store *s, const struct store_play *play, struct err *err);
 /* Reader: 1 and the next piece (appended to *out; none: the end of the stream) with its number, 0 there is none yet. */
 int store_take_play(struct store *s, const struct store_play *play, int64_t *number, struct buf *out, struct err *err);
-/* Writer: appends piece `number` of at most STORE_PIECE bytes, not copied. 1 done; 0 too much is unread: call again later (that is also
- * what keeps it alive); ERR_STOPPED: nobody reads any more. */
+/* Writer: appends piece `number` of at most STORE_PIECE bytes, not copied. 1 done; 0 too much is unread: call again later
+ * (that is also what keeps it alive); ERR_STOPPED: nobody reads any more. */
 int store_put_play(struct store *s, const struct store_play *play, int64_t number, const struct iovec *iov, int n_iov,
 		   struct err *err);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Plays: a list of pieces per reader, each with its number in front (8 bytes, big-endian), so that a piece that Redis has lost shows.
+ * Plays: a list of pieces per reader, each with its number in front (8 bytes, big-endian), so that a piece that Redis has
+ * lost shows.
  */
 #include "common/store_internal.h"
 

@@ -325,8 +325,8 @@ static unsigned parse_start(struct MHD_Connection *connection, const struct disp
 	return *ticks < http_play_duration(s) ? 0 : MHD_HTTP_RANGE_NOT_SATISFIABLE;
 }
 
-static enum MHD_Result answer_play(struct http *h, struct MHD_Connection *connection, const struct http_target *target, bool is_head,
-				   void **request)
+static enum MHD_Result answer_play(struct http *h, struct MHD_Connection *connection, const struct http_target *target,
+				   bool is_head, void **request)
 {
 	struct dispatch_stream *s = dispatch_find(h->dispatch, target->key);
 	struct err err = { 0 };
@@ -494,8 +494,9 @@ int http_create(struct http **http, const struct cli_listen *listen, struct err 
 	ret = listen_on(h, listen, err);
 	if (ret < 0)
 		goto fail;
-	h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (strchr(listen->host, ':') ? MHD_USE_IPv6 : 0), 0, NULL, NULL,
-				     answer, h, MHD_OPTION_LISTEN_SOCKET, h->socket, MHD_OPTION_CONNECTION_LIMIT,
+	h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
+					     (strchr(listen->host, ':') ? MHD_USE_IPv6 : 0),
+				     0, NULL, NULL, answer, h, MHD_OPTION_LISTEN_SOCKET, h->socket, MHD_OPTION_CONNECTION_LIMIT,
 				     (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
 				     (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED, complete, h, MHD_OPTION_END);
 	if (!h->daemon) {

@@ -89,8 +89,9 @@ bool http_play_is(const struct http_plays *plays, const void *request)
 	return false;
 }
 
-enum MHD_Result http_play_begin(struct http_plays *plays, struct dispatch *d, struct store *store, struct MHD_Connection *connection,
-				struct dispatch_stream *s, int64_t start, void **request)
+enum MHD_Result http_play_begin(struct http_plays *plays, struct dispatch *d, struct store *store,
+				struct MHD_Connection *connection, struct dispatch_stream *s, int64_t start,
+				void **request)
 {
 	struct http_play *p = calloc(1, sizeof(*p));
 	struct err err = { 0 };
@@ -123,7 +124,8 @@ void http_play_end(struct http_play *p)
 	free(p);
 }
 
-/* Takes the next piece. 1 it is in hand, or the stream is over, well or not; 0: wait. A worker that is over has put all it has. */
+/* Takes the next piece. 1 it is in hand, or the stream is over, well or not; 0: wait. A worker that is over has put all it
+ * has. */
 static int take(struct http_play *p)
 {
 	bool is_over = p->play->is_over;

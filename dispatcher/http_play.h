@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Plays over HTTP: a connection that waits for its worker is suspended, and woken when the next piece is there. Internal to http.c.
+ * Plays over HTTP: a connection that waits for its worker is suspended, and woken when the next piece is there. Internal to
+ * http.c.
  */
 #ifndef SEGFARM_DISPATCHER_HTTP_PLAY_H
 #define SEGFARM_DISPATCHER_HTTP_PLAY_H
@@ -19,8 +20,9 @@ struct http_plays {
 int64_t http_play_duration(const struct dispatch_stream *s);
 enum MHD_Result http_play_send_head(struct MHD_Connection *connection, const struct dispatch_stream *s, int64_t start);
 /* Queues the job and suspends the connection; *request becomes the play. The store outlives it. */
-enum MHD_Result http_play_begin(struct http_plays *plays, struct dispatch *d, struct store *store, struct MHD_Connection *connection,
-				struct dispatch_stream *s, int64_t start, void **request);
+enum MHD_Result http_play_begin(struct http_plays *plays, struct dispatch *d, struct store *store,
+				struct MHD_Connection *connection, struct dispatch_stream *s, int64_t start,
+				void **request);
 bool http_play_is(const struct http_plays *plays, const void *request);
 /* The connection is awake: sends what there is, or why there is nothing. */
 enum MHD_Result http_play_answer(struct http_play *p);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Plays: continuous streams that readers wait for, each made by a worker for as long as it is read. They go before all other jobs.
+ * Plays: continuous streams that readers wait for, each made by a worker for as long as it is read. They go before all
+ * other jobs.
  */
 #ifndef SEGFARM_DISPATCHER_PLAY_H
 #define SEGFARM_DISPATCHER_PLAY_H
@@ -22,8 +23,8 @@ struct play {
 	int64_t keep_ms;    /* when the lease is renewed next */
 };
 
-/* Queues it. The caller reads it from the store, on a connection of its own, and calls play_end when it is done, or does not want it any
- * more. ERR_LIMIT: too many; ERR_RETRY: the store is down. */
+/* Queues it. The caller reads it from the store, on a connection of its own, and calls play_end when it is done, or does
+ * not want it any more. ERR_LIMIT: too many; ERR_RETRY: the store is down. */
 int play_begin(struct dispatch *d, struct dispatch_stream *stream, int64_t start, struct play **play, struct err *err);
 void play_end(struct dispatch *d, struct play *play);
 

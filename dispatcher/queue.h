@@ -4,8 +4,8 @@
  *
  * A stream has slots (the dispatcher gives them a meaning); a slot is absent, pending, waiting out a back-off, or in
  * flight at one worker, never twice. Pending slots of a stream go out first in, first out; streams take turns.
- * A job goes only to a worker that has a credit left. One stream may be urgent: it goes before all others, and a worker that holds
- * one of its jobs, which last long, gets no other.
+ * A job goes only to a worker that has a credit left. One stream may be urgent: it goes before all others, and a worker
+ * that holds one of its jobs, which last long, gets no other.
  */
 #ifndef SEGFARM_DISPATCHER_QUEUE_H
 #define SEGFARM_DISPATCHER_QUEUE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The continuous pipeline as a job: what it makes goes through the store to the dispatcher, who passes it on to a player. The job lasts
- * as long as the player reads.
+ * The continuous pipeline as a job: what it makes goes through the store to the dispatcher, who passes it on to a player.
+ * The job lasts as long as the player reads.
  */
 #include "common/log.h"
 #include "worker/task.h"
