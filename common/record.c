@@ -506,7 +506,8 @@ int plan_get(struct bytes json, struct plan *plan, struct err *err)
 
 /* --- job */
 
-static const char *const job_types[] = { [JOB_PROBE] = "probe", [JOB_SEGMENT] = "segment", [JOB_NOOP] = "noop" };
+static const char *const job_types[] = { [JOB_PROBE] = "probe", [JOB_SEGMENT] = "segment", [JOB_PLAY] = "play",
+					 [JOB_NOOP] = "noop" };
 
 static enum job_type get_job_type(struct jget *g)
 {
@@ -562,6 +563,10 @@ int job_put(const struct job *job, struct buf *json)
 		jput_open(json, "options", '{');
 		put_options(json, &job->options);
 	}
+	if (job->type == JOB_PLAY) {
+		jput_str(json, "play", job->play);
+		jput_int(json, "start", job->start);
+	}
 	if (job->type == JOB_SEGMENT)
 		put_job_segment(json, job);
 	jput_close(json, '}');
@@ -583,6 +588,10 @@ int job_get(struct bytes json, struct job *job, struct err *err)
 	if (job->type != JOB_NOOP) {
 		get_source_field(&g, &job->source);
 		get_options_field(&g, &job->options);
+	}
+	if (job->type == JOB_PLAY) {
+		get_key(&g, "play", job->play, false);
+		job->start = jget_int(&g, "start", 0, TIMELINE_MAX_TICKS);
 	}
 	if (job->type == JOB_SEGMENT)
 		get_job_segment(&g, job);

@@ -134,7 +134,7 @@ void plan_finish(struct plan *plan);
 int plan_put(const struct plan *plan, struct buf *json);
 int plan_get(struct bytes json, struct plan *plan, struct err *err);
 
-enum job_type { JOB_PROBE, JOB_SEGMENT, JOB_NOOP };
+enum job_type { JOB_PROBE, JOB_SEGMENT, JOB_PLAY, JOB_NOOP };
 
 struct job {
 	int64_t id;              /* of this attempt; unique within a dispatcher's life */
@@ -143,6 +143,9 @@ struct job {
 	int64_t deadline_ms;     /* the worker is killed when it takes longer; > 0 */
 	struct record_source source;
 	struct record_options options;
+	/* play jobs only: the continuous stream for one reader */
+	char play[RECORD_KEY_SIZE]; /* its name in the store */
+	int64_t start;              /* ticks */
 	/* segment jobs only */
 	char rendition[RECORD_RENDITION_MAX + 1];
 	char plan_hash[RECORD_KEY_SIZE];

@@ -9,6 +9,8 @@
  *   segfarm:{K}:init:<rendition>           bytes
  *   segfarm:{K}:seg:<rendition>:<start>:<duration>:<i>   piece i, STORE_PIECE bytes (the last one fewer)
  *   segfarm:{K}:segs:<rendition>           hash "<start>:<duration>" -> "<bytes> <pieces> <xxh3 hex> <plan hash>"
+ *   segfarm:{K}:play:<id>                  list: what a continuous stream has unread, with a lifetime
+ *   segfarm:{K}:play:<id>:reader           there while somebody reads it
  *   segfarm:{K}:fails                      hash "<rendition>:<start>:<duration>" -> "<class> <attempts> <reason>"
  *
  * A segment exists when its commit record does; a reader believes the pieces, not the record.
@@ -88,6 +90,24 @@ int store_delete_segment(struct store *s, const struct store_segment *seg, int p
 int store_list_commits(struct store *s, const char *stream, const char *rendition,
 		       int (*fn)(void *arg, int64_t start, int64_t duration, const struct store_commit *c), void *arg,
 		       struct err *err);
+
+/* --- plays: a continuous stream on its way from the worker that makes it to the one who passes it on. Nothing of it
+ * outlives either of them for long: the writer stops when the reader's lease is gone, and what is unread has a lifetime. */
+#define STORE_PLAY_UNREAD 32     /* pieces: 8 MiB */
+#define STORE_PLAY_LEASE_S 10    /* to be renewed well before */
+struct store_play {
+	char stream[RECORD_KEY_SIZE], id[RECORD_KEY_SIZE];
+};
+/* Reader: begins, and renews the lease. */
+int store_keep_play(struct store *s, const struct store_play *play, struct err *err);
+/* Reader: nobody reads any more; nothing is left. */
+int store_end_play(struct store *s, const struct store_play *play, struct err *err);
+/* Reader: 1 and the next piece (appended to *out; none: the end of the stream) with its number, 0 there is none yet. */
+int store_take_play(struct store *s, const struct store_play *play, int64_t *number, struct buf *out, struct err *err);
+/* Writer: appends piece `number` of at most STORE_PIECE bytes, not copied. 1 done; 0 too much is unread: call again later
+ * (that is also what keeps it alive); ERR_STOPPED: nobody reads any more. */
+int store_put_play(struct store *s, const struct store_play *play, int64_t number, const struct iovec *iov, int n_iov,
+		   struct err *err);
 
 /* --- failures */
 int store_put_fail(struct store *s, const struct store_segment *seg, const char *class_name, int attempts,

@@ -4,6 +4,7 @@
 #include "common/key.h"
 #include "common/log.h"
 #include "common/proc.h"
+#include "dispatcher/play.h"
 #include "dispatcher/stream.h"
 
 #include <errno.h>
@@ -77,6 +78,10 @@ static bool fail_item(struct dispatch *d, struct queue_item *item, enum queue_fa
 	int attempts;
 	struct err err;
 
+	if (play_is(d, item)) {
+		play_finish(d, item, reason);
+		return true;
+	}
 	if (slot && !s->is_noop && !d->is_store_down && stream_check_slot(d, s, slot, &err) == 1) {
 		queue_done(&d->queue, item);
 		return false;
@@ -94,8 +99,13 @@ static void finish_item(struct dispatch *d, struct queue_item *item)
 {
 	struct dispatch_stream *s = find_stream(d, item->stream);
 	struct err err = { 0 };
-	int ret = stream_check_slot(d, s, item->slot, &err);
+	int ret;
 
+	if (play_is(d, item)) {
+		play_finish(d, item, NULL);
+		return;
+	}
+	ret = stream_check_slot(d, s, item->slot, &err);
 	if (ret == 1 || ret == ERR_RETRY) {
 		d->counters.jobs_done++;
 		queue_done(&d->queue, item);
@@ -202,7 +212,7 @@ static void on_fail(struct dispatch *d, struct dispatch_worker *w, struct msg *m
 		return;
 	}
 	clean_reason(m->reason);
-	d->is_store_suspect |= m->code == ERR_STOPPED; /* it did not find our plan there */
+	d->is_store_suspect |= m->code == ERR_STOPPED && !play_is(d, item); /* it did not find our plan there */
 	if (m->code == ERR_RETRY || m->code == ERR_STOPPED)
 		failure = QUEUE_RETRY;
 	else if (m->code == ERR_NOMEM)
@@ -339,12 +349,16 @@ static void send_job(struct dispatch *d, struct queue_item *item)
 	struct job job;
 	struct err err = { 0 };
 
-	if (item->slot && !s->is_noop && (!s->has_plan || item->slot > s->plan.n_segments)) {
+	if (s && item->slot && !s->is_noop && (!s->has_plan || item->slot > s->plan.n_segments)) {
 		queue_done(&d->queue, item);
 		return;
 	}
-	stream_make_job(s, item, &job);
-	item->deadline_ms = job.deadline_ms;
+	if (s) {
+		stream_make_job(s, item, &job);
+		item->deadline_ms = job.deadline_ms;
+	} else { /* a play: it may last as long as somebody watches */
+		play_make_job(d, item, &job);
+	}
 	buf_reset(&d->json);
 	if (job_put(&job, &d->json) < 0 || bus_send(d->bus, &w->peer, MSG_JOB, buf_bytes(&d->json), &err) < 0) {
 		log_warn("job could not be sent", "worker=%s reason=\"%s\"", w->name, err.msg);
@@ -354,7 +368,7 @@ static void send_job(struct dispatch *d, struct queue_item *item)
 		return;
 	}
 	d->counters.jobs_given++;
-	log_debug("job given", "job=%" PRId64 " stream=%s slot=%u worker=%s", item->job, s->key, item->slot, w->name);
+	log_debug("job given", "job=%" PRId64 " stream=%s slot=%u worker=%s", item->job, job.stream, item->slot, w->name);
 }
 
 static int give(struct dispatch *d)
@@ -371,20 +385,23 @@ static int give(struct dispatch *d)
 
 /* --- the clock */
 
-static void cancel_overdue(struct dispatch *d, int64_t now_ms)
+void dispatch_cancel(struct dispatch *d, const struct queue_item *item)
 {
-	struct msg cancel = { .verb = MSG_CANCEL };
-	struct queue_item *item;
+	struct msg cancel = { .verb = MSG_CANCEL, .job = item->job };
+	struct dispatch_worker *w = find_number(d, item->worker);
 	struct err err;
 
-	while ((item = queue_overdue(&d->queue, now_ms))) {
-		struct dispatch_worker *w = find_number(d, item->worker);
+	buf_reset(&d->json);
+	if (msg_put(&cancel, &d->json) == 0 && bus_send(d->bus, &w->peer, MSG_CANCEL, buf_bytes(&d->json), &err) < 0)
+		log_debug("cancel not sent", "worker=%s", w->name);
+}
 
-		cancel.job = item->job;
-		buf_reset(&d->json);
-		if (msg_put(&cancel, &d->json) == 0 &&
-		    bus_send(d->bus, &w->peer, MSG_CANCEL, buf_bytes(&d->json), &err) < 0)
-			log_debug("cancel not sent", "worker=%s", w->name);
+static void cancel_overdue(struct dispatch *d, int64_t now_ms)
+{
+	struct queue_item *item;
+
+	while ((item = queue_overdue(&d->queue, now_ms))) {
+		dispatch_cancel(d, item);
 		fail_item(d, item, QUEUE_CRASH, ERR_LIMIT, "the job took too long");
 	}
 }
@@ -448,6 +465,7 @@ static void tick(struct dispatch *d)
 		now_ms = proc_now_ms();
 		check_workers(d, now_ms);
 		cancel_overdue(d, now_ms);
+		play_tick(d, now_ms);
 		d->check_next_ms = now_ms + CHECK_MS;
 	}
 }
@@ -499,6 +517,7 @@ void dispatch_finish(struct dispatch *d)
 		stream_destroy(d->streams[i]);
 	for (int i = 0; i < d->n_workers; i++)
 		free(d->workers[i]);
+	play_finish_all(d);
 	free(d->streams);
 	free(d->workers);
 	queue_finish(&d->queue);

@@ -63,6 +63,7 @@ struct dispatch {
 	int n_streams;
 	struct dispatch_worker **workers;
 	int n_workers;
+	struct play **plays;  /* see play.h; NULL: there has been none */
 	unsigned generation;  /* of the store when the streams were last compared with it */
 	bool is_store_down;
 	bool is_store_suspect; /* something that should be there was not: compare with it again */
@@ -97,6 +98,8 @@ int64_t dispatch_next_ms(const struct dispatch *d);
 struct dispatch_stream *dispatch_find(const struct dispatch *d, const char *key);
 /* A segment turned out to be gone: drop its commit and make it again. */
 void dispatch_remake(struct dispatch *d, struct dispatch_stream *stream, size_t segment);
+/* Tells the worker that has the job that nobody wants it any more. */
+void dispatch_cancel(struct dispatch *d, const struct queue_item *item);
 /* Store address of a segment. */
 void dispatch_address(const struct dispatch_stream *stream, size_t segment, struct store_segment *address);
 

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "common/key.h"
+#include "common/timeline.h"
+#include "dispatcher/http_play.h"
 #include "dispatcher/playlist.h"
 
 #define CONNECTIONS_MAX 1000
@@ -32,6 +34,7 @@ struct http {
 	struct dispatch *dispatch;
 	const char *redis_url;
 	struct store *store;
+	struct http_plays plays;
 	char base[CLI_HOST_MAX + 32];
 };
 
@@ -44,6 +47,18 @@ struct outgoing {
 	int number; /* of the piece held */
 };
 
+/* "/stream/K.mp4" */
+static void parse_stream(const char *path, struct http_target *target)
+{
+	const char *rest = path + RECORD_KEY_SIZE - 1;
+
+	if (strlen(path) != RECORD_KEY_SIZE - 1 + strlen(".mp4") || strcmp(rest, ".mp4"))
+		return;
+	memcpy(target->key, path, RECORD_KEY_SIZE - 1);
+	if (key_is_valid(target->key))
+		target->what = HTTP_STREAM;
+}
+
 void http_parse_path(const char *path, struct http_target *target)
 {
 	const char *rest = path + strlen("/hls/") + RECORD_KEY_SIZE - 1;
@@ -53,6 +68,8 @@ void http_parse_path(const char *path, struct http_target *target)
 		target->what = HTTP_ROOT;
 	else if (!strcmp(path, "/healthz"))
 		target->what = HTTP_HEALTH;
+	else if (!strncmp(path, "/stream/", 8))
+		parse_stream(path + 8, target);
 	if (strncmp(path, "/hls/", 5) || strlen(path) < (size_t)(rest - path))
 		return;
 	memcpy(target->key, path + 5, RECORD_KEY_SIZE - 1);
@@ -73,7 +90,7 @@ void http_parse_path(const char *path, struct http_target *target)
 		target->what = HTTP_SEGMENT;
 }
 
-static enum MHD_Result send_response(struct MHD_Connection *connection, unsigned status, struct MHD_Response *response,
+enum MHD_Result http_send(struct MHD_Connection *connection, unsigned status, struct MHD_Response *response,
 				     const char *type, const char *cache)
 {
 	enum MHD_Result result;
@@ -93,14 +110,14 @@ static enum MHD_Result send_response(struct MHD_Connection *connection, unsigned
 	return result;
 }
 
-static enum MHD_Result send_text(struct MHD_Connection *connection, unsigned status, const char *text)
+enum MHD_Result http_send_text(struct MHD_Connection *connection, unsigned status, const char *text)
 {
 	char line[512];
 	int size = snprintf(line, sizeof(line), "%s\n", text);
 
 	if (size >= (int)sizeof(line))
 		size = sizeof(line) - 1;
-	return send_response(connection, status,
+	return http_send(connection, status,
 			     MHD_create_response_from_buffer((size_t)size, line, MHD_RESPMEM_MUST_COPY), TYPE_TEXT,
 			     CACHE_NEVER);
 }
@@ -112,12 +129,12 @@ static enum MHD_Result send_buf(struct MHD_Connection *connection, struct buf *b
 	enum MHD_Result result;
 
 	if (buf_failed(body)) {
-		result = send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
+		result = http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
 	} else {
 		struct MHD_Response *response =
 			MHD_create_response_from_buffer(body->size, body->data, MHD_RESPMEM_MUST_COPY);
 
-		result = send_response(connection, MHD_HTTP_OK, response, type, cache);
+		result = http_send(connection, MHD_HTTP_OK, response, type, cache);
 	}
 	buf_finish(body);
 	return result;
@@ -195,10 +212,10 @@ static void free_outgoing(void *arg)
 static enum MHD_Result answer_unready(struct MHD_Connection *connection, const struct dispatch_stream *s, size_t i)
 {
 	if (s->segments[i] == DISPATCH_QUARANTINED)
-		return send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
+		return http_send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
 	if (s->state == DISPATCH_FAILED)
-		return send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
-	return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "this segment is not made yet");
+		return http_send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
+	return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "this segment is not made yet");
 }
 
 /* 1 the first piece is in hand, 0 the segment is gone. */
@@ -228,12 +245,12 @@ static enum MHD_Result answer_segment(struct http *h, struct MHD_Connection *con
 	int ret;
 
 	if (i < 0)
-		return send_text(connection, MHD_HTTP_NOT_FOUND, "this title has no such segment");
+		return http_send_text(connection, MHD_HTTP_NOT_FOUND, "this title has no such segment");
 	if (s->segments[i] != DISPATCH_MADE)
 		return answer_unready(connection, s, (size_t)i);
 	out = calloc(1, sizeof(*out));
 	if (!out)
-		return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
+		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
 	out->http = h;
 	out->number = -1;
 	dispatch_address(s, (size_t)i, &out->address);
@@ -242,11 +259,11 @@ static enum MHD_Result answer_segment(struct http *h, struct MHD_Connection *con
 		free_outgoing(out);
 		if (!ret)
 			dispatch_remake(h->dispatch, s, (size_t)i);
-		return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
 				 ret ? "the store does not answer" : "this segment is gone and is made again");
 	}
 	size = (uint64_t)out->commit.bytes;
-	return send_response(connection, MHD_HTTP_OK,
+	return http_send(connection, MHD_HTTP_OK,
 			     MHD_create_response_from_callback(size, STORE_PIECE, read_segment, out, free_outgoing),
 			     TYPE_MP4, CACHE_FOREVER);
 }
@@ -261,7 +278,7 @@ static enum MHD_Result answer_init(struct http *h, struct MHD_Connection *connec
 	if (ret > 0)
 		return send_buf(connection, &body, TYPE_MP4, CACHE_SHORTLY);
 	buf_finish(&body);
-	return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+	return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
 			 ret ? "the store does not answer" : "the init segment is not made yet");
 }
 
@@ -272,11 +289,11 @@ static enum MHD_Result answer_stream(struct http *h, struct MHD_Connection *conn
 	struct buf body = { 0 };
 
 	if (!s || s->is_noop)
-		return send_text(connection, MHD_HTTP_NOT_FOUND, "there is no such stream");
+		return http_send_text(connection, MHD_HTTP_NOT_FOUND, "there is no such stream");
 	if (!s->has_plan && s->state == DISPATCH_FAILED)
-		return send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
+		return http_send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
 	if (!s->has_plan)
-		return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the title is still being looked at");
+		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the title is still being looked at");
 	switch (target->what) {
 	case HTTP_MASTER:
 		playlist_put_master(&s->plan, s->sizes, &body);
@@ -289,6 +306,48 @@ static enum MHD_Result answer_stream(struct http *h, struct MHD_Connection *conn
 	default:
 		return answer_segment(h, connection, s, target->name);
 	}
+}
+
+/* Whether the request says where to start, and what: 0, or the status to answer with and *why. */
+static unsigned parse_start(struct MHD_Connection *connection, const struct dispatch_stream *s, int64_t *ticks, const char **why)
+{
+	const char *text = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "start");
+	int64_t ns;
+
+	*ticks = 0;
+	if (!text)
+		return 0;
+	*why = "start takes seconds from 0 on, such as start=90.5";
+	if (cli_parse_decimal(text, 9, &ns, NULL) < 0)
+		return MHD_HTTP_BAD_REQUEST;
+	*ticks = timeline_ns_to_ticks(ns);
+	*why = "the title has ended by then";
+	return *ticks < http_play_duration(s) ? 0 : MHD_HTTP_RANGE_NOT_SATISFIABLE;
+}
+
+static enum MHD_Result answer_play(struct http *h, struct MHD_Connection *connection, const struct http_target *target,
+				   bool is_head, void **request)
+{
+	struct dispatch_stream *s = dispatch_find(h->dispatch, target->key);
+	struct err err = { 0 };
+	const char *why;
+	unsigned status;
+	int64_t start;
+
+	if (!s || s->is_noop)
+		return http_send_text(connection, MHD_HTTP_NOT_FOUND, "there is no such stream");
+	if (!s->has_plan && s->state == DISPATCH_FAILED)
+		return http_send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
+	if (!s->has_plan)
+		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the title is still being looked at");
+	status = parse_start(connection, s, &start, &why);
+	if (status)
+		return http_send_text(connection, status, why);
+	if (is_head)
+		return http_play_send_head(connection, s, start);
+	if (!use_store(h, &err))
+		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the store does not answer");
+	return http_play_begin(&h->plays, h->dispatch, h->store, connection, s, start, request);
 }
 
 /* Text inside HTML. */
@@ -345,18 +404,33 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, cons
 		*upload_size = 0;
 		return MHD_YES;
 	}
+	if (http_play_is(&h->plays, *request))
+		return http_play_answer(*request);
 	http_parse_path(url, &target);
 	if (target.what == HTTP_NOTHING)
-		return send_text(connection, MHD_HTTP_NOT_FOUND, "there is nothing here");
+		return http_send_text(connection, MHD_HTTP_NOT_FOUND, "there is nothing here");
 	if (strcmp(method, MHD_HTTP_METHOD_GET) && strcmp(method, MHD_HTTP_METHOD_HEAD))
-		return send_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are answered here");
+		return http_send_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are answered here");
 	if (target.what == HTTP_HEALTH)
-		return send_text(connection, MHD_HTTP_OK, "ok");
+		return http_send_text(connection, MHD_HTTP_OK, "ok");
 	if (!h->dispatch)
-		return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the farm is starting");
+		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the farm is starting");
 	if (target.what == HTTP_ROOT)
 		return answer_root(h, connection);
+	if (target.what == HTTP_STREAM)
+		return answer_play(h, connection, &target, !strcmp(method, MHD_HTTP_METHOD_HEAD), request);
 	return answer_stream(h, connection, &target);
+}
+
+/* The request is over, well or not. */
+static void complete(void *arg, struct MHD_Connection *connection, void **request, enum MHD_RequestTerminationCode code)
+{
+	struct http *h = arg;
+
+	(void)connection, (void)code;
+	if (http_play_is(&h->plays, *request))
+		http_play_end(*request);
+	*request = NULL;
 }
 
 /* --- set up */
@@ -420,10 +494,11 @@ int http_create(struct http **http, const struct cli_listen *listen, struct err 
 	ret = listen_on(h, listen, err);
 	if (ret < 0)
 		goto fail;
-	h->daemon = MHD_start_daemon(MHD_USE_EPOLL | (strchr(listen->host, ':') ? MHD_USE_IPv6 : 0), 0, NULL, NULL,
-				     answer, h, MHD_OPTION_LISTEN_SOCKET, h->socket, MHD_OPTION_CONNECTION_LIMIT,
+	h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
+					     (strchr(listen->host, ':') ? MHD_USE_IPv6 : 0),
+				     0, NULL, NULL, answer, h, MHD_OPTION_LISTEN_SOCKET, h->socket, MHD_OPTION_CONNECTION_LIMIT,
 				     (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-				     (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_END);
+				     (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED, complete, h, MHD_OPTION_END);
 	if (!h->daemon) {
 		ret = err_set(err, ERR_USAGE, "the HTTP server cannot be started on %s", h->base);
 		goto fail;
@@ -447,6 +522,7 @@ void http_destroy(struct http *http)
 {
 	if (!http)
 		return;
+	http_plays_stop(&http->plays);
 	MHD_stop_daemon(http->daemon);
 	store_close(http->store);
 	free(http);
@@ -466,6 +542,7 @@ int http_fd(const struct http *http)
 
 void http_work(struct http *http)
 {
+	http_plays_work(&http->plays);
 	MHD_run(http->daemon);
 }
 
@@ -473,6 +550,8 @@ int http_timeout_ms(const struct http *http)
 {
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 
+	if (http_plays_wait(&http->plays))
+		return HTTP_PLAY_POLL_MS;
 	if (MHD_get_timeout(http->daemon, &timeout_ms) != MHD_YES)
 		return -1;
 	return timeout_ms < 60000 ? (int)timeout_ms : 60000;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * HTTP: playlists, init and segments of the dispatcher's streams, GET and HEAD. The only file that includes
+ * HTTP: playlists, init and segments of the dispatcher's streams, GET and HEAD. Only http.c and http_play.c include
  * microhttpd.h. Runs inside the caller's loop, on the caller's thread; segments go out piece by piece on a store
  * connection of its own.
  *
  *   /hls/K/master.m3u8   /hls/K/main/index.m3u8   /hls/K/main/init.mp4   /hls/K/main/<start>-<duration>.m4s
- *   /healthz   /
+ *   /stream/K.mp4?start=SECONDS   /healthz   /
  */
 #ifndef SEGFARM_DISPATCHER_HTTP_H
 #define SEGFARM_DISPATCHER_HTTP_H
@@ -29,7 +29,7 @@ void http_work(struct http *http);
 int http_timeout_ms(const struct http *http);
 
 /* Pure, for tests: what a path asks for. */
-enum http_what { HTTP_NOTHING, HTTP_ROOT, HTTP_HEALTH, HTTP_MASTER, HTTP_MEDIA, HTTP_INIT, HTTP_SEGMENT };
+enum http_what { HTTP_NOTHING, HTTP_ROOT, HTTP_HEALTH, HTTP_MASTER, HTTP_MEDIA, HTTP_INIT, HTTP_SEGMENT, HTTP_STREAM };
 struct http_target {
 	enum http_what what;
 	char key[RECORD_KEY_SIZE];

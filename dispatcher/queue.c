@@ -45,6 +45,7 @@ static void leave_worker(struct queue *q, struct queue_item *item)
 
 	list_remove(&worker->jobs, item);
 	worker->n_jobs--;
+	worker->n_urgent -= item->stream == q->urgent;
 	q->n_in_flight--;
 	item->worker = -1;
 }
@@ -82,19 +83,29 @@ static int64_t backoff_ms(int retries)
 	return wait_ms < QUEUE_BACKOFF_MAX_MS ? wait_ms : QUEUE_BACKOFF_MAX_MS;
 }
 
-static int find_credit(const struct queue *q)
+/* For an urgent job, the one that has the least to do before it. */
+static int find_credit(const struct queue *q, bool is_urgent)
 {
+	int found = -1;
+
 	for (int i = 0; i < q->n_workers; i++) {
 		int n = (q->worker_turn + i) % q->n_workers;
+		const struct queue_worker *w = &q->workers[n];
 
-		if (q->workers[n].is_used && q->workers[n].credits > 0)
+		if (!w->is_used || w->credits <= 0 || w->n_urgent)
+			continue;
+		if (!is_urgent)
 			return n;
+		if (found < 0 || w->n_jobs < q->workers[found].n_jobs)
+			found = n;
 	}
-	return -1;
+	return found;
 }
 
 static int find_turn(const struct queue *q)
 {
+	if (q->urgent >= 0 && q->streams[q->urgent].pending.head)
+		return q->urgent;
 	for (int i = 0; i < q->n_streams; i++) {
 		int n = (q->turn + i) % q->n_streams;
 
@@ -107,6 +118,7 @@ static int find_turn(const struct queue *q)
 void queue_init(struct queue *q)
 {
 	memset(q, 0, sizeof(*q));
+	q->urgent = -1;
 }
 
 void queue_finish(struct queue *q)
@@ -150,6 +162,11 @@ int queue_add_stream(struct queue *q, size_t n_slots)
 	if (!queue_set_slots(q, q->n_streams, n_slots))
 		return -1;
 	return q->n_streams++;
+}
+
+void queue_set_urgent(struct queue *q, int stream)
+{
+	q->urgent = stream;
 }
 
 int queue_add_worker(struct queue *q)
@@ -207,6 +224,31 @@ int queue_push(struct queue *q, int stream, uint32_t slot)
 	return 1;
 }
 
+struct queue_item *queue_in_flight(const struct queue *q, int stream, uint32_t slot)
+{
+	struct queue_item *item = q->streams[stream].slots[slot];
+
+	return item && item->worker >= 0 ? item : NULL;
+}
+
+bool queue_drop(struct queue *q, int stream, uint32_t slot)
+{
+	struct queue_item *item = q->streams[stream].slots[slot];
+
+	if (!item || item->worker >= 0)
+		return false;
+	for (struct queue_item *w = q->waiting.head; w; w = w->next)
+		if (w == item) {
+			list_remove(&q->waiting, item);
+			free_item(q, item);
+			return true;
+		}
+	list_remove(&q->streams[stream].pending, item);
+	q->n_pending--;
+	free_item(q, item);
+	return true;
+}
+
 void queue_drop_pending(struct queue *q, int stream)
 {
 	struct queue_list *pending = &q->streams[stream].pending;
@@ -232,11 +274,11 @@ int queue_give(struct queue *q, int64_t now_ms, struct queue_item **item)
 	wake_waiting(q, now_ms);
 	if (!q->n_pending)
 		return 0;
-	worker = find_credit(q);
-	if (worker < 0)
-		return 0;
 	stream = find_turn(q);
 	ASSERT(stream >= 0);
+	worker = find_credit(q, stream == q->urgent);
+	if (worker < 0)
+		return 0;
 	*item = q->streams[stream].pending.head;
 	list_remove(&q->streams[stream].pending, *item);
 	q->n_pending--;
@@ -248,6 +290,7 @@ int queue_give(struct queue *q, int64_t now_ms, struct queue_item **item)
 	list_append(&q->workers[worker].jobs, *item);
 	q->workers[worker].credits--;
 	q->workers[worker].n_jobs++;
+	q->workers[worker].n_urgent += stream == q->urgent;
 	q->turn = (stream + 1) % q->n_streams;
 	q->worker_turn = (worker + 1) % q->n_workers;
 	return 1;

@@ -4,7 +4,8 @@
  *
  * A stream has slots (the dispatcher gives them a meaning); a slot is absent, pending, waiting out a back-off, or in
  * flight at one worker, never twice. Pending slots of a stream go out first in, first out; streams take turns.
- * A job goes only to a worker that has a credit left.
+ * A job goes only to a worker that has a credit left. One stream may be urgent: it goes before all others, and a worker
+ * that holds one of its jobs, which last long, gets no other.
  */
 #ifndef SEGFARM_DISPATCHER_QUEUE_H
 #define SEGFARM_DISPATCHER_QUEUE_H
@@ -37,6 +38,7 @@ struct queue_worker {
 	bool is_used;
 	int credits;
 	int n_jobs;
+	int n_urgent;           /* of those, jobs of the urgent stream */
 	struct queue_list jobs; /* in flight */
 };
 
@@ -63,6 +65,7 @@ struct queue {
 	struct queue_worker *workers;
 	int n_streams, n_workers;
 	int turn;               /* the stream that is served next */
+	int urgent;             /* the stream that always is; -1: none */
 	int worker_turn;        /* the worker that is looked at first */
 	int64_t last_job;       /* ids start at 1 */
 	size_t n_pending;       /* in all streams */
@@ -76,6 +79,7 @@ void queue_finish(struct queue *q);
 /* Numbers of the new stream or worker, or -1 without memory. Numbers of removed workers are used again. */
 int queue_add_stream(struct queue *q, size_t n_slots);
 int queue_add_worker(struct queue *q);
+void queue_set_urgent(struct queue *q, int stream);
 /* More slots for a stream; false without memory. Never fewer. */
 bool queue_set_slots(struct queue *q, int stream, size_t n_slots);
 /* The worker must hold no job any more (queue_first_job, then queue_fail or queue_done). */
@@ -84,6 +88,10 @@ void queue_add_credits(struct queue *q, int worker, int credits);
 
 /* 1 queued, 0 it was queued or in flight already, -1 no memory. */
 int queue_push(struct queue *q, int stream, uint32_t slot);
+/* Takes a slot back that is not in flight; false: it is, or was not queued. */
+bool queue_drop(struct queue *q, int stream, uint32_t slot);
+/* The job of a slot in flight, or NULL. */
+struct queue_item *queue_in_flight(const struct queue *q, int stream, uint32_t slot);
 /* Takes back everything of a stream that is not in flight. */
 void queue_drop_pending(struct queue *q, int stream);
 

@@ -48,8 +48,8 @@ struct audio_ruler;
 int audio_ruler_create(struct audio_ruler **r, const struct mkv_track *track, int64_t source_unit, struct err *err);
 void audio_ruler_destroy(struct audio_ruler *r);
 int64_t audio_ruler_samples(struct audio_ruler *r, struct bytes packet);
-/* The position to start counting from for a reader whose first packet is this one, at pos: Vorbis packets overlap, the first one read
- * gives no samples, so it is taken to lie where it ends. */
+/* The position to start counting from for a reader whose first packet is this one, at pos: Vorbis packets overlap, the
+ * first one read gives no samples, so it is taken to lie where it ends. */
 int64_t audio_ruler_anchor(const struct audio_ruler *r, int64_t pos, int64_t samples);
 
 /* Where packets lie. Feed every packet of the track in file order, from a position known to be right. */
@@ -78,8 +78,8 @@ int audio_stage_create(struct audio_stage **s, const struct mkv_track *track, co
 		       const struct record_options *options, int64_t first, int64_t end, audio_stage_fn *fn, void *arg,
 		       struct err *err);
 void audio_stage_destroy(struct audio_stage *s);
-/* The packet at source position pos; of what it decodes to, samples from `until` on are thrown away (INT64_MAX: none). 1: everything
- * wanted is made, no more is needed; 0: go on. A packet that cannot be decoded is silence and counted. */
+/* The packet at source position pos; of what it decodes to, samples from `until` on are thrown away (INT64_MAX: none). 1:
+ * everything wanted is made, no more is needed; 0: go on. A packet that cannot be decoded is silence and counted. */
 int audio_stage_push(struct audio_stage *s, int64_t pos, int64_t until, struct bytes packet, struct err *err);
 /* Silence up to a source position, as a packet there would bring it about. Returns as push does. */
 int audio_stage_reach(struct audio_stage *s, int64_t pos, struct err *err);

@@ -57,8 +57,8 @@ void cut_order_drop_last(struct cut_order *o);
 
 /* Composition delay over which timestamps are taken for garbage. */
 #define CUT_DELAY_MAX TICKS_PER_SECOND
-/* The delay for a stream of which only the first frames are known (times in decode order): what they need, and `reorder` frames of
- * this duration. */
+/* The delay for a stream of which only the first frames are known (times in decode order): what they need, and `reorder`
+ * frames of this duration. */
 int64_t cut_delay_ahead(const int64_t *pts, size_t n, int reorder, int64_t duration);
 
 #endif

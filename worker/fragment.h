@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Fragments: the room between the stages and the file that is written. Samples wait here until somebody decides where a fragment
- * ends; then they go out as a moof and views of their bytes. Payload is copied only where it has no other place to live (unpacked,
- * converted or encoded frames, and all of a source that is not mapped).
+ * ends; then they go out as a moof and views of their bytes. Payload is copied only where it has no other place to live
+ * (unpacked, converted or encoded frames, and all of a source that is not mapped).
  */
 #ifndef SEGFARM_WORKER_FRAGMENT_H
 #define SEGFARM_WORKER_FRAGMENT_H
@@ -59,13 +59,15 @@ int fragments_add_audio(void *arg, int64_t n, int64_t samples, struct bytes data
 /* How many of the audio frames start before a time. */
 int64_t fragments_audio_until(const struct fragments *f, int64_t ticks);
 
-/* Audio frames [from, to), counted from the first that is here, as a run. samples: room for to - from. Copied packets may be longer
- * than a frame of the grid (Opus: 2.5 ms), and where some are missing in a codec for which silence cannot be made here, the one before
- * lasts until the next that is here: a player is silent there. At the start such a hole moves the decode time. */
+/* Audio frames [from, to), counted from the first that is here, as a run. samples: room for to - from. Copied packets may
+ * be longer than a frame of the grid (Opus: 2.5 ms), and where some are missing in a codec for which silence cannot be made
+ * here, the one before lasts until the next that is here: a player is silent there. At the start such a hole moves the
+ * decode time. */
 void fragments_audio_run(const struct fragments *f, int64_t from, int64_t to, struct fmp4_sample *samples, struct fmp4_run *run);
 
-/* One fragment more, of video [v0, v1) and audio [a0, a1), counted from the first that is here, goes into iov, behind what is there
- * already and what the caller has put into head before the first. Valid until the next fragments_drop. None where all is empty. */
+/* One fragment more, of video [v0, v1) and audio [a0, a1), counted from the first that is here, goes into iov, behind what
+ * is there already and what the caller has put into head before the first. Valid until the next fragments_drop. None where
+ * all is empty. */
 int fragments_put(struct fragments *f, uint32_t sequence, size_t v0, size_t v1, int64_t a0, int64_t a1, struct err *err);
 /* Everything that was put, in order. iov may be altered by whoever sends it. */
 struct iovec *fragments_iov(struct fragments *f, int *n);

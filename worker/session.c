@@ -27,6 +27,7 @@ struct session {
 	struct job *queue[QUEUE_MAX]; /* jobs received, not begun: a ring */
 	int head, n_queued;
 	int64_t current;              /* id of the job in hand; 0 none */
+	int64_t play_ms;              /* it is a play: how long it may be without a sign of life; else 0 */
 	int64_t progress, next_beat_ms;
 	bool is_known, is_cancelled, is_stopping;
 };
@@ -120,18 +121,6 @@ static void receive(struct session *s)
 
 /* ---- jobs */
 
-static int tick(struct task *task, struct err *err)
-{
-	struct session *s = task->arg;
-
-	s->progress++;
-	if (proc_now_ms() >= s->next_beat_ms) {
-		beat(s);
-		receive(s);
-	}
-	return s->is_cancelled ? err_set(err, ERR_STOPPED, "cancelled") : 0;
-}
-
 /* The kernel kills a job that outlives its deadline; the pool sees the signal and reports it. */
 static void set_deadline(int64_t ms)
 {
@@ -140,16 +129,33 @@ static void set_deadline(int64_t ms)
 	setitimer(ITIMER_REAL, &t, NULL);
 }
 
+static int tick(struct task *task, struct err *err)
+{
+	struct session *s = task->arg;
+
+	s->progress++;
+	if (proc_now_ms() >= s->next_beat_ms) {
+		beat(s);
+		receive(s);
+		if (s->play_ms) /* it lasts as long as somebody watches */
+			set_deadline(s->play_ms);
+	}
+	return s->is_cancelled || (s->play_ms && s->is_stopping) ? err_set(err, ERR_STOPPED, "cancelled") : 0;
+}
+
 static int run_job(struct session *s, const struct job *job, struct msg *done, struct err *err)
 {
 	struct task task = { .job = job, .store = s->store, .source = &s->source, .tick = tick, .arg = s };
 	int ret = 0;
 
+	s->play_ms = job->type == JOB_PLAY ? job->deadline_ms : 0;
 	set_deadline(job->deadline_ms);
 	if (job->type == JOB_PROBE)
 		ret = probe_run(&task, err);
 	else if (job->type == JOB_SEGMENT)
 		ret = segment_run(&task, err);
+	else if (job->type == JOB_PLAY)
+		ret = play_run(&task, err);
 	set_deadline(0);
 	source_forget(&s->source);
 	done->bytes = task.bytes;

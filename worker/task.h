@@ -29,4 +29,7 @@ int segment_run(struct task *task, struct err *err);
 typedef int segment_put_fn(struct task *task, struct iovec *iov, int n, struct err *err);
 int segment_make(struct task *task, segment_put_fn *put, struct err *err);
 
+/* play.c: makes the continuous stream for a reader, until that one goes away. ERR_STOPPED: it has. */
+int play_run(struct task *task, struct err *err);
+
 #endif

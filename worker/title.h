@@ -41,8 +41,8 @@ void title_finish(struct title *t);
 
 /* The file's time at which the first video frame is shown. */
 int64_t title_first_video_ns(const struct title *t);
-/* Of a video frame, ticks: what its block says, else what its track says, else the gap to the frame before, else a guess; 0: that is
- * not known. On the grid of the frame rate, where there is one. > 0. */
+/* Of a video frame, ticks: what its block says, else what its track says, else the gap to the frame before, else a guess;
+ * 0: that is not known. On the grid of the frame rate, where there is one. > 0. */
 int64_t title_frame_duration(const struct title *t, int64_t said, int64_t gap);
 
 /* The init segment of a title whose records are complete, in `video` and `audio`. Appends to out. */

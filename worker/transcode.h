@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The continuous pipeline (stream_transcode_fmp4): one fMP4 stream from a source of any length, init segment first, then fragments of
- * about two seconds as they are complete. Memory is bounded by one fragment and what the codecs keep.
+ * The continuous pipeline (stream_transcode_fmp4): one fMP4 stream from a source of any length, init segment first, then
+ * fragments of about two seconds as they are complete. Memory is bounded by one fragment and what the codecs keep.
  */
 #ifndef SEGFARM_WORKER_TRANSCODE_H
 #define SEGFARM_WORKER_TRANSCODE_H

@@ -229,8 +229,8 @@ static const struct argp argp = {
 	       "  segfarm-worker transcode --start 600 film.mkv | mpv -\n"
 	       "  recorder | segfarm-worker transcode - | nc -l 9000\n\n"
 	       "A reader that goes away ends it; one that stalls makes it wait. The last line on standard error says what was made. "
-	       "Exit status: 0 done, or the reader has gone away; 1 it could not be made to the end (the reason is printed, and what was "
-	       "written plays up to there); 2 wrong use; 128 + N ended by signal N, with what was complete.",
+	       "Exit status: 0 done, or the reader has gone away; 1 it could not be made to the end (the reason is printed, and what "
+	       "was written plays up to there); 2 wrong use; 128 + N ended by signal N, with what was complete.",
 	.children = children,
 };
 

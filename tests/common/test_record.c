@@ -72,6 +72,8 @@ static struct job sample_job(void)
 			 .type = JOB_SEGMENT,
 			 .stream = KEY,
 			 .deadline_ms = 60000,
+			 .play = KEY,
+			 .start = 1 << 30,
 			 .rendition = "main",
 			 .plan_hash = KEY,
 			 .number = 1,
@@ -136,6 +138,8 @@ START_TEST(job_comes_back_as_it_was)
 		ck_assert_int_eq(out.type, type);
 		if (type != JOB_NOOP)
 			ck_assert_str_eq(out.source.path, in.source.path);
+		if (type == JOB_PLAY)
+			ck_assert(!strcmp(out.play, KEY) && out.start == 1 << 30);
 		job_put(&out, &again);
 		ck_assert_str_eq(buf_cstr(&json), buf_cstr(&again));
 	}

@@ -277,6 +277,43 @@ START_TEST(a_removed_workers_number_is_used_again_without_its_credits)
 }
 END_TEST
 
+START_TEST(an_urgent_job_goes_first_and_has_its_worker_for_itself)
+{
+	int stream = add_stream(4), urgent = queue_add_stream(&q, 4), a = add_worker(2), b = add_worker(2);
+	struct queue_item *item;
+
+	queue_set_urgent(&q, urgent);
+	item = give(0);
+	ck_assert_int_eq(item->worker, a);
+	ck_assert_int_eq(queue_push(&q, urgent, 3), 1);
+	item = give(0);
+	ck_assert_int_eq(item->stream, urgent);
+	ck_assert_int_eq(item->worker, b); /* it has nothing to do before */
+	ck_assert_ptr_eq(queue_in_flight(&q, urgent, 3), item);
+	ck_assert_int_eq(give(0)->worker, a);
+	ck_assert_ptr_null(give(0)); /* b has a credit left */
+	queue_done(&q, item);
+	ck_assert_ptr_null(queue_in_flight(&q, urgent, 3));
+	ck_assert_int_eq(give(0)->worker, b);
+	(void)stream;
+}
+END_TEST
+
+START_TEST(a_dropped_slot_is_not_given)
+{
+	int stream = queue_add_stream(&q, 2);
+
+	ck_assert_int_eq(queue_push(&q, stream, 0), 1);
+	ck_assert_int_eq(queue_push(&q, stream, 1), 1);
+	ck_assert(queue_drop(&q, stream, 0));
+	ck_assert(!queue_drop(&q, stream, 0));
+	add_worker(2);
+	ck_assert_uint_eq(give(0)->slot, 1);
+	ck_assert(!queue_drop(&q, stream, 1)); /* in flight */
+	ck_assert_ptr_null(give(0));
+}
+END_TEST
+
 Suite *suite_queue(void)
 {
 	Suite *suite = suite_create("dispatcher/queue");
@@ -299,6 +336,8 @@ Suite *suite_queue(void)
 	tcase_add_test(tc, a_job_that_could_not_be_sent_is_next_again);
 	tcase_add_test(tc, dropping_a_stream_leaves_what_is_in_flight);
 	tcase_add_test(tc, a_removed_workers_number_is_used_again_without_its_credits);
+	tcase_add_test(tc, an_urgent_job_goes_first_and_has_its_worker_for_itself);
+	tcase_add_test(tc, a_dropped_slot_is_not_given);
 	suite_add_tcase(suite, tc);
 	return suite;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * segfarm-worker transcode, as its users run it: the stream is the title, wherever it starts and ends, and whatever becomes of its
- * input, its reader and itself.
+ * segfarm-worker transcode, as its users run it: the stream is the title, wherever it starts and ends, and whatever becomes
+ * of its input, its reader and itself.
  */
 #include "tests/e2e/bg.h"
 #include "tests/e2e/craft.h"
