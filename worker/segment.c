@@ -23,6 +23,7 @@ struct segment {
 	struct audio_feed audio;
 	struct fragments out;
 	bool has_audio, is_audio_done, is_video_done;
+	int64_t damaged_bytes; /* of the file, passed over */
 };
 
 /* ---- in */
@@ -79,6 +80,7 @@ static int read_frames(struct segment *s, struct err *err)
 		if (!ret && ++n % TICK_FRAMES == 0)
 			ret = s->task->tick(s->task, err);
 	}
+	s->damaged_bytes = cursor.damaged_bytes;
 	if (!ret && s->has_audio && !s->is_audio_done)
 		ret = audio_stage_finish(s->audio.stage, p->audio_end, err);
 	return ret;
@@ -161,9 +163,9 @@ static void report_broken(const struct segment *s)
 {
 	int64_t audio = s->has_audio ? audio_stage_broken_packets(s->audio.stage) : 0;
 
-	if (s->out.broken || audio)
-		log_warn("broken frames left out", "stream=%s start=%lld video=%lld audio=%lld", s->job->stream,
-			 (long long)s->job->segment.start, (long long)s->out.broken, (long long)audio);
+	if (s->out.broken || audio || s->damaged_bytes)
+		log_warn("broken frames left out", "stream=%s start=%lld video=%lld audio=%lld damaged_bytes=%lld", s->job->stream,
+			 (long long)s->job->segment.start, (long long)s->out.broken, (long long)audio, (long long)s->damaged_bytes);
 }
 
 int segment_make(struct task *task, segment_put_fn *put, struct err *err)
