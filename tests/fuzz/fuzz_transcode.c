@@ -11,7 +11,9 @@
 
 #include "worker/transcode.h"
 
-#define LIMIT_PUTS 256 /* a few bytes may stand for hours of silence */
+/* A few bytes may stand for hours of silence. */
+#define LIMIT_PUTS 16
+#define LIMIT_TICKS 100
 
 struct sink {
 	int n;
@@ -19,6 +21,7 @@ struct sink {
 	uint32_t sequence;     /* of the latest fragment */
 	uint64_t times[3];     /* its decode times, by track_ID */
 	uint32_t track;
+	int n_ticks;
 };
 
 static void see_box(void *arg, const struct fuzz_box *box, const struct fuzz_box *parent)
@@ -54,8 +57,9 @@ static int put(void *arg, struct iovec *iov, int n, struct err *err)
 
 static int tick(void *arg, struct err *err)
 {
-	(void)arg, (void)err;
-	return 0;
+	struct sink *s = arg;
+
+	return ++s->n_ticks < LIMIT_TICKS ? 0 : err_set(err, ERR_STOPPED, "enough");
 }
 
 struct feed {
