@@ -113,6 +113,17 @@ static int pick_tracks(struct title *title, const struct record_options *options
 
 /* ---- head: the first frames of each track */
 
+/* Can decoding start with it? The same as the probe takes for a sync sample. */
+static int is_sync(const struct title *title, struct bytes data, struct err *err)
+{
+	struct buf converted = { 0 };
+	struct nal_sample sample;
+	int ret = nal_sample_read(&title->nal, data, &converted, &sample, err);
+
+	buf_finish(&converted);
+	return ret == ERR_DATA ? 0 : ret ? ret : sample.has_picture;
+}
+
 static int first_video(struct title *title, const struct mkv_frame *f, struct err *err)
 {
 	struct bytes data;
@@ -123,7 +134,7 @@ static int first_video(struct title *title, const struct mkv_frame *f, struct er
 			title->times_ns[title->n_times++] = f->time_ns;
 		return 0;
 	}
-	if (!f->is_key)
+	if (!f->is_key || f->lace_index)
 		return 0;
 	ret = mkv_frame_data(title->mkv, f, &title->scratch, &data, err);
 	if (!ret)
@@ -131,8 +142,14 @@ static int first_video(struct title *title, const struct mkv_frame *f, struct er
 	if (ret)
 		return err_prefix(err, "video track %llu", (unsigned long long)title->video->number);
 	title->has_nal = true;
-	title->times_ns[title->n_times++] = f->time_ns;
-	return 0;
+	ret = is_sync(title, data, err);
+	if (ret == 1) {
+		title->times_ns[title->n_times++] = f->time_ns;
+	} else {
+		nal_config_finish(&title->nal);
+		title->has_nal = false;
+	}
+	return ret < 0 ? ret : 0;
 }
 
 static int first_audio(struct title *title, const struct mkv_frame *f, struct err *err)

@@ -226,6 +226,54 @@ START_TEST(cues_that_lie_are_not_believed)
 }
 END_TEST
 
+/* The file again with the bytes of its video's sync samples made into something that is none. */
+static void spoil_sync_samples(struct buf *file, int keep_from)
+{
+	struct input in;
+	struct mkv mkv;
+	struct mkv_cursor c;
+	struct mkv_frame f;
+	struct err err;
+	int n = 0;
+
+	input_init_bytes(&in, buf_bytes(file));
+	ck_assert_msg(!mkv_open(&mkv, &in, &err), "%s", err.msg);
+	ck_assert(!mkv_seek(&c, &mkv, mkv.first_cluster, -1, &err));
+	while (mkv_next(&c, &f, &err) == 1)
+		if (mkv_track(&mkv, f.track)->type == MKV_VIDEO && f.is_key && n++ < keep_from)
+			memset(file->data + f.at, 0xFF, (size_t)f.size);
+	mkv_close(&mkv);
+	input_close(&in);
+}
+
+START_TEST(a_video_begins_with_its_first_sync_sample_that_can_be_read)
+{
+	static const int broken[] = { 1, 3, INT32_MAX };
+	struct index a, b;
+	struct buf file;
+	char path[600];
+
+	start();
+	ck_assert(probe(media_make(samples[0].name, samples[0].recipe), &a));
+	craft_load(&file, media_make(samples[0].name, samples[0].recipe));
+	spoil_sync_samples(&file, broken[_i]);
+	snprintf(path, sizeof path, "%s/spoiled.mkv", sh_scratch());
+	craft_save(path, buf_bytes(&file));
+	ck_assert(probe(path, &b));
+	ck_assert(b.audio.is_present);
+	ck_assert_int_eq(b.video.is_present, broken[_i] < INT32_MAX);
+	if (b.video.is_present) {
+		ck_assert_uint_eq(b.n_syncs, a.n_syncs - (size_t)broken[_i]);
+		ck_assert_int_eq(b.syncs[0].block, a.syncs[broken[_i]].block);
+		ck_assert_int_eq(b.origin_ns, a.origin_ns);
+	}
+	buf_finish(&file);
+	index_finish(&a);
+	index_finish(&b);
+	stop();
+}
+END_TEST
+
 Suite *suite_probe(void)
 {
 	Suite *s = suite_create("probe");
@@ -235,6 +283,7 @@ Suite *suite_probe(void)
 	tcase_add_loop_test(tc, cues_and_headers_say_the_same, 0, (int)(sizeof samples / sizeof *samples));
 	tcase_add_test(tc, cues_and_headers_say_the_same_of_real_files);
 	tcase_add_loop_test(tc, cues_that_lie_are_not_believed, 0, 3);
+	tcase_add_loop_test(tc, a_video_begins_with_its_first_sync_sample_that_can_be_read, 0, 3);
 	suite_add_tcase(s, tc);
 	return s;
 }
