@@ -8,6 +8,7 @@
 #include "tests/redis_fixture.h"
 #include "tests/suites.h"
 #include "worker/task.h"
+#include "worker/title.h"
 
 #include <dirent.h>
 #include <libavutil/log.h>
@@ -39,6 +40,8 @@ static const struct sample {
 	{ "probe-small-clusters.mkv", "mkvmerge -q -o \"$OUT\" --cluster-length 700ms \"$M/probe-ntsc.mkv\"" },
 	{ "probe-vfr.mkv", FFMPEG "-f lavfi -i \"testsrc2=size=320x180:rate=50,settb=1/1000,select='not(eq(mod(n,5),2))'\" "
 	  "-f lavfi -i \"$A\" -t 20 -enc_time_base 1/1000 -fps_mode passthrough " X264 AC3 },
+	{ "probe-still.mkv", "cp \"$M/probe-vfr.mkv\" \"$OUT\" && "
+	  "mkvpropedit -q \"$OUT\" --edit track:v1 --set default-duration=2000000000000" },
 };
 
 static void start(void)
@@ -274,6 +277,46 @@ START_TEST(a_video_begins_with_its_first_sync_sample_that_can_be_read)
 }
 END_TEST
 
+static int64_t read_to_limit(void *arg, uint8_t *to, size_t n, struct err *err)
+{
+	struct bytes *left = arg;
+
+	if (!left->size)
+		return err_set(err, ERR_RETRY, "the line is cut");
+	n = n < left->size ? n : left->size;
+	memcpy(to, left->data, n);
+	left->data += n;
+	left->size -= n;
+	return (int64_t)n;
+}
+
+/* Behind the Tracks, where nothing is known of a track yet. */
+START_TEST(a_source_that_breaks_off_early_may_be_tried_again)
+{
+	struct record_options options;
+	struct title title;
+	struct input in;
+	struct mkv mkv;
+	struct buf file;
+	struct err err;
+
+	craft_load(&file, media_make(samples[0].name, samples[0].recipe));
+	input_init_bytes(&in, buf_bytes(&file));
+	ck_assert(!mkv_open(&mkv, &in, &err));
+	struct bytes left = { file.data, (size_t)mkv.first_cluster + 16 };
+	mkv_close(&mkv);
+	input_close(&in);
+
+	input_init_source(&in, &(struct input_source){ read_to_limit, NULL, NULL, &left }, INT64_MAX);
+	record_options_init(&options);
+	ck_assert_msg(!mkv_open(&mkv, &in, &err), "%s", err.msg);
+	ck_assert_int_eq(title_init(&title, &mkv, &options, &err), ERR_RETRY);
+	mkv_close(&mkv);
+	input_close(&in);
+	buf_finish(&file);
+}
+END_TEST
+
 Suite *suite_probe(void)
 {
 	Suite *s = suite_create("probe");
@@ -284,6 +327,7 @@ Suite *suite_probe(void)
 	tcase_add_test(tc, cues_and_headers_say_the_same_of_real_files);
 	tcase_add_loop_test(tc, cues_that_lie_are_not_believed, 0, 3);
 	tcase_add_loop_test(tc, a_video_begins_with_its_first_sync_sample_that_can_be_read, 0, 3);
+	tcase_add_test(tc, a_source_that_breaks_off_early_may_be_tried_again);
 	suite_add_tcase(s, tc);
 	return s;
 }
