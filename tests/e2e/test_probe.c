@@ -2,6 +2,7 @@
  *
  * A probe that goes from cue to cue says what one says that reads every header; where Cues lie it reads every header.
  */
+#include "dispatcher/plan.h"
 #include "tests/e2e/craft.h"
 #include "tests/e2e/media.h"
 #include "tests/e2e/sh.h"
@@ -66,6 +67,17 @@ static int no_tick(struct task *task, struct err *err)
 	return 0;
 }
 
+static void set_source(struct job *job, const char *path)
+{
+	struct stat st;
+
+	ck_assert(!stat(path, &st));
+	job->source = (struct record_source){ .size = st.st_size,
+					      .mtime_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec };
+	snprintf(job->source.path, sizeof job->source.path, "%s", path);
+	record_options_init(&job->options);
+}
+
 /* False: the file cannot be played. */
 static bool probe(const char *path, struct index *index)
 {
@@ -74,13 +86,8 @@ static bool probe(const char *path, struct index *index)
 	struct task task = { .job = &job, .store = store, .source = &source, .tick = no_tick };
 	struct buf json = { 0 };
 	struct err err;
-	struct stat st;
 
-	ck_assert(!stat(path, &st));
-	job.source = (struct record_source){ .size = st.st_size,
-					     .mtime_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec };
-	snprintf(job.source.path, sizeof job.source.path, "%s", path);
-	record_options_init(&job.options);
+	set_source(&job, path);
 	source_init(&source);
 	bool is_playable = !probe_run(&task, &err);
 	source_finish(&source);
@@ -317,6 +324,46 @@ START_TEST(a_source_that_breaks_off_early_may_be_tried_again)
 }
 END_TEST
 
+static int no_put(struct task *task, struct iovec *iov, int n, struct err *err)
+{
+	(void)task;
+	(void)iov;
+	(void)n;
+	(void)err;
+	return 0;
+}
+
+/* 20 hours between two frames: more than a sample's duration can say. */
+START_TEST(a_segment_is_not_longer_than_a_sample_may_last)
+{
+	struct job job = { .id = 1, .type = JOB_SEGMENT };
+	struct source source;
+	struct task task = { .job = &job, .source = &source, .tick = no_tick };
+	struct index index;
+	struct plan plan;
+	struct err err;
+	const char *path = media_make("probe-gap.mkv", FFMPEG "-f lavfi -i \"testsrc2=size=320x180:rate=24,settb=1/1000,"
+				      "setpts='PTS+gte(N,48)*72000/TB'\" -t 72004 -enc_time_base 1/1000 -fps_mode passthrough " X264
+				      "\"$OUT\"");
+
+	start();
+	ck_assert(probe(path, &index));
+	set_source(&job, path);
+	ck_assert_msg(!plan_make(&index, &job.options, &plan, &err), "%s", err.msg);
+	ck_assert_uint_ge(plan.n_segments, 2);
+	ck_assert_int_gt(plan.segments[0].duration, UINT32_MAX);
+	job.segment = plan.segments[0];
+	job.origin_ns = plan.origin_ns;
+	job.video = plan.video;
+	source_init(&source);
+	ck_assert_int_eq(segment_make(&task, no_put, &err), ERR_LIMIT);
+	source_finish(&source);
+	plan_finish(&plan);
+	index_finish(&index);
+	stop();
+}
+END_TEST
+
 Suite *suite_probe(void)
 {
 	Suite *s = suite_create("probe");
@@ -328,6 +375,7 @@ Suite *suite_probe(void)
 	tcase_add_loop_test(tc, cues_that_lie_are_not_believed, 0, 3);
 	tcase_add_loop_test(tc, a_video_begins_with_its_first_sync_sample_that_can_be_read, 0, 3);
 	tcase_add_test(tc, a_source_that_breaks_off_early_may_be_tried_again);
+	tcase_add_test(tc, a_segment_is_not_longer_than_a_sample_may_last);
 	suite_add_tcase(s, tc);
 	return s;
 }
