@@ -57,6 +57,7 @@ struct audio_clock {
 	int64_t base, unit;  /* record_audio.source_base, source_unit */
 	int rate;
 	int64_t next;        /* position behind the packet before */
+	bool is_begun;       /* the first counted packet lies where it is said to, whatever its time: see audio_ruler_anchor */
 };
 void audio_clock_init(struct audio_clock *c, const struct record_audio *audio, int64_t first_pos);
 /* time_ns: on the timeline (origin taken off); lace_index as in struct mkv_frame; samples: of this packet, -1 unknown. */

@@ -204,7 +204,7 @@ int64_t audio_ruler_samples(struct audio_ruler *r, struct bytes packet)
 
 void audio_clock_init(struct audio_clock *c, const struct record_audio *audio, int64_t first_pos)
 {
-	*c = (struct audio_clock){ audio->source_base, audio->source_unit, audio->source_rate, first_pos };
+	*c = (struct audio_clock){ audio->source_base, audio->source_unit, audio->source_rate, first_pos, false };
 }
 
 int64_t audio_clock_place(struct audio_clock *c, int64_t time_ns, int lace_index, int64_t samples)
@@ -215,10 +215,11 @@ int64_t audio_clock_place(struct audio_clock *c, int64_t time_ns, int lace_index
 		pos = c->next;
 	else if (c->unit)
 		pos = c->base + timeline_scale_round(said - c->base, 1, c->unit) * c->unit;
-	else if (llabs(said - c->next) > (int64_t)CLOCK_TOLERANCE_MS * c->rate / 1000)
+	else if (c->is_begun && llabs(said - c->next) > (int64_t)CLOCK_TOLERANCE_MS * c->rate / 1000)
 		pos = said;
 	else if (samples < 0) /* nothing to count with */
 		pos = said;
+	c->is_begun = true;
 	c->next = pos + (samples >= 0 ? samples : c->unit);
 	return pos;
 }

@@ -332,7 +332,7 @@ static int pass_all(struct probe *p, struct err *err)
 
 	find_cues(p);
 	ret = pass(p, err);
-	if (!p->is_cues_wrong && ret != ERR_DATA)
+	if (ret ? ret != ERR_DATA : !p->is_cues_wrong)
 		return ret;
 	p->next_cue = p->end_cue = 0;
 	return pass(p, err);
@@ -340,15 +340,18 @@ static int pass_all(struct probe *p, struct err *err)
 
 /* ---- after the pass */
 
-static void end_video(struct probe *p)
+static int end_video(struct probe *p, struct err *err)
 {
 	struct record_video *v = &p->index.video;
 	int64_t duration = title_frame_duration(&p->title, p->max_duration, p->last_gap);
 
+	if (!p->index.n_syncs) /* the head had one */
+		return err_set(err, ERR_DATA, "the video's sync sample is gone: has the file changed?");
 	v->start_ticks = p->index.syncs[0].start;
 	v->end_ticks = p->max_pts + duration;
 	if (v->delay_ticks > CUT_DELAY_MAX)
 		v->delay_ticks = CUT_DELAY_MAX;
+	return 0;
 }
 
 static void end_audio(struct probe *p)
@@ -421,7 +424,7 @@ int probe_run(struct task *task, struct err *err)
 	if (!ret)
 		ret = pass_all(&p, err);
 	if (!ret && p.title.video)
-		end_video(&p);
+		ret = end_video(&p, err);
 	if (!ret && p.title.audio)
 		end_audio(&p);
 	if (!ret)

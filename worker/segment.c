@@ -117,7 +117,9 @@ static int put_segment(struct segment *s, struct err *err)
 
 	if (!f->n_video && !f->n_audio)
 		return err_set(err, ERR_DATA, "no frame found where the plan has a segment: is the file damaged?");
-	if (f->n_video)
+	if (f->n_video && p->duration > INT32_MAX)
+		ret = err_set(err, ERR_LIMIT, "a video segment of %lld seconds", (long long)(p->duration / TICKS_PER_SECOND));
+	else if (f->n_video)
 		ret = cut_decode_times(f->pts, f->n_video, p->start, p->start + p->duration, f->video->delay_ticks, f->dts, err);
 	fmp4_put_styp(&f->head);
 	return ret ? ret : put_fragments(s, err);

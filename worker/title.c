@@ -13,6 +13,8 @@
 
 #define FIRST_NS (3 * NS_PER_SECOND)
 #define LIMIT_HEAD_BLOCKS 200000 /* blocks read to find the first of each track */
+#define LIMIT_FIRST_BYTES (16u << 20) /* audio packets are kept until they are more */
+#define LIMIT_RATE_NS (1000 * NS_PER_SECOND) /* a picture that stands for longer has no rate */
 
 /* ---- tracks */
 
@@ -113,6 +115,17 @@ static int pick_tracks(struct title *title, const struct record_options *options
 
 /* ---- head: the first frames of each track */
 
+/* Can decoding start with it? The same as the probe takes for a sync sample. */
+static int is_sync(const struct title *title, struct bytes data, struct err *err)
+{
+	struct buf converted = { 0 };
+	struct nal_sample sample;
+	int ret = nal_sample_read(&title->nal, data, &converted, &sample, err);
+
+	buf_finish(&converted);
+	return ret == ERR_DATA ? 0 : ret ? ret : sample.has_picture;
+}
+
 static int first_video(struct title *title, const struct mkv_frame *f, struct err *err)
 {
 	struct bytes data;
@@ -123,7 +136,7 @@ static int first_video(struct title *title, const struct mkv_frame *f, struct er
 			title->times_ns[title->n_times++] = f->time_ns;
 		return 0;
 	}
-	if (!f->is_key)
+	if (!f->is_key || f->lace_index)
 		return 0;
 	ret = mkv_frame_data(title->mkv, f, &title->scratch, &data, err);
 	if (!ret)
@@ -131,8 +144,23 @@ static int first_video(struct title *title, const struct mkv_frame *f, struct er
 	if (ret)
 		return err_prefix(err, "video track %llu", (unsigned long long)title->video->number);
 	title->has_nal = true;
-	title->times_ns[title->n_times++] = f->time_ns;
-	return 0;
+	ret = is_sync(title, data, err);
+	if (ret == 1) {
+		title->times_ns[title->n_times++] = f->time_ns;
+	} else {
+		nal_config_finish(&title->nal);
+		title->has_nal = false;
+	}
+	return ret < 0 ? ret : 0;
+}
+
+static bool has_enough_audio(const struct title *title)
+{
+	size_t bytes = 0;
+
+	for (int i = 0; i < title->n_first; i++)
+		bytes += title->first[i].size;
+	return !title->audio || title->n_first == TITLE_FIRST_PACKETS || bytes > LIMIT_FIRST_BYTES;
 }
 
 static int first_audio(struct title *title, const struct mkv_frame *f, struct err *err)
@@ -140,7 +168,7 @@ static int first_audio(struct title *title, const struct mkv_frame *f, struct er
 	struct bytes data;
 	int ret;
 
-	if (title->n_first == TITLE_FIRST_PACKETS)
+	if (has_enough_audio(title))
 		return 0;
 	ret = mkv_frame_data(title->mkv, f, &title->scratch, &data, err);
 	if (ret)
@@ -163,6 +191,22 @@ static bool has_enough_video(const struct title *title)
 	       (title->n_times > reorder + 1 && title->times_ns[title->n_times - 1] - title->times_ns[0] > FIRST_NS);
 }
 
+/* A track that has no frame is left out; but where reading failed, it may have some. */
+static int drop_empty(struct title *title, struct err *err)
+{
+	bool is_video_empty = title->video && !title->has_nal, is_audio_empty = title->audio && !title->n_first;
+
+	if ((is_video_empty || is_audio_empty) && input_status(title->mkv->in, err))
+		return err->code;
+	if (is_video_empty)
+		title->video = NULL;
+	if (is_audio_empty)
+		title->audio = NULL;
+	if (!title->video && !title->audio)
+		return err_set(err, ERR_DATA, "no video sync sample and no audio packet was found in the file");
+	return 0;
+}
+
 static int read_head(struct title *title, struct err *err)
 {
 	struct mkv_cursor cursor;
@@ -170,9 +214,7 @@ static int read_head(struct title *title, struct err *err)
 	int ret = mkv_seek(&cursor, title->mkv, title->mkv->first_cluster, -1, err);
 
 	for (int n = 0; n < LIMIT_HEAD_BLOCKS && !ret; n++) {
-		bool has_audio = !title->audio || title->n_first == TITLE_FIRST_PACKETS;
-
-		if ((has_enough_video(title) && has_audio) || mkv_next(&cursor, &f, err) != 1)
+		if ((has_enough_video(title) && has_enough_audio(title)) || mkv_next(&cursor, &f, err) != 1)
 			break;
 		if (title->video && f.track == title->video->number) {
 			ret = first_video(title, &f, err);
@@ -180,15 +222,7 @@ static int read_head(struct title *title, struct err *err)
 			ret = first_audio(title, &f, err);
 		}
 	}
-	if (ret)
-		return ret;
-	if (title->video && !title->has_nal)
-		title->video = NULL; /* announced, but without one sync sample */
-	if (title->audio && !title->n_first)
-		title->audio = NULL;
-	if (!title->video && !title->audio)
-		return err_set(err, ERR_DATA, "no video sync sample and no audio packet was found in the file");
-	return 0;
+	return ret ? ret : drop_empty(title, err);
 }
 
 /* ---- facts of the tracks */
@@ -199,7 +233,7 @@ static void set_rate(int64_t *num, int64_t *den, const struct nal_sps *sps, uint
 
 	*num = sps->rate_num;
 	*den = sps->rate_den;
-	if (!duration_ns)
+	if (!duration_ns || duration_ns > LIMIT_RATE_NS)
 		return;
 	*num = NS_PER_SECOND;
 	*den = (int64_t)duration_ns;

@@ -2,12 +2,14 @@
  *
  * A probe that goes from cue to cue says what one says that reads every header; where Cues lie it reads every header.
  */
+#include "dispatcher/plan.h"
 #include "tests/e2e/craft.h"
 #include "tests/e2e/media.h"
 #include "tests/e2e/sh.h"
 #include "tests/redis_fixture.h"
 #include "tests/suites.h"
 #include "worker/task.h"
+#include "worker/title.h"
 
 #include <dirent.h>
 #include <libavutil/log.h>
@@ -39,6 +41,8 @@ static const struct sample {
 	{ "probe-small-clusters.mkv", "mkvmerge -q -o \"$OUT\" --cluster-length 700ms \"$M/probe-ntsc.mkv\"" },
 	{ "probe-vfr.mkv", FFMPEG "-f lavfi -i \"testsrc2=size=320x180:rate=50,settb=1/1000,select='not(eq(mod(n,5),2))'\" "
 	  "-f lavfi -i \"$A\" -t 20 -enc_time_base 1/1000 -fps_mode passthrough " X264 AC3 },
+	{ "probe-still.mkv", "cp \"$M/probe-vfr.mkv\" \"$OUT\" && "
+	  "mkvpropedit -q \"$OUT\" --edit track:v1 --set default-duration=2000000000000" },
 };
 
 static void start(void)
@@ -63,6 +67,17 @@ static int no_tick(struct task *task, struct err *err)
 	return 0;
 }
 
+static void set_source(struct job *job, const char *path)
+{
+	struct stat st;
+
+	ck_assert(!stat(path, &st));
+	job->source = (struct record_source){ .size = st.st_size,
+					      .mtime_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec };
+	snprintf(job->source.path, sizeof job->source.path, "%s", path);
+	record_options_init(&job->options);
+}
+
 /* False: the file cannot be played. */
 static bool probe(const char *path, struct index *index)
 {
@@ -71,13 +86,8 @@ static bool probe(const char *path, struct index *index)
 	struct task task = { .job = &job, .store = store, .source = &source, .tick = no_tick };
 	struct buf json = { 0 };
 	struct err err;
-	struct stat st;
 
-	ck_assert(!stat(path, &st));
-	job.source = (struct record_source){ .size = st.st_size,
-					     .mtime_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec };
-	snprintf(job.source.path, sizeof job.source.path, "%s", path);
-	record_options_init(&job.options);
+	set_source(&job, path);
 	source_init(&source);
 	bool is_playable = !probe_run(&task, &err);
 	source_finish(&source);
@@ -226,6 +236,134 @@ START_TEST(cues_that_lie_are_not_believed)
 }
 END_TEST
 
+/* The file again with the bytes of its video's sync samples made into something that is none. */
+static void spoil_sync_samples(struct buf *file, int keep_from)
+{
+	struct input in;
+	struct mkv mkv;
+	struct mkv_cursor c;
+	struct mkv_frame f;
+	struct err err;
+	int n = 0;
+
+	input_init_bytes(&in, buf_bytes(file));
+	ck_assert_msg(!mkv_open(&mkv, &in, &err), "%s", err.msg);
+	ck_assert(!mkv_seek(&c, &mkv, mkv.first_cluster, -1, &err));
+	while (mkv_next(&c, &f, &err) == 1)
+		if (mkv_track(&mkv, f.track)->type == MKV_VIDEO && f.is_key && n++ < keep_from)
+			memset(file->data + f.at, 0xFF, (size_t)f.size);
+	mkv_close(&mkv);
+	input_close(&in);
+}
+
+START_TEST(a_video_begins_with_its_first_sync_sample_that_can_be_read)
+{
+	static const int broken[] = { 1, 3, INT32_MAX };
+	struct index a, b;
+	struct buf file;
+	char path[600];
+
+	start();
+	ck_assert(probe(media_make(samples[0].name, samples[0].recipe), &a));
+	craft_load(&file, media_make(samples[0].name, samples[0].recipe));
+	spoil_sync_samples(&file, broken[_i]);
+	snprintf(path, sizeof path, "%s/spoiled.mkv", sh_scratch());
+	craft_save(path, buf_bytes(&file));
+	ck_assert(probe(path, &b));
+	ck_assert(b.audio.is_present);
+	ck_assert_int_eq(b.video.is_present, broken[_i] < INT32_MAX);
+	if (b.video.is_present) {
+		ck_assert_uint_eq(b.n_syncs, a.n_syncs - (size_t)broken[_i]);
+		ck_assert_int_eq(b.syncs[0].block, a.syncs[broken[_i]].block);
+		ck_assert_int_eq(b.origin_ns, a.origin_ns);
+	}
+	buf_finish(&file);
+	index_finish(&a);
+	index_finish(&b);
+	stop();
+}
+END_TEST
+
+static int64_t read_to_limit(void *arg, uint8_t *to, size_t n, struct err *err)
+{
+	struct bytes *left = arg;
+
+	if (!left->size)
+		return err_set(err, ERR_RETRY, "the line is cut");
+	n = n < left->size ? n : left->size;
+	memcpy(to, left->data, n);
+	left->data += n;
+	left->size -= n;
+	return (int64_t)n;
+}
+
+/* Behind the Tracks, where nothing is known of a track yet. */
+START_TEST(a_source_that_breaks_off_early_may_be_tried_again)
+{
+	struct record_options options;
+	struct title title;
+	struct input in;
+	struct mkv mkv;
+	struct buf file;
+	struct err err;
+
+	craft_load(&file, media_make(samples[0].name, samples[0].recipe));
+	input_init_bytes(&in, buf_bytes(&file));
+	ck_assert(!mkv_open(&mkv, &in, &err));
+	struct bytes left = { file.data, (size_t)mkv.first_cluster + 16 };
+	mkv_close(&mkv);
+	input_close(&in);
+
+	input_init_source(&in, &(struct input_source){ read_to_limit, NULL, NULL, &left }, INT64_MAX);
+	record_options_init(&options);
+	ck_assert_msg(!mkv_open(&mkv, &in, &err), "%s", err.msg);
+	ck_assert_int_eq(title_init(&title, &mkv, &options, &err), ERR_RETRY);
+	mkv_close(&mkv);
+	input_close(&in);
+	buf_finish(&file);
+}
+END_TEST
+
+static int no_put(struct task *task, struct iovec *iov, int n, struct err *err)
+{
+	(void)task;
+	(void)iov;
+	(void)n;
+	(void)err;
+	return 0;
+}
+
+/* 20 hours between two frames: more than a sample's duration can say. */
+START_TEST(a_segment_is_not_longer_than_a_sample_may_last)
+{
+	struct job job = { .id = 1, .type = JOB_SEGMENT };
+	struct source source;
+	struct task task = { .job = &job, .source = &source, .tick = no_tick };
+	struct index index;
+	struct plan plan;
+	struct err err;
+	const char *path = media_make("probe-gap.mkv", FFMPEG "-f lavfi -i \"testsrc2=size=320x180:rate=24,settb=1/1000,"
+				      "setpts='PTS+gte(N,48)*72000/TB'\" -t 72004 -enc_time_base 1/1000 -fps_mode passthrough " X264
+				      "\"$OUT\"");
+
+	start();
+	ck_assert(probe(path, &index));
+	set_source(&job, path);
+	ck_assert_msg(!plan_make(&index, &job.options, &plan, &err), "%s", err.msg);
+	ck_assert_uint_ge(plan.n_segments, 2);
+	ck_assert_int_gt(plan.segments[0].duration, UINT32_MAX);
+	job.segment = plan.segments[0];
+	job.origin_ns = plan.origin_ns;
+	job.video = plan.video;
+	source_init(&source);
+	ck_assert_int_eq(segment_make(&task, no_put, &err), ERR_LIMIT);
+	source_finish(&source);
+	plan_finish(&plan);
+	index_finish(&index);
+	stop();
+}
+END_TEST
+
 Suite *suite_probe(void)
 {
 	Suite *s = suite_create("probe");
@@ -235,6 +373,9 @@ Suite *suite_probe(void)
 	tcase_add_loop_test(tc, cues_and_headers_say_the_same, 0, (int)(sizeof samples / sizeof *samples));
 	tcase_add_test(tc, cues_and_headers_say_the_same_of_real_files);
 	tcase_add_loop_test(tc, cues_that_lie_are_not_believed, 0, 3);
+	tcase_add_loop_test(tc, a_video_begins_with_its_first_sync_sample_that_can_be_read, 0, 3);
+	tcase_add_test(tc, a_source_that_breaks_off_early_may_be_tried_again);
+	tcase_add_test(tc, a_segment_is_not_longer_than_a_sample_may_last);
 	suite_add_tcase(s, tc);
 	return s;
 }

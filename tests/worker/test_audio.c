@@ -268,6 +268,28 @@ START_TEST(counted_packets_ignore_rounding_and_follow_a_real_hole)
 }
 END_TEST
 
+/* Vorbis: the first packet that is read gives no samples and is taken to lie where it ends. */
+START_TEST(counting_from_an_anchor_is_counting_from_the_start)
+{
+	struct record_audio a = { .source_rate = 44100 };
+	struct audio_clock c, late;
+	int64_t pos[200], said[200];
+
+	audio_clock_init(&c, &a, 1024);
+	for (int i = 0; i < 200; i++) {
+		/* joined from two files, whose sound overlaps a little */
+		said[i] = timeline_scale_round(i * INT64_C(1024), 1000, 44100) * 1000000 - (i < 100 ? 0 : 45000000);
+		pos[i] = audio_clock_place(&c, said[i], 0, i ? 1024 : 0);
+	}
+	for (int from = 1; from < 200; from++) {
+		audio_clock_init(&late, &a, pos[from] + 1024);
+		audio_clock_place(&late, said[from], 0, 0);
+		for (int i = from + 1; i < 200; i++)
+			ck_assert_int_eq(audio_clock_place(&late, said[i], 0, 1024), pos[i]);
+	}
+}
+END_TEST
+
 Suite *suite_audio(void)
 {
 	Suite *s = suite_create("worker/audio");
@@ -278,6 +300,7 @@ Suite *suite_audio(void)
 	tcase_add_test(t, places_come_from_counting_not_from_rounded_times);
 	tcase_add_test(t, laced_packets_follow_each_other);
 	tcase_add_test(t, counted_packets_ignore_rounding_and_follow_a_real_hole);
+	tcase_add_test(t, counting_from_an_anchor_is_counting_from_the_start);
 	suite_add_tcase(s, t);
 	return s;
 }
