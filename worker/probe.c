@@ -96,7 +96,7 @@ static void end_gop(struct probe *p)
 		p->index.video.delay_ticks = delay;
 	if (p->n_pts > 1)
 		p->last_gap = p->sorted[p->n_pts - 1] - p->sorted[p->n_pts - 2];
-	p->before_pts = p->is_partial ? INT64_MIN : p->max_pts;
+	p->before_pts = p->max_pts;
 	p->is_partial = false;
 	p->n_pts = 0;
 }
