@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_WAIT_MS 15000 /* for the first piece: a worker has to become free, and to look for the place */
+#define FIRST_WAIT_MS 15000 /* for a worker to become free; looking for the place may take it longer */
 #define IDLE_TIMEOUT_S 300u /* a player that does not read keeps its worker for so long */
 #define TYPE "video/mp4"
 #define CACHE "no-store"
@@ -150,6 +150,12 @@ static bool has_something(const struct http_play *p)
 	return p->at < p->piece.size || p->is_end || p->is_broken;
 }
 
+/* No worker has taken it in time. */
+static bool is_too_late(const struct http_play *p)
+{
+	return !p->is_answered && proc_now_ms() >= p->until_ms && !play_is_given(p->dispatch, p->play);
+}
+
 /* Microhttpd asks for bytes. */
 static ssize_t read_play(void *arg, uint64_t position, char *to, size_t max)
 {
@@ -194,7 +200,7 @@ void http_plays_work(struct http_plays *plays)
 	for (struct http_play *p = plays->first; p; p = p->next) {
 		if (!p->is_suspended)
 			continue;
-		if (has_something(p) || take(p) || (!p->is_answered && proc_now_ms() >= p->until_ms)) {
+		if (has_something(p) || take(p) || is_too_late(p)) {
 			p->is_suspended = false;
 			MHD_resume_connection(p->connection);
 		}
