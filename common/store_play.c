@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#define LIFETIME_S 30 /* of what is unread, since the writer last looked */
+#define LIFETIME_S 30 /* of what is unread, since the writer or the reader's lease was last heard of */
 
 /* The list, and the lease of its reader. */
 struct names {
@@ -24,18 +24,24 @@ static int get_names(const struct store *s, const struct store_play *play, struc
 	return rc ? rc : store_key(s, n->reader, play->stream, err, "play:%s:reader", play->id);
 }
 
-/* The next reply, which has to be a number. */
-static int take_integer(struct store *s, int64_t *v, struct err *err)
+/* The next n replies, which have to be numbers. All are taken, or the connection is given up: one that is left would be taken
+ * for the answer to another question. */
+static int take_integers(struct store *s, int64_t *v, int n, struct err *err)
 {
-	redisReply *reply;
-	int rc = store_reply(s, &reply, err);
-	if (rc)
-		return rc;
-	if (reply->type != REDIS_REPLY_INTEGER)
-		return store_surprise(s, reply, err);
-	*v = reply->integer;
-	freeReplyObject(reply);
-	return 0;
+	int first = 0;
+	for (int i = 0; i < n && s->c; i++) {
+		redisReply *reply;
+		int rc = store_reply(s, &reply, first ? NULL : err);
+		if (!rc && reply->type != REDIS_REPLY_INTEGER)
+			rc = store_surprise(s, reply, first ? NULL : err);
+		else if (!rc)
+			v[i] = reply->integer;
+		if (!rc)
+			freeReplyObject(reply);
+		if (!first)
+			first = rc;
+	}
+	return first;
 }
 
 /* --- reader */
@@ -46,7 +52,10 @@ int store_keep_play(struct store *s, const struct store_play *play, struct err *
 	int rc = get_names(s, play, &n, err);
 	if (!rc)
 		rc = store_send(s, err, "SET %s 1 EX %d", n.reader, STORE_PLAY_LEASE_S);
-	return rc ? rc : store_replies(s, 1, err);
+	/* A writer that has come to the end looks no more, and the reader may take long over the rest. */
+	if (!rc)
+		rc = store_send(s, err, "EXPIRE %s %d", n.list, LIFETIME_S);
+	return rc ? rc : store_replies(s, 2, err);
 }
 
 int store_end_play(struct store *s, const struct store_play *play, struct err *err)
@@ -85,22 +94,18 @@ int store_take_play(struct store *s, const struct store_play *play, int64_t *num
 /* 1 there is room, 0 there is none, ERR_STOPPED. What is unread lives on. */
 static int look(struct store *s, const struct names *n, struct err *err)
 {
-	int64_t has_reader = 0, unread = 0, ignored;
+	int64_t v[3] = { 0 }; /* has a reader, pieces unread, ignored */
 	int rc = store_send(s, err, "EXISTS %s", n->reader);
 	if (!rc)
 		rc = store_send(s, err, "LLEN %s", n->list);
 	if (!rc)
 		rc = store_send(s, err, "EXPIRE %s %d", n->list, LIFETIME_S);
 	if (!rc)
-		rc = take_integer(s, &has_reader, err);
-	if (!rc)
-		rc = take_integer(s, &unread, err);
-	if (!rc)
-		rc = take_integer(s, &ignored, err);
+		rc = take_integers(s, v, 3, err);
 	if (rc)
 		return rc;
-	if (has_reader)
-		return unread < STORE_PLAY_UNREAD;
+	if (v[0])
+		return v[1] < STORE_PLAY_UNREAD;
 	rc = store_send(s, err, "UNLINK %s", n->list);
 	if (!rc)
 		rc = store_replies(s, 1, err);
@@ -126,13 +131,15 @@ int store_put_play(struct store *s, const struct store_play *play, int64_t numbe
 	if (rc != 1)
 		return rc;
 	store_sender_init(&o, s, err);
-	store_sender_printf(&o, "*3\r\n$5\r\nRPUSH\r\n$%zu\r\n%s\r\n$%zu\r\n", strlen(n.list), n.list, size + 8);
+	/* In one: a worker that is killed in between must not leave what lives for ever. */
+	store_sender_printf(&o, "*1\r\n$5\r\nMULTI\r\n*3\r\n$5\r\nRPUSH\r\n$%zu\r\n%s\r\n$%zu\r\n", strlen(n.list), n.list, size + 8);
 	store_sender_put(&o, head, sizeof(head));
 	for (int i = 0; i < n_iov; i++)
 		store_sender_put(&o, iov[i].iov_base, iov[i].iov_len);
-	store_sender_printf(&o, "\r\n*3\r\n$6\r\nEXPIRE\r\n$%zu\r\n%s\r\n$2\r\n%d\r\n", strlen(n.list), n.list, LIFETIME_S);
+	store_sender_printf(&o, "\r\n*3\r\n$6\r\nEXPIRE\r\n$%zu\r\n%s\r\n$2\r\n%d\r\n*1\r\n$4\r\nEXEC\r\n", strlen(n.list), n.list,
+			    LIFETIME_S);
 	rc = store_sender_flush(&o);
 	if (!rc)
-		rc = store_replies(s, 2, err);
+		rc = store_replies(s, 4, err);
 	return rc ? rc : 1;
 }

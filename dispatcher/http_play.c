@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
-#define FIRST_WAIT_MS 15000 /* for the first piece: a worker has to become free, and to look for the place */
+#define FIRST_WAIT_MS 15000 /* for a worker to become free; looking for the place may take it longer */
 #define IDLE_TIMEOUT_S 300u /* a player that does not read keeps its worker for so long */
 #define TYPE "video/mp4"
 #define CACHE "no-store"
@@ -150,6 +151,21 @@ static bool has_something(const struct http_play *p)
 	return p->at < p->piece.size || p->is_end || p->is_broken;
 }
 
+/* No worker has taken it in time. */
+static bool is_too_late(const struct http_play *p)
+{
+	return !p->is_answered && proc_now_ms() >= p->until_ms && !play_is_given(p->dispatch, p->play);
+}
+
+/* Microhttpd does not look at a connection that is suspended: a worker would begin for a player that has left while it waited. */
+static bool is_gone(const struct http_play *p)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(p->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	char byte;
+
+	return info && recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 /* Microhttpd asks for bytes. */
 static ssize_t read_play(void *arg, uint64_t position, char *to, size_t max)
 {
@@ -181,7 +197,8 @@ enum MHD_Result http_play_answer(struct http_play *p)
 	if (!has_something(p) || p->is_broken) {
 		if (p->play->is_failed)
 			return http_send_text(p->connection, MHD_HTTP_BAD_GATEWAY, p->play->error);
-		return http_send_text(p->connection, MHD_HTTP_SERVICE_UNAVAILABLE, "no worker is free");
+		return http_send_text(p->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+				      p->is_broken ? "the store does not answer" : "no worker is free");
 	}
 	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STORE_PIECE, read_play, p, NULL);
 	add_headers(response, p->stream, p->start);
@@ -194,7 +211,8 @@ void http_plays_work(struct http_plays *plays)
 	for (struct http_play *p = plays->first; p; p = p->next) {
 		if (!p->is_suspended)
 			continue;
-		if (has_something(p) || take(p) || (!p->is_answered && proc_now_ms() >= p->until_ms)) {
+		p->is_broken |= is_gone(p);
+		if (has_something(p) || take(p) || is_too_late(p)) {
 			p->is_suspended = false;
 			MHD_resume_connection(p->connection);
 		}

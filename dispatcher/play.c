@@ -101,6 +101,11 @@ void play_end(struct dispatch *d, struct play *p)
 		forget(d, p);
 }
 
+bool play_is_given(const struct dispatch *d, const struct play *p)
+{
+	return queue_in_flight(&d->queue, d->queue.urgent, p->slot);
+}
+
 void play_make_job(const struct dispatch *d, const struct queue_item *item, struct job *job)
 {
 	const struct play *p = d->plays[item->slot];

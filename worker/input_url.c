@@ -17,6 +17,8 @@ static int say(struct err *err, const char *what, int code)
 	bool is_gone = code == AVERROR_HTTP_NOT_FOUND || code == AVERROR_HTTP_BAD_REQUEST || code == AVERROR_HTTP_UNAUTHORIZED ||
 		       code == AVERROR_HTTP_FORBIDDEN || code == AVERROR_HTTP_OTHER_4XX || code == AVERROR_PROTOCOL_NOT_FOUND;
 
+	if (code == AVERROR_EXIT)
+		return err_set(err, ERR_STOPPED, "%s: stopped", what);
 	av_strerror(code, why, sizeof why);
 	return err_set(err, is_gone ? ERR_DATA : ERR_RETRY, "%s: %s", what, why);
 }
@@ -44,8 +46,9 @@ static void close_url(void *arg)
 	avio_closep(&io);
 }
 
-int input_open_url(struct input *in, const char *url, struct err *err)
+int input_open_url(struct input *in, const char *url, int (*is_stopped)(void *), struct err *err)
 {
+	AVIOInterruptCB interrupt = { is_stopped, NULL };
 	AVDictionary *options = NULL;
 	AVIOContext *io = NULL;
 	int ret = av_dict_set(&options, "protocol_whitelist", protocols, 0);
@@ -53,7 +56,7 @@ int input_open_url(struct input *in, const char *url, struct err *err)
 	if (ret >= 0)
 		ret = av_dict_set(&options, "rw_timeout", timeout_us, 0);
 	if (ret >= 0)
-		ret = avio_open2(&io, url, AVIO_FLAG_READ, NULL, &options);
+		ret = avio_open2(&io, url, AVIO_FLAG_READ, &interrupt, &options);
 	av_dict_free(&options);
 	if (ret < 0)
 		return say(err, url, ret);

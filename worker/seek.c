@@ -13,6 +13,7 @@
 
 #define LIMIT_ANCHORS 2000000
 #define ANCHOR_NS NS_PER_SECOND           /* least distance of those from a scan */
+#define TICK_FRAMES 64                    /* between two ticks */
 #define BEHIND_TICKS (2 * TICKS_PER_SECOND) /* how far behind the time looked for a sync sample before it may still come */
 
 struct anchor {
@@ -22,10 +23,20 @@ struct anchor {
 
 struct seek {
 	const struct title *t;
+	const struct transcode_out *out; /* its tick */
+	int64_t n_read;
 	struct anchor *anchors;
 	size_t n, cap;
 	struct buf unpacked, converted;
 };
+
+/* As mkv_next. It may take minutes, and somebody wants to know that we live, or wants us to stop. */
+static int next(struct seek *s, struct mkv_cursor *cursor, struct mkv_frame *f, struct err *err)
+{
+	int ret = ++s->n_read % TICK_FRAMES ? 0 : s->out->tick(s->out->arg, err);
+
+	return ret ? ret : mkv_next(cursor, f, err);
+}
 
 /* ---- anchors */
 
@@ -94,7 +105,7 @@ static int scan(struct seek *s, struct counter *c, int64_t until_ns, struct err 
 	struct mkv_frame f;
 	int ret = mkv_seek(&cursor, t->mkv, cluster, -1, err);
 
-	while (!ret && (ret = mkv_next(&cursor, &f, err)) == 1) {
+	while (!ret && (ret = next(s, &cursor, &f, err)) == 1) {
 		struct anchor *last = &s->anchors[s->n - 1];
 
 		ret = 0;
@@ -182,7 +193,7 @@ static int look_from(struct seek *s, const struct anchor *a, int64_t ticks, stru
 	int ret = mkv_seek(&cursor, s->t->mkv, a->cluster, -1, err);
 
 	*is_behind = false;
-	while (!ret && (ret = mkv_next(&cursor, &f, err)) == 1) {
+	while (!ret && (ret = next(s, &cursor, &f, err)) == 1) {
 		int64_t time = ticks_of(s, &f);
 
 		ret = 0;
@@ -231,7 +242,7 @@ static int first_audio(struct seek *s, const struct anchor *a, int64_t *pos, str
 	*pos = a->audio_pos;
 	if (ret || *pos != INT64_MIN)
 		return ret ? ret : 1;
-	while ((ret = mkv_next(&cursor, &f, err)) == 1)
+	while ((ret = next(s, &cursor, &f, err)) == 1)
 		if (f.track == s->t->audio->number) {
 			*pos = timeline_ns_to_samples(f.time_ns - s->t->origin_ns, s->t->record_audio.source_rate);
 			return 1;
@@ -275,10 +286,10 @@ void seek_beginning(const struct title *t, struct seek_place *place)
 		place->time = timeline_ns_to_ticks(title_first_video_ns(t) - t->origin_ns);
 }
 
-int seek_find(const struct title *t, int64_t ticks, struct seek_place *place, struct err *err)
+int seek_find(const struct title *t, const struct transcode_out *out, int64_t ticks, struct seek_place *place, struct err *err)
 {
 	int64_t ns = t->origin_ns + timeline_scale_floor(ticks, NS_PER_SECOND, TICKS_PER_SECOND);
-	struct seek s = { .t = t };
+	struct seek s = { .t = t, .out = out };
 	int ret = add_anchor(&s, INT64_MIN, t->mkv->first_cluster, t->record_audio.source_base, err);
 
 	seek_beginning(t, place);

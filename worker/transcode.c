@@ -128,6 +128,7 @@ static int put(struct transcode *c, struct iovec *iov, int n, struct err *err)
 static int put_fragment(struct transcode *c, size_t video, int64_t audio, struct err *err)
 {
 	struct iovec *iov;
+	int64_t frames = 0;
 	int n, ret = fragments_put(&c->f, (uint32_t)c->stats->fragments + 1, 0, video, 0, audio, err);
 
 	if (ret)
@@ -135,7 +136,7 @@ static int put_fragment(struct transcode *c, size_t video, int64_t audio, struct
 	for (size_t i = 0; i < video; i++)
 		c->waiting_bytes -= c->f.samples[i].data.size;
 	for (int64_t i = 0; i < audio; i++)
-		c->stats->audio_frames += c->f.frames[i].data.size > 0;
+		frames += c->f.frames[i].data.size > 0;
 	iov = fragments_iov(&c->f, &n);
 	ret = n ? put(c, iov, n, err) : 0;
 	if (ret)
@@ -145,6 +146,7 @@ static int put_fragment(struct transcode *c, size_t video, int64_t audio, struct
 	c->n_wanted -= video;
 	c->stats->fragments += n > 0;
 	c->stats->video_frames += (int64_t)video;
+	c->stats->audio_frames += frames;
 	return 0;
 }
 
@@ -437,7 +439,7 @@ static int find_place(struct transcode *c, struct err *err)
 	} else {
 		ret = mkv_read_cues(c->mkv, err);
 		if (!ret)
-			ret = seek_find(&c->title, c->request->start_ticks, &c->place, err);
+			ret = seek_find(&c->title, c->out, c->request->start_ticks, &c->place, err);
 	}
 	return ret;
 }

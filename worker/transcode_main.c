@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,14 +54,26 @@ static void on_alarm(int signal)
 	alarms = alarms + 1;
 }
 
+/* Pages of the mapped file are gone. What was written is whole fragments, and there is no way on. */
+static void on_bus(int signal)
+{
+	static const char text[] = "segfarm-worker transcode: the file became shorter while it was read\n";
+
+	ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
+
+	(void)signal, (void)ignored;
+	_exit(1);
+}
+
 static void catch_signals(void)
 {
-	struct sigaction stop = { .sa_handler = on_stop }, alarm = { .sa_handler = on_alarm };
+	struct sigaction stop = { .sa_handler = on_stop }, alarm = { .sa_handler = on_alarm }, bus = { .sa_handler = on_bus };
 
 	sigaction(SIGINT, &stop, NULL);
 	sigaction(SIGTERM, &stop, NULL);
 	sigaction(SIGHUP, &stop, NULL);
 	sigaction(SIGALRM, &alarm, NULL);
+	sigaction(SIGBUS, &bus, NULL);
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -70,15 +83,25 @@ static int tick(void *arg, struct err *err)
 	return stop_signal ? err_set(err, ERR_STOPPED, "stopped by a signal") : 0;
 }
 
+static int is_stopped(void *arg)
+{
+	(void)arg;
+	return stop_signal != 0;
+}
+
 /* ---- in */
 
 static int64_t read_pipe(void *arg, uint8_t *to, size_t n, struct err *err)
 {
+	int fd = (int)(intptr_t)arg;
 	ssize_t got;
 
-	while ((got = read((int)(intptr_t)arg, to, n)) < 0 && errno == EINTR)
+	while ((got = read(fd, to, n)) < 0 && (errno == EINTR || errno == EAGAIN)) {
 		if (stop_signal)
 			return tick(NULL, err);
+		if (errno == EAGAIN) /* whoever gave it to us has made it so */
+			poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, -1);
+	}
 	return got < 0 ? err_set(err, ERR_RETRY, "cannot read: %s", strerror(errno)) : got;
 }
 
@@ -118,10 +141,14 @@ static int open_input(struct run *r, const char *in, struct err *err)
 	int fd;
 
 	if (!strncmp(in, "http://", 7) || !strncmp(in, "https://", 8))
-		return input_open_url(&r->input, in, err);
+		return input_open_url(&r->input, in, is_stopped, err);
+	if (!strcmp(in, "-") && isatty(STDIN_FILENO))
+		return err_set(err, ERR_USAGE, "which IN? (try --help)");
 	if (!strcmp(in, "-"))
 		return open_fd(r, STDIN_FILENO, "standard input", err);
 	fd = open(in, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0 && stop_signal) /* nobody has opened the other end of a FIFO */
+		return tick(NULL, err);
 	if (fd < 0)
 		return err_set(err, ERR_USAGE, "%.300s: %s", in, errno == ENOENT ? "there is no such file" : strerror(errno));
 	return open_fd(r, fd, in, err);
@@ -131,10 +158,16 @@ static int open_input(struct run *r, const char *in, struct err *err)
 
 static int write_error(struct run *r, struct err *err)
 {
-	if (errno == EINTR)
+	int code = errno;
+
+	if (code == EAGAIN)
+		poll(&(struct pollfd){ .fd = STDOUT_FILENO, .events = POLLOUT }, 1, -1);
+	if (code == EINTR || code == EAGAIN)
 		return alarms >= STUCK_ALARMS ? err_set(err, ERR_RETRY, "stopped in the middle of a fragment: nobody reads") : 0;
-	if (errno != EPIPE)
-		return err_set(err, ERR_RETRY, "cannot write: %s", strerror(errno));
+	if (code == EFAULT) /* as on_bus */
+		return err_set(err, ERR_DATA, "the file became shorter while it was read");
+	if (code != EPIPE)
+		return err_set(err, ERR_RETRY, "cannot write: %s", strerror(code));
 	r->is_reader_gone = true;
 	return err_set(err, ERR_STOPPED, "the reader is gone");
 }
@@ -170,7 +203,7 @@ enum { OPT_START = 0x1000, OPT_MAX_DURATION };
 static const struct argp_option option_list[] = {
 	{ "start", OPT_START, "SECONDS", 0,
 	  "Where to start: both tracks begin at the last key frame at or before it, and keep the times that they have in the title. A "
-	  "pipe cannot go back: there it is the first key frame at or behind it",
+	  "pipe, or a server without ranges, cannot go back: there it is the first key frame at or behind it",
 	  1 },
 	{ "max-duration", OPT_MAX_DURATION, "SECONDS", 0, "How much to make; both tracks end together", 1 },
 	{ 0 },
@@ -253,10 +286,11 @@ static int transcode(struct run *r, const struct options *o, struct err *err)
 	struct mkv mkv;
 	int ret = open_input(r, o->in, err);
 
-	if (!ret)
-		ret = mkv_open(&mkv, &r->input, err);
 	if (ret)
 		return ret;
+	ret = mkv_open(&mkv, &r->input, err);
+	if (ret)
+		return err_prefix(err, "%.300s", strcmp(o->in, "-") ? o->in : "standard input");
 	ret = transcode_run(&mkv, &o->request, &out, &stats, err);
 	if (stats.bytes || r->is_reader_gone || ret == ERR_STOPPED)
 		print_summary(r, &stats);

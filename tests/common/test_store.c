@@ -579,6 +579,30 @@ START_TEST(writer_of_a_play_waits_when_too_much_is_unread)
 }
 END_TEST
 
+START_TEST(what_is_unread_lives_as_long_as_its_reader)
+{
+	ck_assert_int_eq(store_keep_play(store, &play, &err), 0);
+	ck_assert_int_eq(put_play(0, "xx"), 1); /* the writer is done, and looks no more */
+	redis_fixture_command(&redis, "EXPIRE segfarm:{" STREAM "}:play:00112233aabbccdd 3");
+	ck_assert_int_eq(store_keep_play(store, &play, &err), 0);
+	ck_assert_int_gt(atoi(redis_fixture_command(&redis, "TTL segfarm:{" STREAM "}:play:00112233aabbccdd") + 1), 3);
+}
+END_TEST
+
+START_TEST(error_about_a_play_does_not_mix_up_the_answers_behind_it)
+{
+	struct store_commit commit;
+
+	ck_assert_int_eq(store_keep_play(store, &play, &err), 0);
+	redis_fixture_command(&redis, "SET segfarm:{" STREAM "}:play:00112233aabbccdd x");
+	ck_assert_int_eq(put_play(0, "xx"), ERR_USAGE);
+	ck_assert_msg(strstr(err.msg, "WRONGTYPE"), "%s", err.msg);
+	ck_assert_int_eq(store_get_commit(store, &seg, &commit, &err), 0);
+	redis_fixture_command(&redis, "DEL segfarm:{" STREAM "}:play:00112233aabbccdd");
+	ck_assert_int_eq(put_play(0, "xx"), 1);
+}
+END_TEST
+
 START_TEST(play_without_a_reader_is_stopped_and_leaves_nothing)
 {
 	ck_assert_int_eq(put_play(0, "xx"), ERR_STOPPED);
@@ -626,6 +650,8 @@ Suite *suite_store(void)
 	tcase_add_test(t, password_is_given_and_a_wrong_one_refused);
 	tcase_add_test(t, pieces_of_a_play_come_out_as_they_went_in);
 	tcase_add_test(t, writer_of_a_play_waits_when_too_much_is_unread);
+	tcase_add_test(t, what_is_unread_lives_as_long_as_its_reader);
+	tcase_add_test(t, error_about_a_play_does_not_mix_up_the_answers_behind_it);
 	tcase_add_test(t, play_without_a_reader_is_stopped_and_leaves_nothing);
 	suite_add_tcase(s, t);
 	TCase *u = tcase_create("url");

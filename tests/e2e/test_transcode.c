@@ -11,10 +11,13 @@
 #include "tests/suites.h"
 
 #include <check.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -477,6 +480,75 @@ START_TEST(signal_ends_it_although_nothing_comes_in_and_nobody_reads)
 }
 END_TEST
 
+START_TEST(signal_ends_it_while_it_waits_for_its_input_to_open)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* a server that never answers */
+	socklen_t size = sizeof at;
+	struct bg b;
+	char *said;
+
+	ck_assert(!bind(fd, (struct sockaddr *)&at, size) && !listen(fd, 4) && !getsockname(fd, (struct sockaddr *)&at, &size));
+	bg_open(&b);
+	free(sh("mkfifo %s/in", b.dir));
+	for (int i = 0; i < 2; i++) {
+		if (i)
+			bg_start(&b, "sh -c 'exec \"$WORKER\" transcode http://127.0.0.1:%d/film.mkv > %s/out'", ntohs(at.sin_port), b.dir);
+		else
+			bg_start(&b, "sh -c 'exec \"$WORKER\" transcode %s/in > %s/out'", b.dir, b.dir);
+		bg_wait_until(bg_find(&b, "transcode", NULL, NULL, 0) > 0 && !kill(b.pid, 0), "it does not start");
+		bg_sleep(200);
+		kill(b.pid, SIGINT);
+		ck_assert_int_eq(bg_wait(&b), 128 + SIGINT);
+		said = bg_log(&b);
+		ck_assert_msg(bg_count(said, "\n") == 0, "%s", said);
+		free(said);
+	}
+	close(fd);
+	bg_close(&b);
+}
+END_TEST
+
+/* As their maker has set them for himself. */
+static int open_waiting(const char *path)
+{
+	int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC); /* both ends: neither waits for another */
+
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+START_TEST(pipes_that_do_not_block_are_waited_for)
+{
+	char in[100], out[100], *said;
+	int fds[2];
+	pid_t pid;
+
+	snprintf(in, sizeof in, "%s/in", sh_scratch());
+	snprintf(out, sizeof out, "%s/out", sh_scratch());
+	ck_assert(!mkfifo(in, 0600) && !mkfifo(out, 0600));
+	fds[0] = open_waiting(in);
+	fds[1] = open_waiting(out);
+	pid = fork();
+	if (!pid) {
+		dup2(fds[0], STDIN_FILENO);
+		dup2(fds[1], STDOUT_FILENO);
+		execl(getenv("WORKER"), "segfarm-worker", "transcode", NULL);
+		_exit(127);
+	}
+	said = sh("exec 3< %s; sleep 0.2; head -c 1000000 '%s' > %s & sleep 0.5; exec 3< %s; head -c 500000 <&3 > %s/got; "
+		  "\"$WORKER\" transcode '%s' 2> /dev/null | head -c 500000 | cmp - %s/got && echo same",
+		  out, loop_source(), in, out, sh_scratch(), loop_source(), sh_scratch());
+	ck_assert_msg(strstr(said, "same\n"), "%s", said);
+	free(said);
+	ck_assert_int_eq(waitpid(pid, NULL, WNOHANG), 0); /* and it waits on */
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(fds[0]);
+	close(fds[1]);
+}
+END_TEST
+
 /* ---- broken inputs: row 30 */
 
 static void check_refused(const char *input, int status, const char *says)
@@ -494,11 +566,11 @@ START_TEST(what_cannot_be_played_is_refused_with_a_sentence)
 {
 	check_refused("/nowhere/film.mkv", 2, "/nowhere/film.mkv: there is no such file");
 	check_refused("/", 2, "/ is a directory");
-	check_refused("/dev/null", 1, "not a Matroska file");
+	check_refused("/dev/null", 1, "/dev/null: not a Matroska file");
 	check_refused("ftp://host/film.mkv", 2, "there is no such file");
 	check_refused("concat:/etc/passwd", 2, "there is no such file");
 	check_refused("http://127.0.0.1:1/film.mkv", 1, "http://127.0.0.1:1/film.mkv: ");
-	check_refused("head -c 5000 /dev/zero |", 1, "not a Matroska file");
+	check_refused("head -c 5000 /dev/zero |", 1, "standard input: not a Matroska file");
 }
 END_TEST
 
@@ -551,6 +623,8 @@ Suite *suite_transcode(void)
 	tcase_add_test(t, reader_that_goes_away_ends_it_quietly);
 	tcase_add_test(t, signal_ends_it_after_a_whole_fragment);
 	tcase_add_test(t, signal_ends_it_although_nothing_comes_in_and_nobody_reads);
+	tcase_add_test(t, signal_ends_it_while_it_waits_for_its_input_to_open);
+	tcase_add_test(t, pipes_that_do_not_block_are_waited_for);
 	tcase_add_test(t, what_cannot_be_played_is_refused_with_a_sentence);
 	tcase_add_test(t, truncated_and_damaged_inputs_give_what_is_there);
 	suite_add_tcase(s, t);

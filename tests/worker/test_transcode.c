@@ -58,6 +58,7 @@ static void put_frame(struct buf *b, int i, int64_t ms, size_t size)
 struct seen {
 	int64_t last, frames;     /* end of the samples before */
 	int64_t fragments, largest;
+	bool is_stopped;          /* by the first tick */
 };
 
 static const uint8_t *find(const uint8_t *p, size_t n, const char *type)
@@ -77,7 +78,7 @@ static void check_moof(struct seen *s, const uint8_t *p, size_t n)
 
 	ck_assert_msg(dts >= s->last, "tfdt %lld, behind %lld", (long long)dts, (long long)s->last);
 	for (uint32_t i = 0; i < count; i++) {
-		int64_t duration = get_u32(flags & 0x100 ? row : tfhd + 8), cts;
+		int64_t duration = get_u32(flags & 0x100 ? row : tfhd + 8 + (head & 2 ? 4 : 0)), cts;
 
 		ck_assert(flags & 0x100 || head & 8);
 		ck_assert_int_gt(duration, 0);
@@ -108,20 +109,20 @@ static int put(void *arg, struct iovec *iov, int n, struct err *err)
 
 static int tick(void *arg, struct err *err)
 {
-	(void)arg, (void)err;
-	return 0;
+	struct seen *s = arg;
+
+	return s->is_stopped ? err_set(err, ERR_STOPPED, "stopped") : 0;
 }
 
-static int run(struct buf *file, struct seen *s, struct err *err)
+static int run_from(struct buf *file, int64_t start_ticks, struct seen *s, struct err *err)
 {
-	struct transcode_request request = { .max_ticks = INT64_MAX };
+	struct transcode_request request = { .start_ticks = start_ticks, .max_ticks = INT64_MAX };
 	struct transcode_out out = { put, tick, s };
 	struct transcode_stats stats;
 	struct input in;
 	struct mkv mkv;
 	int ret;
 
-	*s = (struct seen){ 0 };
 	record_options_init(&request.options);
 	input_init_bytes(&in, buf_bytes(file));
 	ck_assert_msg(!mkv_open(&mkv, &in, err), "%s", err->msg);
@@ -133,6 +134,12 @@ static int run(struct buf *file, struct seen *s, struct err *err)
 	buf_finish(file);
 	mem_release();
 	return ret;
+}
+
+static int run(struct buf *file, struct seen *s, struct err *err)
+{
+	*s = (struct seen){ 0 };
+	return run_from(file, 0, s, err);
 }
 
 /* ---- */
@@ -228,12 +235,28 @@ START_TEST(jumps_are_kept_within_reason)
 }
 END_TEST
 
+/* Without Cues all Clusters before it are looked at, which takes long where the disk is slow. */
+START_TEST(looking_for_the_place_can_be_stopped)
+{
+	struct seen s = { .is_stopped = true };
+	struct buf file = { 0 };
+	struct err err;
+
+	put_head(&file);
+	for (int i = 0; i < 1000; i++)
+		put_frame(&file, i, i * INT64_C(40), 100);
+	ck_assert_int_eq(run_from(&file, 39 * TICKS_PER_SECOND, &s, &err), ERR_STOPPED);
+	ck_assert_int_eq(s.largest, 0); /* no init segment either */
+}
+END_TEST
+
 Suite *suite_transcode_times(void)
 {
 	Suite *suite = suite_create("worker/transcode_times");
 	TCase *t = tcase_create("times");
 
 	tcase_set_timeout(t, 120);
+	tcase_add_test(t, looking_for_the_place_can_be_stopped);
 	tcase_add_test(t, equal_times_are_spread_and_do_not_pile_up);
 	tcase_add_test(t, large_frames_do_not_wait_for_two_seconds);
 	tcase_add_test(t, random_times_give_rising_ones_or_an_error);
