@@ -130,4 +130,4 @@ uninstall:
 clean:
 	rm -rf $(BUILD)
 
--include $(COMMON:.o=.d) $(DISPATCHER:.o=.d) $(WORKER:.o=.d) $(TESTS:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d)
+-include $(COMMON:.o=.d) $(DISPATCHER:.o=.d) $(WORKER:.o=.d) $(TESTS:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d $(BUILD)/tests/bench/*.d)
