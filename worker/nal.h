@@ -26,6 +26,7 @@ struct nal_sps {
 	int primaries, transfer, matrix; /* with has_colour; 2: unspecified */
 	bool is_full_range;
 	int64_t rate_num, rate_den; /* frames per second from VUI timing, in lowest terms; 0/0 unknown */
+	bool is_reorder_said; /* reorder is what the stream says or follows from it, not the most that is allowed */
 };
 
 struct nal_config {

@@ -228,7 +228,7 @@ static void find_cues(struct probe *p)
 	size_t first = 0, end;
 
 	p->next_cue = p->end_cue = 0;
-	if (!t->video || !t->record_video.grid_within_ns || t->nal.sps.reorder < 0 || (t->audio && t->facts.is_counted))
+	if (!t->video || !t->record_video.grid_within_ns || !t->nal.sps.is_reorder_said || (t->audio && t->facts.is_counted))
 		return;
 	while (first < mkv->n_cues && mkv->cues[first].track != t->video->number)
 		first++;

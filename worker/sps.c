@@ -161,8 +161,10 @@ static void read_vui_h264(struct bits *b, struct nal_sps *s)
 			bits_ue(b);
 		reorder = bits_ue(b);
 		decoded = bits_ue(b); /* max_dec_frame_buffering */
-		if (!b->is_over && reorder <= LIMIT_REORDER && reorder <= decoded)
+		if (!b->is_over && reorder <= LIMIT_REORDER && reorder <= decoded) {
 			s->reorder = (int)reorder;
+			s->is_reorder_said = true;
+		}
 	}
 }
 
@@ -285,6 +287,7 @@ static bool read_h264(struct bits *b, struct nal_sps *s, struct sps_more *more)
 	refs = bits_ue(b);
 	bits_skip(b, 1);
 	macroblocks = read_size_h264(b, s);
+	s->is_reorder_said = poc == 2 || is_intra_profile(s->profile, constraints);
 	s->reorder = poc == 2 || is_intra_profile(s->profile, constraints)
 			     ? 0
 			     : max_waiting_h264(s, constraints, refs, macroblocks);
@@ -473,8 +476,10 @@ static unsigned read_h265(struct bits *b, struct nal_sps *s, struct sps_more *mo
 		reorder = bits_ue(b); /* the highest sub-layer's stays */
 		bits_ue(b);
 	}
-	if (!b->is_over && reorder <= LIMIT_REORDER)
+	if (!b->is_over && reorder <= LIMIT_REORDER) {
 		s->reorder = (int)reorder;
+		s->is_reorder_said = true;
+	}
 	return log2_max_poc;
 }
 

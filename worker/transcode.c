@@ -402,7 +402,7 @@ static int pass(struct transcode *c, struct err *err)
 static void set_delay(struct transcode *c)
 {
 	const struct title *t = &c->title;
-	int64_t pts[TITLE_FIRST_FRAMES], least = INT64_MAX, most = INT64_MIN, gap = 0;
+	int64_t sorted[TITLE_FIRST_FRAMES], pts[TITLE_FIRST_FRAMES], least = INT64_MAX, most = INT64_MIN, gap = 0;
 	int n = t->n_times;
 
 	for (int i = 0; i < n; i++) {
@@ -412,7 +412,12 @@ static void set_delay(struct transcode *c)
 	}
 	if (n > 1)
 		gap = (most - least) / (n - 1);
-	c->video.delay_ticks = cut_delay_ahead(pts, (size_t)n, t->nal.sps.reorder, title_frame_duration(t, 0, gap));
+	/* the most that a stream is allowed is far more than most need, and players believe it */
+	c->video.delay_ticks = t->nal.sps.is_reorder_said
+				       ? cut_delay_ahead(pts, (size_t)n, t->nal.sps.reorder, title_frame_duration(t, 0, gap))
+				       : cut_delay(pts, (size_t)n, sorted);
+	if (c->video.delay_ticks > CUT_DELAY_MAX)
+		c->video.delay_ticks = CUT_DELAY_MAX;
 }
 
 /* Forward only: the video begins at the first sync sample from there on, the audio with it. */
