@@ -46,8 +46,6 @@ struct input {
 void input_init_bytes(struct input *in, struct bytes bytes);
 /* Any other; size INT64_MAX: not known. Takes the source over: input_close closes it. */
 void input_init_source(struct input *in, const struct input_source *source, int64_t size);
-/* A pipe, or whatever can be read; fd is closed by input_close. */
-void input_init_fd(struct input *in, int fd);
 /* input_url.c: http:// or https:// through libavformat. ERR_RETRY: it does not answer, ERR_DATA: it is not there. Waiting ends with
  * ERR_STOPPED when is_stopped (NULL: never) says so; its argument is NULL. */
 int input_open_url(struct input *in, const char *url, int (*is_stopped)(void *), struct err *err);
