@@ -54,11 +54,6 @@ int64_t audio_lead(int source_rate, int rate, int64_t unit, int64_t packet_warm)
 	return warm + (source_rate == rate ? 0 : RATE_WARM + CHUNK) + packet_warm;
 }
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-	return b ? gcd(b, a % b) : a;
-}
-
 /* ---- frames out */
 
 static int give_frame(void *arg, int64_t n, struct bytes data)
@@ -279,7 +274,7 @@ static int create_decode(struct audio_stage *s, const struct mkv_track *track, c
 {
 	const struct record_audio *a = s->audio;
 	const struct audio_codec *codec = audio_codec_find(track->codec_id);
-	int64_t g = gcd(a->source_rate, a->rate), period = a->source_rate / g;
+	int64_t g = timeline_gcd(a->source_rate, a->rate), period = a->source_rate / g;
 	int64_t from = audio_encoder_from(s->first), packet;
 	int ret = codec ? audio_codec_open(&s->dec, codec, track, err)
 			: err_set(err, ERR_UNSUPPORTED, "audio codec %s is not known", track->codec_id);

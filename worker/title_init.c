@@ -25,11 +25,6 @@ static void set_colour(const struct mkv_colour *c, const struct nal_sps *sps, st
 	t->has_colour = sps->has_colour || t->primaries != 2 || t->transfer != 2 || t->matrix != 2 || t->is_full_range;
 }
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-	return b ? gcd(b, a % b) : a;
-}
-
 /* DisplayWidth and DisplayHeight may be a size in samples, in centimetres, in inches, or a ratio: their ratio is one in any
  * case. */
 static void set_par(const struct mkv_track *m, const struct nal_sps *sps, struct fmp4_track *t)
@@ -38,7 +33,7 @@ static void set_par(const struct mkv_track *m, const struct nal_sps *sps, struct
 	t->par_den = (uint32_t)(sps->sar_den > 0 ? sps->sar_den : 0);
 	if (m->display_width > 0 && m->display_height > 0 && m->display_unit <= DISPLAY_RATIO && m->width > 0 && m->height > 0) {
 		int64_t num = (int64_t)m->display_width * m->height, den = (int64_t)m->display_height * m->width;
-		int64_t common = gcd(num, den);
+		int64_t common = timeline_gcd(num, den);
 
 		while (num / common > UINT32_MAX || den / common > UINT32_MAX)
 			common *= 2;
