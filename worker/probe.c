@@ -17,6 +17,7 @@
 #define LIMIT_GOP (1 << 22)      /* frames between two sync samples */
 #define FORGET_FRAMES 1024
 #define TICK_FRAMES 4096
+#define NONE INT64_MIN           /* no time */
 #define GAP_NS (20 * NS_PER_SECOND) /* between Cues over which sync samples may be missing in them */
 
 struct probe {
@@ -48,9 +49,7 @@ struct probe {
 	struct buf scratch, scratch2;
 };
 
-#define NONE INT64_MIN
-
-/* ---- the pass */
+/* ---- frames */
 
 static int grow_pts(struct probe *p, struct err *err)
 {
