@@ -31,7 +31,7 @@ struct input {
 	int64_t size;        /* of the source; INT64_MAX until its end was seen */
 	bool is_stable;      /* views live as long as the input does: nothing moves */
 	bool is_seekable;
-	/* Forward only: bytes from the smaller of these on are not forgotten. */
+	/* Where is_seekable is false, bytes from the smaller of these on are not forgotten; else they are read again. */
 	int64_t keep;        /* moved by whoever reads on */
 	int64_t hold;        /* by whoever wants to come back; INT64_MAX: nobody */
 	int status;          /* first error of reading; from then on it is as if the source ended there */

@@ -109,8 +109,8 @@ struct mkv_frame {
 	uint64_t track;
 	int64_t cluster;      /* offset of the Cluster element it is in */
 	int64_t block;        /* offset of its SimpleBlock or BlockGroup element */
-	int64_t time_ns;      /* (cluster + block) timestamp scaled, less the track's CodecDelay, plus its TrackOffset; laced frames after the first:
-	                         + DefaultDuration x i, or BlockDuration / n x i, else the same time */
+	int64_t time_ns;      /* (cluster + block) timestamp scaled, less the track's CodecDelay, plus its TrackOffset; laced
+	                         frames after the first: + DefaultDuration x i, or BlockDuration / n x i, else the same time */
 	int lace_index, lace_count; /* 0/1 without lacing */
 	bool is_key;          /* SimpleBlock flag, or BlockGroup without ReferenceBlock */
 	int64_t duration_ns;  /* BlockDuration of this frame, 0 unknown */
