@@ -263,8 +263,8 @@ static void put_sync(struct buf *b, const struct record_sync *s)
 	jput_open(b, NULL, '[');
 	jput_int(b, NULL, s->start);
 	jput_int(b, NULL, s->pts);
-	jput_int(b, NULL, s->cluster);
-	jput_int(b, NULL, s->block);
+	jput_int(b, NULL, s->place);
+	jput_int(b, NULL, s->id);
 	jput_int(b, NULL, s->audio_pos);
 	jput_int(b, NULL, s->is_closed);
 	jput_close(b, ']');
@@ -282,14 +282,14 @@ static bool get_sync(const json_t *row, struct record_sync *s)
 		return false;
 	*s = (struct record_sync){ v[0], v[1], v[2], v[3], v[4], v[5] == 1 };
 	return in_range(s->start, 0, TIMELINE_MAX_TICKS) && in_range(s->pts, s->start, TIMELINE_MAX_TICKS) &&
-	       in_range(s->cluster, 0, OFFSET_MAX) && in_range(s->block, s->cluster, OFFSET_MAX) &&
+	       in_range(s->place, 0, OFFSET_MAX) && in_range(s->id, s->place, OFFSET_MAX) &&
 	       is_audio_pos(s->audio_pos) && in_range(v[5], 0, 1);
 }
 
 static bool is_sync_after(const struct record_sync *s, const struct record_sync *before)
 {
-	return s->start > before->start && s->pts > before->pts && s->cluster >= before->cluster &&
-	       s->block > before->block;
+	return s->start > before->start && s->pts > before->pts && s->place >= before->place &&
+	       s->id > before->id;
 }
 
 static void get_syncs(struct jget *g, struct index *index)
@@ -327,7 +327,7 @@ int index_put(const struct index *index, struct buf *json)
 	put_video(json, &index->video);
 	put_audio(json, &index->audio);
 	jput_int(json, "origin_ns", index->origin_ns);
-	jput_int(json, "first_cluster", index->first_cluster);
+	jput_int(json, "first_place", index->first_place);
 	jput_open(json, "syncs", '[');
 	for (size_t i = 0; i < index->n_syncs; i++)
 		put_sync(json, &index->syncs[i]);
@@ -348,7 +348,7 @@ int index_get(struct bytes json, struct index *index, struct err *err)
 	get_video(&g, &index->video);
 	get_audio(&g, &index->audio);
 	index->origin_ns = jget_int(&g, "origin_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
-	index->first_cluster = jget_int(&g, "first_cluster", 0, OFFSET_MAX);
+	index->first_place = jget_int(&g, "first_place", 0, OFFSET_MAX);
 	get_syncs(&g, index);
 	rc = jget_end(&g);
 	json_decref(root);
@@ -364,10 +364,10 @@ static void put_segment(struct buf *b, const char *name, const struct plan_segme
 	jput_open(b, name, '[');
 	jput_int(b, NULL, s->start);
 	jput_int(b, NULL, s->duration);
-	jput_int(b, NULL, s->video_cluster);
-	jput_int(b, NULL, s->video_block);
+	jput_int(b, NULL, s->video_place);
+	jput_int(b, NULL, s->video_id);
 	jput_int(b, NULL, s->video_end);
-	jput_int(b, NULL, s->audio_cluster);
+	jput_int(b, NULL, s->audio_place);
 	jput_int(b, NULL, s->audio_pos);
 	jput_int(b, NULL, s->audio_first);
 	jput_int(b, NULL, s->audio_end);
@@ -381,23 +381,23 @@ static bool get_segment(const json_t *row, struct plan_segment *s)
 		return false;
 	*s = (struct plan_segment){ v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8] };
 	return in_range(s->start, 0, TIMELINE_MAX_TICKS) && in_range(s->duration, 1, TIMELINE_MAX_TICKS - s->start) &&
-	       in_range(s->video_cluster, 0, OFFSET_MAX) && in_range(s->video_block, s->video_cluster, OFFSET_MAX) &&
-	       (s->video_end == INT64_MAX || in_range(s->video_end, s->video_block, OFFSET_MAX)) &&
-	       in_range(s->audio_cluster, 0, OFFSET_MAX) && is_audio_pos(s->audio_pos) &&
+	       in_range(s->video_place, 0, OFFSET_MAX) && in_range(s->video_id, s->video_place, OFFSET_MAX) &&
+	       (s->video_end == INT64_MAX || in_range(s->video_end, s->video_id, OFFSET_MAX)) &&
+	       in_range(s->audio_place, 0, OFFSET_MAX) && is_audio_pos(s->audio_pos) &&
 	       in_range(s->audio_first, 0, SAMPLES_MAX) && in_range(s->audio_end, s->audio_first, SAMPLES_MAX);
 }
 
 /* What a segment may not say of tracks that are not there, or beyond their ends. */
 static bool is_segment_of(const struct plan_segment *s, const struct record_video *v, const struct record_audio *a)
 {
-	return (v->is_present || (!s->video_cluster && !s->video_block)) &&
-	       (!v->is_present || s->video_end > s->video_block) && s->audio_end <= (a->is_present ? a->frames : 0);
+	return (v->is_present || (!s->video_place && !s->video_id)) &&
+	       (!v->is_present || s->video_end > s->video_id) && s->audio_end <= (a->is_present ? a->frames : 0);
 }
 
 static bool is_segment_after(const struct plan_segment *s, const struct plan_segment *before, bool has_video)
 {
 	return before->start + before->duration == s->start && before->audio_end == s->audio_first &&
-	       (!has_video || before->video_end == s->video_block);
+	       (!has_video || before->video_end == s->video_id);
 }
 
 /* Everything to the end, once. */

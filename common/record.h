@@ -93,9 +93,9 @@ struct record_audio {
 struct record_sync {
 	int64_t start;     /* ticks: smallest presentation time of the frames from here on */
 	int64_t pts;       /* ticks: presentation time of the sync sample itself; >= start */
-	int64_t cluster;   /* byte offset of its Cluster element in the file */
-	int64_t block;     /* byte offset of its (Simple)Block or BlockGroup element in the file */
-	int64_t audio_pos; /* source position of the first audio packet at or after `cluster`; INT64_MAX: none */
+	int64_t place;     /* where its demuxer has to be sent to meet it; Matroska: byte offset of its Cluster element */
+	int64_t id;        /* rises within the track; Matroska: byte offset of its (Simple)Block or BlockGroup element */
+	int64_t audio_pos; /* source position of the first audio packet at or after `place`; INT64_MAX: none */
 	bool is_closed;    /* IDR: nothing after it refers to what is before it */
 };
 
@@ -103,8 +103,8 @@ struct index {
 	struct record_video video;
 	struct record_audio audio;
 	int64_t origin_ns;     /* the file's time that is timeline 0; <= every track's first time */
-	int64_t first_cluster; /* byte offset */
-	struct record_sync *syncs; /* rising in block, start and pts; owned */
+	int64_t first_place; /* of the first frames */
+	struct record_sync *syncs; /* rising in id, start and pts; owned */
 	size_t n_syncs;            /* at least 1 with video; without, mere places to start reading for audio */
 };
 void index_finish(struct index *index);
@@ -113,9 +113,9 @@ int index_get(struct bytes json, struct index *index, struct err *err);
 
 struct plan_segment {
 	int64_t start, duration;   /* ticks; the segment's key */
-	int64_t video_cluster, video_block; /* first video sample; 0 without video */
-	int64_t video_end;         /* byte offset of the next segment's first block; INT64_MAX: to the end */
-	int64_t audio_cluster;     /* where to start reading for audio */
+	int64_t video_place, video_id; /* first video sample; 0 without video */
+	int64_t video_end;         /* id of the next segment's first sample; INT64_MAX: to the end */
+	int64_t audio_place;     /* where to start reading for audio */
 	int64_t audio_pos;         /* source position of the first audio packet from there */
 	int64_t audio_first, audio_end; /* output frames [first, end); equal: none */
 };

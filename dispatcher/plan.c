@@ -53,17 +53,17 @@ static int cut_video(const struct index *index, struct plan *plan, struct err *e
 		const struct record_sync *sync = &index->syncs[i];
 		struct plan_segment *open = last_segment(plan);
 		struct plan_segment next = { .start = sync->start,
-					     .video_cluster = sync->cluster,
-					     .video_block = sync->block };
+					     .video_place = sync->place,
+					     .video_id = sync->id };
 		int ret;
 
 		if (open &&
 		    (sync->start - open->start < plan->options.target_ticks || end - sync->start < PLAN_TAIL_MIN))
 			continue;
-		if (open && sync->block <= open->video_block)
+		if (open && sync->id <= open->video_id)
 			return err_set(err, ERR_DATA, "the sync samples are not in order");
 		if (open)
-			end_at(open, sync->start, sync->block);
+			end_at(open, sync->start, sync->id);
 		/* leading pictures refer to what is in front of the sync sample */
 		plan->is_independent &= sync->is_closed || sync->start == sync->pts;
 		ret = add_segment(plan, &cap, &next, err);
@@ -143,7 +143,7 @@ static void place_audio(const struct index *index, struct plan *plan)
 
 		while (known < index->n_syncs && index->syncs[known].audio_pos <= need)
 			known++;
-		segment->audio_cluster = known ? index->syncs[known - 1].cluster : index->first_cluster;
+		segment->audio_place = known ? index->syncs[known - 1].place : index->first_place;
 		segment->audio_pos = known ? index->syncs[known - 1].audio_pos : audio->source_base;
 	}
 }

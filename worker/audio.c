@@ -269,7 +269,7 @@ static int64_t copy_number(const struct audio_stage *s, int64_t pos)
 
 /* ---- public */
 
-static int create_decode(struct audio_stage *s, const struct mkv_track *track, const struct record_options *options,
+static int create_decode(struct audio_stage *s, const struct track *track, const struct record_options *options,
 			 struct err *err)
 {
 	const struct record_audio *a = s->audio;
@@ -303,7 +303,7 @@ static int create_decode(struct audio_stage *s, const struct mkv_track *track, c
 	return ret ? ret : audio_encoder_create(&s->enc, a->rate, a->channels, options, s->first, s->end, give_frame, s, err);
 }
 
-int audio_stage_create(struct audio_stage **out, const struct mkv_track *track, const struct record_audio *audio,
+int audio_stage_create(struct audio_stage **out, const struct track *track, const struct record_audio *audio,
 		       const struct record_options *options, int64_t first, int64_t end, audio_stage_fn *fn, void *arg,
 		       struct err *err)
 {

@@ -41,7 +41,7 @@ const struct audio_codec *audio_codec_find(const char *codec_id)
 	return NULL;
 }
 
-static enum AVCodecID pcm_id(const struct mkv_track *t)
+static enum AVCodecID pcm_id(const struct track *t)
 {
 	bool is_big = strstr(t->codec_id, "/BIG") != NULL;
 
@@ -62,7 +62,7 @@ static enum AVCodecID pcm_id(const struct mkv_track *t)
 }
 
 /* ALAC's private data in Matroska is the magic cookie without its atom header; libavcodec wants the atom. */
-static int put_extradata(AVCodecParameters *par, const struct mkv_track *t)
+static int put_extradata(AVCodecParameters *par, const struct track *t)
 {
 	static const uint8_t alac_head[12] = { 0, 0, 0, 36, 'a', 'l', 'a', 'c', 0, 0, 0, 0 };
 	size_t head = par->codec_id == AV_CODEC_ID_ALAC && t->codec_private.size == 24 ? sizeof alac_head : 0;
@@ -79,7 +79,7 @@ static int put_extradata(AVCodecParameters *par, const struct mkv_track *t)
 	return 0;
 }
 
-int audio_codec_parameters(AVCodecParameters **out, const struct audio_codec *codec, const struct mkv_track *track,
+int audio_codec_parameters(AVCodecParameters **out, const struct audio_codec *codec, const struct track *track,
 			   struct err *err)
 {
 	AVCodecParameters *par;
@@ -112,7 +112,7 @@ int audio_codec_parameters(AVCodecParameters **out, const struct audio_codec *co
 	return 0;
 }
 
-int audio_codec_open(AVCodecContext **out, const struct audio_codec *codec, const struct mkv_track *track, struct err *err)
+int audio_codec_open(AVCodecContext **out, const struct audio_codec *codec, const struct track *track, struct err *err)
 {
 	AVCodecParameters *par = NULL;
 	AVCodecContext *dec = NULL;

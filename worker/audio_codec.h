@@ -6,7 +6,7 @@
 #define SEGFARM_WORKER_AUDIO_CODEC_H
 
 #include "common/err.h"
-#include "worker/mkv.h"
+#include "worker/track.h"
 
 #include <libavcodec/avcodec.h>
 
@@ -30,9 +30,9 @@ static inline int audio_codec_error(int averror, int otherwise)
 /* NULL: not known. */
 const struct audio_codec *audio_codec_find(const char *codec_id);
 /* Opens a decoder for the track, one thread, deterministic noise. */
-int audio_codec_open(AVCodecContext **dec, const struct audio_codec *codec, const struct mkv_track *track, struct err *err);
+int audio_codec_open(AVCodecContext **dec, const struct audio_codec *codec, const struct track *track, struct err *err);
 /* Codec parameters for packet lengths and the like; free with avcodec_parameters_free. */
-int audio_codec_parameters(AVCodecParameters **par, const struct audio_codec *codec, const struct mkv_track *track,
+int audio_codec_parameters(AVCodecParameters **par, const struct audio_codec *codec, const struct track *track,
 			   struct err *err);
 
 #endif

@@ -41,7 +41,7 @@ static int first_frame(AVCodecContext *dec, const struct bytes *first, int n_fir
 	return ret >= 0 ? 0 : err_set(err, audio_codec_error(ret, ERR_DATA), "none of the first %d audio packets can be decoded", n_first);
 }
 
-static int encoded_facts(struct audio_facts *f, const struct mkv_track *track, const struct audio_codec *codec,
+static int encoded_facts(struct audio_facts *f, const struct track *track, const struct audio_codec *codec,
 			 const struct record_options *options, const struct bytes *first, int n_first, struct err *err)
 {
 	struct audio_encoder *enc = NULL;
@@ -83,7 +83,7 @@ out:
 	return ret;
 }
 
-int audio_facts_init(struct audio_facts *f, const struct mkv_track *track, const struct record_options *options,
+int audio_facts_init(struct audio_facts *f, const struct track *track, const struct record_options *options,
 		     const struct bytes *first, int n_first, struct err *err)
 {
 	const struct audio_codec *codec = audio_codec_find(track->codec_id);
@@ -131,7 +131,7 @@ struct audio_ruler {
 	bool is_first;
 };
 
-int audio_ruler_create(struct audio_ruler **out, const struct mkv_track *track, int64_t source_unit, struct err *err)
+int audio_ruler_create(struct audio_ruler **out, const struct track *track, int64_t source_unit, struct err *err)
 {
 	const struct audio_codec *codec = audio_codec_find(track->codec_id);
 	struct audio_ruler *r = calloc(1, sizeof *r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The segment pipeline (stream_segment_fmp4): blocks of the mapped file -> stages -> cut -> fMP4 -> store.
- * What belongs into the segment is the plan's decision alone: video by the byte offsets of its blocks, audio by frame numbers.
+ * The segment pipeline (stream_segment_fmp4): frames of the source -> stages -> cut -> fMP4 -> store.
+ * What belongs into the segment is the plan's decision alone: video by the ids of its frames, audio by frame numbers.
  */
 #include "common/log.h"
 #include "common/timeline.h"
@@ -28,15 +28,15 @@ struct segment {
 
 /* ---- in */
 
-static int add_video(struct segment *s, const struct mkv_frame *f, struct err *err)
+static int add_video(struct segment *s, const struct frame *f, struct err *err)
 {
 	int64_t pts = timeline_ns_to_ticks(grid_snap(&s->job->video, f->time_ns) - s->job->origin_ns);
-	int ret = fragments_add_video(&s->out, &s->task->source->mkv, &s->nal, f, pts, s->out.n_video == 0, err);
+	int ret = fragments_add_video(&s->out, s->task->source->demux, &s->nal, f, pts, s->out.n_video == 0, err);
 
 	return ret < 0 ? ret : 0;
 }
 
-static int add_audio(struct segment *s, const struct mkv_frame *f, struct err *err)
+static int add_audio(struct segment *s, const struct frame *f, struct err *err)
 {
 	int ret = audio_feed_place(&s->audio, f, err);
 
@@ -46,16 +46,16 @@ static int add_audio(struct segment *s, const struct mkv_frame *f, struct err *e
 	return ret < 0 ? ret : 0;
 }
 
-static int add_frame(struct segment *s, const struct mkv_frame *f, struct err *err)
+static int add_frame(struct segment *s, const struct frame *f, struct err *err)
 {
 	const struct plan_segment *p = &s->job->segment;
 
 	if (s->job->video.is_present && f->track == (uint64_t)s->job->video.track) {
-		if (f->block >= p->video_end)
+		if (f->id >= p->video_end)
 			s->is_video_done = true;
-		else if (f->block >= p->video_block)
+		else if (f->id >= p->video_id)
 			return add_video(s, f, err);
-	} else if (!s->is_audio_done && f->track == (uint64_t)s->job->audio.track && f->cluster >= p->audio_cluster) {
+	} else if (!s->is_audio_done && f->track == (uint64_t)s->job->audio.track && f->place >= p->audio_place) {
 		return add_audio(s, f, err);
 	}
 	return 0;
@@ -64,23 +64,23 @@ static int add_frame(struct segment *s, const struct mkv_frame *f, struct err *e
 static int read_frames(struct segment *s, struct err *err)
 {
 	const struct plan_segment *p = &s->job->segment;
-	int64_t from = p->audio_cluster;
-	struct mkv_cursor cursor;
-	struct mkv_frame frame;
+	int64_t from = p->audio_place;
+	struct demux *demux = s->task->source->demux;
+	struct frame frame;
 	int n = 0, ret;
 
-	if (s->is_audio_done || (!s->is_video_done && p->video_cluster < from))
-		from = p->video_cluster;
-	ret = mkv_seek(&cursor, &s->task->source->mkv, from, -1, err);
+	if (s->is_audio_done || (!s->is_video_done && p->video_place < from))
+		from = p->video_place;
+	ret = demux_seek(demux, from, err);
 	while (!ret && !(s->is_video_done && s->is_audio_done)) {
-		ret = mkv_next(&cursor, &frame, err);
+		ret = demux_next(demux, &frame, err);
 		if (ret <= 0)
 			break;
 		ret = add_frame(s, &frame, err);
 		if (!ret && ++n % TICK_FRAMES == 0)
 			ret = s->task->tick(s->task, err);
 	}
-	s->damaged_bytes = cursor.damaged_bytes;
+	s->damaged_bytes = demux->damaged_bytes;
 	if (!ret && s->has_audio && !s->is_audio_done)
 		ret = audio_stage_finish(s->audio.stage, p->audio_end, err);
 	return ret;
@@ -144,9 +144,9 @@ static int store_segment(struct task *task, struct iovec *iov, int n, struct err
 static int open_video(struct segment *s, struct err *err)
 {
 	const struct record_video *v = &s->job->video;
-	const struct mkv_track *t = mkv_track(&s->task->source->mkv, (uint64_t)v->track);
+	const struct track *t = demux_track(s->task->source->demux, (uint64_t)v->track);
 
-	if (!t || s->job->segment.video_block <= 0)
+	if (!t || s->job->segment.video_id <= 0)
 		return err_set(err, ERR_DATA, "the file has no video track %lld", (long long)v->track);
 	return nal_config_init_lengths(&s->nal, !strncmp(v->codecs, "avc1", 4) ? NAL_H264 : NAL_H265, t->codec_private, err);
 }
@@ -154,7 +154,7 @@ static int open_video(struct segment *s, struct err *err)
 static int open_audio(struct segment *s, struct err *err)
 {
 	const struct plan_segment *p = &s->job->segment;
-	int ret = audio_feed_init(&s->audio, &s->task->source->mkv, &s->job->audio, s->job->origin_ns, &s->job->options, p->audio_pos,
+	int ret = audio_feed_init(&s->audio, s->task->source->demux, &s->job->audio, s->job->origin_ns, &s->job->options, p->audio_pos,
 				  p->audio_first, p->audio_end, fragments_add_audio, &s->out, err);
 
 	s->has_audio = !ret;

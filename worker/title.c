@@ -18,7 +18,7 @@
 
 /* ---- tracks */
 
-static bool is_video_codec(const struct mkv_track *t, enum nal_codec *codec)
+static bool is_video_codec(const struct track *t, enum nal_codec *codec)
 {
 	if (!strncmp(t->codec_id, "V_MPEG4/ISO/AVC", 15))
 		*codec = NAL_H264;
@@ -37,27 +37,27 @@ static bool is_language(const char *language, const char *want)
 	return !n || (!strncasecmp(language, want, n) && (!language[n] || language[n] == '-'));
 }
 
-static int no_such_track(const struct mkv *mkv, enum mkv_track_type type, struct err *err)
+static int no_such_track(const struct demux *demux, enum track_type type, struct err *err)
 {
 	char list[200] = " none";
 	size_t n = 0;
 
-	for (int i = 0; i < mkv->n_tracks && n < sizeof list; i++)
-		if (mkv->tracks[i].type == type)
-			n += (size_t)snprintf(list + n, sizeof list - n, " %llu (%s, %s)", (unsigned long long)mkv->tracks[i].number,
-					      mkv->tracks[i].language, mkv->tracks[i].codec_id);
-	return err_set(err, ERR_UNSUPPORTED, "there is no such %s track; there is:%s", type == MKV_VIDEO ? "video" : "audio", list);
+	for (int i = 0; i < demux->n_tracks && n < sizeof list; i++)
+		if (demux->tracks[i].type == type)
+			n += (size_t)snprintf(list + n, sizeof list - n, " %llu (%s, %s)", (unsigned long long)demux->tracks[i].number,
+					      demux->tracks[i].language, demux->tracks[i].codec_id);
+	return err_set(err, ERR_UNSUPPORTED, "there is no such %s track; there is:%s", type == TRACK_VIDEO ? "video" : "audio", list);
 }
 
 /* The one asked for, or the first that can be played. */
 static int pick_video(struct title *title, const struct record_options *options, struct err *err)
 {
-	const struct mkv_track *other = NULL;
+	const struct track *other = NULL;
 
-	for (int i = 0; i < title->mkv->n_tracks && !title->video; i++) {
-		const struct mkv_track *t = &title->mkv->tracks[i];
+	for (int i = 0; i < title->demux->n_tracks && !title->video; i++) {
+		const struct track *t = &title->demux->tracks[i];
 
-		if (t->type != MKV_VIDEO || (options->video_track && t->number != (uint64_t)options->video_track))
+		if (t->type != TRACK_VIDEO || (options->video_track && t->number != (uint64_t)options->video_track))
 			continue;
 		if (is_video_codec(t, &title->codec))
 			title->video = t;
@@ -67,19 +67,19 @@ static int pick_video(struct title *title, const struct record_options *options,
 	if (!title->video && other)
 		return err_set(err, ERR_UNSUPPORTED, "video codec %s would have to be encoded anew; only H.264 and H.265 are copied",
 			       other->codec_id);
-	return !title->video && options->video_track ? no_such_track(title->mkv, MKV_VIDEO, err) : 0;
+	return !title->video && options->video_track ? no_such_track(title->demux, TRACK_VIDEO, err) : 0;
 }
 
 /* Of those asked for the one with the default flag, else the first. */
 static int pick_audio(struct title *title, const struct record_options *options, struct err *err)
 {
 	bool is_asked = options->audio_track || options->audio_language[0];
-	const struct mkv_track *other = NULL;
+	const struct track *other = NULL;
 
-	for (int i = 0; i < title->mkv->n_tracks; i++) {
-		const struct mkv_track *t = &title->mkv->tracks[i];
+	for (int i = 0; i < title->demux->n_tracks; i++) {
+		const struct track *t = &title->demux->tracks[i];
 
-		if (t->type != MKV_AUDIO || (options->audio_track && t->number != (uint64_t)options->audio_track) ||
+		if (t->type != TRACK_AUDIO || (options->audio_track && t->number != (uint64_t)options->audio_track) ||
 		    !is_language(t->language, options->audio_language))
 			continue;
 		if (!audio_codec_find(t->codec_id))
@@ -89,10 +89,10 @@ static int pick_audio(struct title *title, const struct record_options *options,
 	}
 	if (!title->audio && other && (is_asked || !title->video))
 		return err_set(err, ERR_UNSUPPORTED, "audio codec %s is not known", other->codec_id);
-	return !title->audio && is_asked ? no_such_track(title->mkv, MKV_AUDIO, err) : 0;
+	return !title->audio && is_asked ? no_such_track(title->demux, TRACK_AUDIO, err) : 0;
 }
 
-static int check_readable(const struct mkv_track *t, struct err *err)
+static int check_readable(const struct track *t, struct err *err)
 {
 	if (!t || !t->is_encrypted)
 		return 0;
@@ -126,7 +126,7 @@ static int is_sync(const struct title *title, struct bytes data, struct err *err
 	return ret == ERR_DATA ? 0 : ret ? ret : sample.has_picture;
 }
 
-static int first_video(struct title *title, const struct mkv_frame *f, struct err *err)
+static int first_video(struct title *title, const struct frame *f, struct err *err)
 {
 	struct bytes data;
 	int ret;
@@ -138,7 +138,7 @@ static int first_video(struct title *title, const struct mkv_frame *f, struct er
 	}
 	if (!f->is_key || f->lace_index)
 		return 0;
-	ret = mkv_frame_data(title->mkv, f, &title->scratch, &data, err);
+	ret = demux_data(title->demux, f, &title->scratch, &data, err);
 	if (!ret)
 		ret = nal_config_init(&title->nal, title->codec, title->video->codec_private, data, err);
 	if (ret)
@@ -163,14 +163,14 @@ static bool has_enough_audio(const struct title *title)
 	return !title->audio || title->n_first == TITLE_FIRST_PACKETS || bytes > LIMIT_FIRST_BYTES;
 }
 
-static int first_audio(struct title *title, const struct mkv_frame *f, struct err *err)
+static int first_audio(struct title *title, const struct frame *f, struct err *err)
 {
 	struct bytes data;
 	int ret;
 
 	if (has_enough_audio(title))
 		return 0;
-	ret = mkv_frame_data(title->mkv, f, &title->scratch, &data, err);
+	ret = demux_data(title->demux, f, &title->scratch, &data, err);
 	if (ret)
 		return ret == ERR_DATA ? 0 : ret;
 	if (!title->n_first)
@@ -196,7 +196,7 @@ static int drop_empty(struct title *title, struct err *err)
 {
 	bool is_video_empty = title->video && !title->has_nal, is_audio_empty = title->audio && !title->n_first;
 
-	if ((is_video_empty || is_audio_empty) && input_status(title->mkv->in, err))
+	if ((is_video_empty || is_audio_empty) && input_status(title->demux->in, err))
 		return err->code;
 	if (is_video_empty)
 		title->video = NULL;
@@ -209,12 +209,11 @@ static int drop_empty(struct title *title, struct err *err)
 
 static int read_head(struct title *title, struct err *err)
 {
-	struct mkv_cursor cursor;
-	struct mkv_frame f;
-	int ret = mkv_seek(&cursor, title->mkv, title->mkv->first_cluster, -1, err);
+	struct frame f;
+	int ret = demux_seek(title->demux, title->demux->first, err);
 
 	for (int n = 0; n < LIMIT_HEAD_BLOCKS && !ret; n++) {
-		if ((has_enough_video(title) && has_enough_audio(title)) || mkv_next(&cursor, &f, err) != 1)
+		if ((has_enough_video(title) && has_enough_audio(title)) || demux_next(title->demux, &f, err) != 1)
 			break;
 		if (title->video && f.track == title->video->number) {
 			ret = first_video(title, &f, err);
@@ -259,7 +258,7 @@ static const char *video_range(int transfer)
 static bool is_grid(struct title *title, int64_t num, int64_t den)
 {
 	struct record_video *v = &title->record_video;
-	int64_t within = grid_within(title->mkv->timestamp_scale);
+	int64_t within = grid_within(title->video->rounding_ns);
 
 	if (!grid_find(title->times_ns, (size_t)title->n_times, num, den, within, &v->grid_ns))
 		return false;
@@ -294,7 +293,7 @@ static void dolby_facts(const struct title *title, struct record_video *v)
 	struct hdr_dovi d;
 
 	for (int i = 0; i < title->video->n_mappings && title->codec == NAL_H265; i++) {
-		const struct mkv_mapping *m = &title->video->mappings[i];
+		const struct track_mapping *m = &title->video->mappings[i];
 
 		if (m->type >> 16 != ('d' << 8 | 'v') || !hdr_dovi(m->data, &d) || d.profile != 5 || d.compatibility)
 			continue;
@@ -306,7 +305,7 @@ static void dolby_facts(const struct title *title, struct record_video *v)
 static void video_facts(struct title *title)
 {
 	struct record_video *v = &title->record_video;
-	const struct mkv_colour *c = &title->video->colour;
+	const struct track_colour *c = &title->video->colour;
 	int transfer = c->is_present && c->transfer > 0 && c->transfer != 2 ? c->transfer
 		       : title->nal.sps.has_colour				    ? title->nal.sps.transfer
 									    : 2;
@@ -378,13 +377,13 @@ static int set_origin(struct title *title, const struct record_options *options,
 
 /* ---- public */
 
-int title_init(struct title *title, const struct mkv *mkv, const struct record_options *options, struct err *err)
+int title_init(struct title *title, struct demux *demux, const struct record_options *options, struct err *err)
 {
 	int ret = 0;
 
 	memset(title, 0, sizeof *title);
-	title->mkv = mkv;
-	if (mkv->first_cluster < 0)
+	title->demux = demux;
+	if (demux->first < 0)
 		ret = err_set(err, ERR_DATA, "the file has no Cluster: there is nothing to play in it");
 	if (!ret)
 		ret = pick_tracks(title, options, err);

@@ -8,15 +8,15 @@
 
 #include "common/record.h"
 #include "worker/audio.h"
-#include "worker/mkv.h"
+#include "worker/demux.h"
 #include "worker/nal.h"
 
 #define TITLE_FIRST_PACKETS 16 /* audio packets looked at to know the stream */
 #define TITLE_FIRST_FRAMES 66 /* video frames: every rounding that a grid of 60000/1001 has */
 
 struct title {
-	const struct mkv *mkv;
-	const struct mkv_track *video, *audio; /* NULL: none is played */
+	struct demux *demux;
+	const struct track *video, *audio; /* NULL: none is played */
 	enum nal_codec codec;
 	struct nal_config nal;      /* with video */
 	struct audio_facts facts;   /* with audio */
@@ -34,9 +34,9 @@ struct title {
 	struct buf scratch;
 };
 
-/* Reads the first frames of mkv, which must outlive it; a track that has none is left out. ERR_UNSUPPORTED names what cannot be
+/* Reads the first frames of demux, which must outlive it, from its beginning; a track that has none is left out. ERR_UNSUPPORTED names what cannot be
  * played, ERR_DATA: there is nothing to play. After an error it is finished. */
-int title_init(struct title *t, const struct mkv *mkv, const struct record_options *options, struct err *err);
+int title_init(struct title *t, struct demux *demux, const struct record_options *options, struct err *err);
 void title_finish(struct title *t);
 
 /* The file's time at which the first video frame is shown. */

@@ -16,7 +16,7 @@ static int pick(int from_container, int from_stream, bool has_stream)
 	return has_stream ? from_stream : 2;
 }
 
-static void set_colour(const struct mkv_colour *c, const struct nal_sps *sps, struct fmp4_track *t)
+static void set_colour(const struct track_colour *c, const struct nal_sps *sps, struct fmp4_track *t)
 {
 	t->primaries = pick(c->is_present ? c->primaries : 2, sps->primaries, sps->has_colour);
 	t->transfer = pick(c->is_present ? c->transfer : 2, sps->transfer, sps->has_colour);
@@ -27,7 +27,7 @@ static void set_colour(const struct mkv_colour *c, const struct nal_sps *sps, st
 
 /* DisplayWidth and DisplayHeight may be a size in samples, in centimetres, in inches, or a ratio: their ratio is one in any
  * case. */
-static void set_par(const struct mkv_track *m, const struct nal_sps *sps, struct fmp4_track *t)
+static void set_par(const struct track *m, const struct nal_sps *sps, struct fmp4_track *t)
 {
 	t->par_num = (uint32_t)(sps->sar_num > 0 ? sps->sar_num : 0);
 	t->par_den = (uint32_t)(sps->sar_den > 0 ? sps->sar_den : 0);
@@ -59,7 +59,7 @@ struct light {
 /* From the container, else from the stream. */
 static void add_light(const struct title *title, struct light *light, struct fmp4_track *t)
 {
-	const struct mkv_colour *c = &title->video->colour;
+	const struct track_colour *c = &title->video->colour;
 	const struct nal_config *nal = &title->nal;
 
 	if (hdr_mdcv(c, light->mdcv))
@@ -72,7 +72,7 @@ static void add_light(const struct title *title, struct light *light, struct fmp
 		add_box(t, "clli", (struct bytes){ nal->light, sizeof nal->light });
 }
 
-static void add_mappings(const struct mkv_track *m, struct fmp4_track *t)
+static void add_mappings(const struct track *m, struct fmp4_track *t)
 {
 	for (int i = 0; i < m->n_mappings; i++) {
 		uint32_t type = m->mappings[i].type;
@@ -84,7 +84,7 @@ static void add_mappings(const struct mkv_track *m, struct fmp4_track *t)
 
 static void video_entry(const struct title *title, const struct record_video *v, struct light *light, struct fmp4_track *t)
 {
-	const struct mkv_track *m = title->video;
+	const struct track *m = title->video;
 	const struct nal_sps *sps = &title->nal.sps;
 
 	*t = (struct fmp4_track){

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * blocks, forward -> stages -> samples that wait -> a fragment as soon as one is complete -> out
+ * frames, forward -> stages -> samples that wait -> a fragment as soon as one is complete -> out
  *
  * Where the segment pipeline obeys a plan, this one has only seen the source so far. Video decode times come from a window of the
  * reorder depth (cut_order); audio frames are those of the global grid, so they are the same as in the segments.
@@ -25,7 +25,7 @@
 #define LIMIT_HOLE_SECONDS (INT64_C(24) * 3600)            /* of audio: it is filled with silence */
 
 struct transcode {
-	struct mkv *mkv;
+	struct demux *demux;
 	const struct transcode_request *request;
 	const struct transcode_out *out;
 	struct transcode_stats *stats;
@@ -102,7 +102,7 @@ static bool next_fragment(const struct transcode *c, size_t *video, int64_t *aud
 			*audio = f->n_audio;
 		return true;
 	}
-	if (!f->n_audio || (c->place.video_block < 0 && !c->is_started))
+	if (!f->n_audio || (c->place.video_id < 0 && !c->is_started))
 		return false;
 	*audio = f->n_audio < usual ? f->n_audio : usual;
 	if (c->is_video_over)
@@ -175,7 +175,7 @@ static int take_audio(void *arg, int64_t n, int64_t samples, struct bytes data)
 		c->f.audio_first = n + 1;
 		return 0;
 	}
-	if (c->place.video_block < 0 && !c->is_started && c->f.n_audio > LIMIT_WAITING_SAMPLES)
+	if (c->place.video_id < 0 && !c->is_started && c->f.n_audio > LIMIT_WAITING_SAMPLES)
 		fragments_drop(&c->f, 0, LIMIT_WAITING_SAMPLES / 2); /* nor has it been found for long */
 	return fragments_add_audio(&c->f, n, samples, data);
 }
@@ -199,7 +199,7 @@ static int fill_hole(struct transcode *c, struct err *err)
 	return ret;
 }
 
-static int add_audio(struct transcode *c, const struct mkv_frame *frame, struct err *err)
+static int add_audio(struct transcode *c, const struct frame *frame, struct err *err)
 {
 	int ret = audio_feed_place(&c->feed, frame, err);
 
@@ -224,11 +224,11 @@ static void end_audio_at(struct transcode *c, int64_t end)
 /* ---- video in */
 
 /* Is this the frame that the stream begins with? */
-static bool is_start(const struct transcode *c, const struct mkv_frame *frame, int64_t pts)
+static bool is_start(const struct transcode *c, const struct frame *frame, int64_t pts)
 {
 	if (!frame->is_key || frame->lace_index)
 		return false;
-	return c->place.video_block < 0 ? pts >= c->place.time : frame->block >= c->place.video_block;
+	return c->place.video_id < 0 ? pts >= c->place.time : frame->id >= c->place.video_id;
 }
 
 static void start(struct transcode *c, int64_t pts)
@@ -236,8 +236,8 @@ static void start(struct transcode *c, int64_t pts)
 	int64_t n;
 
 	c->is_started = true;
-	c->is_leading = c->place.video_block != 0;
-	if (c->place.video_block >= 0)
+	c->is_leading = c->place.video_id != 0;
+	if (c->place.video_id >= 0)
 		return;
 	c->place.time = pts;
 	if (!c->audio.is_present)
@@ -248,7 +248,7 @@ static void start(struct transcode *c, int64_t pts)
 }
 
 /* Pictures shown before the first frame, of which a decoder that begins with it knows nothing. */
-static bool is_passed_over(struct transcode *c, const struct mkv_frame *frame, int64_t pts)
+static bool is_passed_over(struct transcode *c, const struct frame *frame, int64_t pts)
 {
 	if (frame->is_key)
 		c->is_leading = false;
@@ -297,7 +297,7 @@ static void end_early(struct transcode *c)
 	end_video(c);
 }
 
-static void add_time(struct transcode *c, const struct mkv_frame *frame, int64_t pts)
+static void add_time(struct transcode *c, const struct frame *frame, int64_t pts)
 {
 	c->waiting_bytes += c->f.samples[c->f.n_video - 1].data.size;
 	if (pts > c->max_pts) {
@@ -313,7 +313,7 @@ static void add_time(struct transcode *c, const struct mkv_frame *frame, int64_t
 		c->n_timed++;
 }
 
-static int add_video(struct transcode *c, const struct mkv_frame *frame, struct err *err)
+static int add_video(struct transcode *c, const struct frame *frame, struct err *err)
 {
 	int64_t pts = timeline_ns_to_ticks(grid_snap(&c->video, frame->time_ns) - c->title.origin_ns);
 	bool is_first = !c->is_started;
@@ -323,7 +323,7 @@ static int add_video(struct transcode *c, const struct mkv_frame *frame, struct 
 		return 0;
 	ret = is_first ? 0 : check_jump(c, pts, err);
 	if (!ret)
-		ret = fragments_add_video(&c->f, c->mkv, &c->title.nal, frame, pts, is_first, err);
+		ret = fragments_add_video(&c->f, c->demux, &c->title.nal, frame, pts, is_first, err);
 	if (ret != 1)
 		return ret;
 	if (is_first) {
@@ -338,7 +338,7 @@ static int add_video(struct transcode *c, const struct mkv_frame *frame, struct 
 
 /* ---- the pass */
 
-static int add_frame(struct transcode *c, const struct mkv_frame *frame, struct err *err)
+static int add_frame(struct transcode *c, const struct frame *frame, struct err *err)
 {
 	int ret = 0;
 
@@ -376,24 +376,22 @@ static int end(struct transcode *c, struct err *err)
 
 static int pass(struct transcode *c, struct err *err)
 {
-	int64_t from = c->place.audio_cluster;
-	struct mkv_cursor cursor;
-	struct mkv_frame frame;
+	int64_t from = c->place.audio_place;
+	struct frame frame;
 	int n = 0, ret;
 
-	if (!c->has_feed || (c->video.is_present && c->place.video_cluster < from))
-		from = c->place.video_cluster;
-	ret = mkv_seek(&cursor, c->mkv, from, -1, err);
-	c->mkv->in->hold = INT64_MAX;
+	if (!c->has_feed || (c->video.is_present && c->place.video_place < from))
+		from = c->place.video_place;
+	ret = demux_seek(c->demux, from, err);
 	while (!ret && !(c->is_video_over && c->is_audio_over)) {
-		ret = mkv_next(&cursor, &frame, err);
+		ret = demux_next(c->demux, &frame, err);
 		if (ret <= 0)
 			break;
 		ret = add_frame(c, &frame, err);
 		if (!ret && ++n % TICK_FRAMES == 0)
 			ret = c->out->tick(c->out->arg, err);
 	}
-	c->stats->damaged_bytes = cursor.damaged_bytes;
+	c->stats->damaged_bytes = c->demux->damaged_bytes;
 	return ret < 0 ? ret : end(c, err);
 }
 
@@ -428,7 +426,7 @@ static void seek_forward(struct transcode *c)
 		return;
 	c->place.time = c->request->start_ticks;
 	if (c->video.is_present)
-		c->place.video_block = -1;
+		c->place.video_id = -1;
 	if (c->audio.is_present)
 		c->place.audio_first = frame_at(c, c->place.time);
 }
@@ -437,12 +435,12 @@ static int find_place(struct transcode *c, struct err *err)
 {
 	int ret = 0;
 
-	if (!c->mkv->in->is_seekable) {
+	if (!c->demux->in->is_seekable) {
 		seek_forward(c);
 	} else if (!c->request->start_ticks) {
 		seek_beginning(&c->title, &c->place);
 	} else {
-		ret = mkv_read_cues(c->mkv, err);
+		ret = demux_read_cues(c->demux, err);
 		if (!ret)
 			ret = seek_find(&c->title, c->out, c->request->start_ticks, &c->place, err);
 	}
@@ -451,7 +449,7 @@ static int find_place(struct transcode *c, struct err *err)
 
 static int open_audio(struct transcode *c, struct err *err)
 {
-	int ret = audio_feed_init(&c->feed, c->mkv, &c->audio, c->title.origin_ns, &c->request->options, c->place.audio_pos,
+	int ret = audio_feed_init(&c->feed, c->demux, &c->audio, c->title.origin_ns, &c->request->options, c->place.audio_pos,
 				  c->place.audio_first, AUDIO_OPEN_END, take_audio, c, err);
 
 	c->has_feed = !ret;
@@ -503,15 +501,14 @@ static int run(struct transcode *c, struct err *err)
 	return ret;
 }
 
-int transcode_run(struct mkv *mkv, const struct transcode_request *request, const struct transcode_out *out,
+int transcode_run(struct demux *demux, const struct transcode_request *request, const struct transcode_out *out,
 		  struct transcode_stats *stats, struct err *err)
 {
-	struct transcode c = { .mkv = mkv, .request = request, .out = out, .stats = stats };
+	struct transcode c = { .demux = demux, .request = request, .out = out, .stats = stats };
 	int ret;
 
 	*stats = (struct transcode_stats){ 0 };
-	mkv->in->hold = mkv->first_cluster >= 0 ? mkv->first_cluster : INT64_MAX;
-	ret = title_init(&c.title, mkv, &request->options, err);
+	ret = title_init(&c.title, demux, &request->options, err);
 	if (ret)
 		return ret;
 	ret = run(&c, err);

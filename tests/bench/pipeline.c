@@ -90,15 +90,14 @@ static double time_scan(const struct job *job, int64_t *n)
 	struct err err;
 
 	for (int i = 0; i < RUNS; i++) {
-		struct mkv_cursor cursor;
-		struct mkv_frame frame;
+		struct frame frame;
 
 		source_finish(&source);
 		double from = now();
 		if (source_open(&source, &job->source, &err) ||
-		    mkv_seek(&cursor, &source.mkv, source.mkv.first_cluster, -1, &err))
+		    demux_seek(source.demux, source.demux->first, &err))
 			fail("scan", err.msg);
-		for (*n = 0; mkv_next(&cursor, &frame, &err) == 1; ++*n)
+		for (*n = 0; demux_next(source.demux, &frame, &err) == 1; ++*n)
 			;
 		double took = now() - from;
 		best = took < best ? took : best;

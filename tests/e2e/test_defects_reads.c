@@ -79,7 +79,7 @@ static void open_source(const char *path, struct record_source *is)
 	close(fd);
 	source_init(&source);
 	input_init_bytes(&source.input, (struct bytes){ map, map_size });
-	ck_assert_int_eq(mkv_open(&source.mkv, &source.input, NULL), 0);
+	ck_assert_int_eq(demux_open(&source.demux, &source.input, NULL), 0);
 	source.map = map;
 	source.is = *is;
 }

@@ -8,6 +8,7 @@
 #include "tests/e2e/sh.h"
 #include "tests/redis_fixture.h"
 #include "tests/suites.h"
+#include "worker/mkv.h"
 #include "worker/task.h"
 #include "worker/title.h"
 
@@ -115,7 +116,7 @@ static void check_same(const struct index *a, const struct index *b, const char 
 	ck_assert_msg(a->n_syncs == b->n_syncs, "%s: %zu sync samples, %zu by the headers", what, a->n_syncs, b->n_syncs);
 	for (size_t i = 0; i < a->n_syncs; i++) {
 		const struct record_sync *x = &a->syncs[i], *y = &b->syncs[i];
-		ck_assert_msg(x->start == y->start && x->pts == y->pts && x->cluster == y->cluster && x->block == y->block &&
+		ck_assert_msg(x->start == y->start && x->pts == y->pts && x->place == y->place && x->id == y->id &&
 				      x->is_closed == y->is_closed && x->audio_pos == y->audio_pos,
 			      "%s: sync sample %zu: start %lld %lld, pts %lld %lld, audio %lld %lld", what, i, (long long)x->start,
 			      (long long)y->start, (long long)x->pts, (long long)y->pts, (long long)x->audio_pos,
@@ -242,7 +243,7 @@ static void spoil_sync_samples(struct buf *file, int keep_from)
 	struct input in;
 	struct mkv mkv;
 	struct mkv_cursor c;
-	struct mkv_frame f;
+	struct frame f;
 	struct err err;
 	int n = 0;
 
@@ -250,7 +251,7 @@ static void spoil_sync_samples(struct buf *file, int keep_from)
 	ck_assert_msg(!mkv_open(&mkv, &in, &err), "%s", err.msg);
 	ck_assert(!mkv_seek(&c, &mkv, mkv.first_cluster, -1, &err));
 	while (mkv_next(&c, &f, &err) == 1)
-		if (mkv_track(&mkv, f.track)->type == MKV_VIDEO && f.is_key && n++ < keep_from)
+		if (mkv_track(&mkv, f.track)->type == TRACK_VIDEO && f.is_key && n++ < keep_from)
 			memset(file->data + f.at, 0xFF, (size_t)f.size);
 	mkv_close(&mkv);
 	input_close(&in);
@@ -274,7 +275,7 @@ START_TEST(a_video_begins_with_its_first_sync_sample_that_can_be_read)
 	ck_assert_int_eq(b.video.is_present, broken[_i] < INT32_MAX);
 	if (b.video.is_present) {
 		ck_assert_uint_eq(b.n_syncs, a.n_syncs - (size_t)broken[_i]);
-		ck_assert_int_eq(b.syncs[0].block, a.syncs[broken[_i]].block);
+		ck_assert_int_eq(b.syncs[0].id, a.syncs[broken[_i]].id);
 		ck_assert_int_eq(b.origin_ns, a.origin_ns);
 	}
 	buf_finish(&file);
@@ -303,6 +304,7 @@ START_TEST(a_source_that_breaks_off_early_may_be_tried_again)
 	struct record_options options;
 	struct title title;
 	struct input in;
+	struct demux *demux;
 	struct mkv mkv;
 	struct buf file;
 	struct err err;
@@ -316,9 +318,9 @@ START_TEST(a_source_that_breaks_off_early_may_be_tried_again)
 
 	input_init_source(&in, &(struct input_source){ read_to_limit, NULL, NULL, &left }, INT64_MAX);
 	record_options_init(&options);
-	ck_assert_msg(!mkv_open(&mkv, &in, &err), "%s", err.msg);
-	ck_assert_int_eq(title_init(&title, &mkv, &options, &err), ERR_RETRY);
-	mkv_close(&mkv);
+	ck_assert_msg(!demux_open(&demux, &in, &err), "%s", err.msg);
+	ck_assert_int_eq(title_init(&title, demux, &options, &err), ERR_RETRY);
+	demux_close(demux);
 	input_close(&in);
 	buf_finish(&file);
 }

@@ -3,6 +3,7 @@
  * Every allocation of a probe and of a segment fails in turn: it ends with an error that says so, nothing is leaked, nothing
  * wrong is stored. Allocations of libraries are among them.
  */
+#include "worker/mkv.h"
 #include "worker/task.h"
 
 #include <check.h>
@@ -320,7 +321,7 @@ static int64_t read_some(void *arg, uint8_t *to, size_t n, struct err *e)
 	return (int64_t)n;
 }
 
-static bool is_right(const struct mkv_frame *f, struct bytes data, int i)
+static bool is_right(const struct frame *f, struct bytes data, int i)
 {
 	return f->time_ns == i * INT64_C(40000000) && data.size == frame_size(i) && data.data[0] == i &&
 	       !memcmp(data.data, data.data + 1, data.size - 1);
@@ -332,7 +333,7 @@ static int read_pipe(struct bytes file, int *n)
 	struct input_source source = { read_some, NULL, NULL, &file };
 	struct buf scratch = { 0 };
 	struct mkv_cursor c;
-	struct mkv_frame f;
+	struct frame f;
 	struct bytes data;
 	struct input in;
 	struct mkv mkv;

@@ -19,7 +19,7 @@
 static struct buf file;
 static struct input in;
 static struct mkv mkv;
-static struct mkv_frame frames[FRAMES_MAX];
+static struct frame frames[FRAMES_MAX];
 static int n_frames;
 static int64_t damaged;
 
@@ -67,7 +67,7 @@ static int open_bytes(struct bytes bytes, struct err *err)
 }
 
 /* The frame's stored bytes. */
-static const uint8_t *at_frame(const struct mkv_frame *f)
+static const uint8_t *at_frame(const struct frame *f)
 {
 	return in.data + f->at;
 }
@@ -129,15 +129,15 @@ START_TEST(the_head_says_what_the_tracks_are)
 	ck_assert_int_eq(mkv.first_cluster, (int64_t)at);
 	ck_assert_int_eq(mkv.segment_end, (int64_t)file.size);
 	ck_assert_int_eq(mkv.n_tracks, 2);
-	const struct mkv_track *v = mkv_track(&mkv, MKV_VIDEO_TRACK), *a = mkv_track(&mkv, MKV_AUDIO_TRACK);
-	ck_assert_int_eq(v->type, MKV_VIDEO);
+	const struct track *v = mkv_track(&mkv, MKV_VIDEO_TRACK), *a = mkv_track(&mkv, MKV_AUDIO_TRACK);
+	ck_assert_int_eq(v->type, TRACK_VIDEO);
 	ck_assert_str_eq(v->codec_id, "V_MPEG4/ISO/AVC");
 	ck_assert_mem_eq(v->codec_private.data, "video private", v->codec_private.size);
 	ck_assert_int_eq(v->width, 1920);
 	ck_assert_int_eq(v->height, 1080);
 	ck_assert(v->is_default && v->is_enabled && !v->colour.is_present);
 	ck_assert_str_eq(v->language, "eng");
-	ck_assert_int_eq(a->type, MKV_AUDIO);
+	ck_assert_int_eq(a->type, TRACK_AUDIO);
 	ck_assert_str_eq(a->language, "fre");
 	ck_assert(!a->is_default);
 	ck_assert_int_eq(a->channels, 6);
@@ -217,13 +217,13 @@ static void check_cues(size_t a, size_t b)
 {
 	ck_assert_uint_eq(mkv.n_cues, 3);
 	ck_assert_uint_eq(mkv.cues[0].track, MKV_VIDEO_TRACK);
-	ck_assert_int_eq(mkv.cues[0].cluster, (int64_t)a);
+	ck_assert_int_eq(mkv.cues[0].place, (int64_t)a);
 	ck_assert_int_eq(mkv.cues[0].time_ns, 0);
 	ck_assert_int_eq(mkv.cues[0].relative, -1);
-	ck_assert_int_eq(mkv.cues[1].cluster, (int64_t)b);
+	ck_assert_int_eq(mkv.cues[1].place, (int64_t)b);
 	ck_assert_int_eq(mkv.cues[1].time_ns, 100 * MS);
 	ck_assert_uint_eq(mkv.cues[2].track, MKV_AUDIO_TRACK);
-	ck_assert_int_eq(mkv.cues[2].cluster, (int64_t)a);
+	ck_assert_int_eq(mkv.cues[2].place, (int64_t)a);
 }
 
 START_TEST(cues_behind_the_clusters_are_found_without_a_seek_head)
@@ -369,7 +369,7 @@ START_TEST(colour_is_read)
 	mkv_end_master(&file, v);
 	end_video_only(marks);
 	load();
-	const struct mkv_colour *colour = &mkv.tracks[0].colour;
+	const struct track_colour *colour = &mkv.tracks[0].colour;
 	ck_assert(colour->is_present);
 	ck_assert_int_eq(colour->matrix, 9);
 	ck_assert_int_eq(colour->transfer, 16);
@@ -381,7 +381,7 @@ END_TEST
 START_TEST(the_light_of_the_mastering_display_is_read)
 {
 	size_t marks = begin_video_only(), v = mkv_begin_master(&file, 0xE0), c = mkv_begin_master(&file, 0x55B0), m;
-	const struct mkv_colour *colour;
+	const struct track_colour *colour;
 
 	mkv_put_uint(&file, 0x55BC, 1000);
 	mkv_put_uint(&file, 0x55BD, 400);
@@ -406,7 +406,7 @@ END_TEST
 START_TEST(light_that_is_not_given_is_below_zero)
 {
 	size_t marks = begin_video_only();
-	const struct mkv_colour *colour;
+	const struct track_colour *colour;
 
 	end_video_only(marks);
 	load();
@@ -432,7 +432,7 @@ START_TEST(configurations_mapped_to_block_additions_are_read)
 {
 	static const uint32_t types[] = { 0x64766343, 0x68766345, 0x64767643, 0x64767743 };
 	size_t marks = begin_video_only();
-	const struct mkv_track *t;
+	const struct track *t;
 
 	put_mapping(4, "not a box");
 	for (int i = 0; i < 4; i++)
@@ -462,7 +462,7 @@ START_TEST(too_many_tracks_and_too_large_values_are_over_a_limit)
 	mkv_put_header(&file, "matroska");
 	mkv_begin_unknown(&file, ID_SEGMENT);
 	size_t m = mkv_begin_master(&file, ID_TRACKS);
-	for (unsigned i = 1; i <= MKV_TRACKS_MAX + 1; i++) {
+	for (unsigned i = 1; i <= TRACKS_MAX + 1; i++) {
 		size_t e = mkv_begin_master(&file, ID_TRACK_ENTRY);
 		mkv_put_uint(&file, 0xD7, i);
 		mkv_end_master(&file, e);
@@ -499,7 +499,7 @@ START_TEST(times_are_scaled_and_less_the_codec_delay)
 	static const int64_t ms[] = { 1000, 995, 1040, 1035 };
 	for (int i = 0; i < 4; i++) {
 		ck_assert_int_eq(frames[i].time_ns, ms[i] * MS);
-		ck_assert_int_eq(frames[i].cluster, (int64_t)at);
+		ck_assert_int_eq(frames[i].place, (int64_t)at);
 		ck_assert_int_eq(frames[i].lace_count, 1);
 		ck_assert_int_eq(frames[i].is_key, i != 2);
 		ck_assert_int_eq(frames[i].duration_ns, 0);
@@ -518,7 +518,7 @@ START_TEST(a_block_group_is_key_without_a_reference)
 	mkv_end_master(&file, m);
 	load();
 	ck_assert_str_eq(letters(), "abc");
-	ck_assert_int_eq(frames[0].block, (int64_t)first);
+	ck_assert_int_eq(frames[0].id, (int64_t)first);
 	ck_assert(frames[0].is_key && !frames[1].is_key && frames[2].is_key);
 	ck_assert_int_eq(frames[1].duration_ns, 40 * MS);
 	ck_assert_int_eq(frames[2].time_ns, -15 * MS);
@@ -530,7 +530,7 @@ END_TEST
 static void check_lace(int from, const size_t *sizes, int n, int64_t first_ms, int64_t step_ms)
 {
 	for (int i = 0; i < n; i++) {
-		const struct mkv_frame *f = &frames[from + i];
+		const struct frame *f = &frames[from + i];
 		ck_assert_int_eq(f->lace_index, i);
 		ck_assert_int_eq(f->lace_count, n);
 		ck_assert_int_eq(f->size, (int64_t)sizes[i]);
@@ -696,7 +696,7 @@ END_TEST
 START_TEST(a_cursor_starts_at_a_cluster_or_at_a_block)
 {
 	struct mkv_cursor c, copy;
-	struct mkv_frame f;
+	struct frame f;
 
 	mkv_put_head(&file);
 	mkv_put_cluster(&file, 0, 'a');
@@ -705,7 +705,7 @@ START_TEST(a_cursor_starts_at_a_cluster_or_at_a_block)
 	ck_assert_int_eq(mkv_seek(&c, &mkv, (int64_t)second, -1, NULL), 0);
 	ck_assert_int_eq(mkv_next(&c, &f, NULL), 1);
 	ck_assert_int_eq(*at_frame(&f), 'e');
-	ck_assert_int_eq(mkv_seek(&c, &mkv, frames[6].cluster, frames[6].block, NULL), 0);
+	ck_assert_int_eq(mkv_seek(&c, &mkv, frames[6].place, frames[6].id, NULL), 0);
 	copy = c;
 	ck_assert_int_eq(mkv_next(&c, &f, NULL), 1);
 	ck_assert_int_eq(*at_frame(&f), 'g');
@@ -727,7 +727,7 @@ START_TEST(seeking_to_where_nothing_is_fails)
 		ck_assert_int_eq(mkv_seek(&c, &mkv, off[i], -1, NULL), ERR_DATA);
 	ck_assert_int_eq(mkv_seek(&c, &mkv, mkv.first_cluster + 1, -1, NULL), ERR_DATA);
 	ck_assert_int_eq(mkv_seek(&c, &mkv, mkv.first_cluster, mkv.first_cluster, NULL), ERR_DATA);
-	ck_assert_int_eq(mkv_seek(&c, &mkv, mkv.first_cluster, frames[1].block + 1, NULL), ERR_DATA);
+	ck_assert_int_eq(mkv_seek(&c, &mkv, mkv.first_cluster, frames[1].id + 1, NULL), ERR_DATA);
 	ck_assert_int_eq(mkv_seek(&c, &mkv, mkv.first_cluster, INT64_MAX, NULL), ERR_DATA);
 }
 END_TEST
@@ -789,7 +789,7 @@ START_TEST(stripped_headers_are_put_back)
 	put_packed_track(3, 3, "HEAD", 4, "private", 7);
 	put_one_frame("body", 4);
 	load();
-	ck_assert_int_eq(mkv.tracks[0].compression, MKV_COMPRESSION_STRIP);
+	ck_assert_int_eq(mkv.tracks[0].compression, TRACK_COMPRESSION_STRIP);
 	ck_assert_uint_eq(mkv.tracks[0].codec_private.size, 11);
 	ck_assert_mem_eq(mkv.tracks[0].codec_private.data, "HEADprivate", 11);
 	ck_assert_int_eq(mkv_frame_data(&mkv, &frames[0], &scratch, &out, NULL), 0);
