@@ -115,7 +115,7 @@ bench: deps
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all $(BUILD)/bench-pipeline
 	@BUILD=$(BUILD) MEDIA="$(MEDIA)" tests/bench/run
 
-$(BUILD)/bench-pipeline: $(BUILD)/tests/bench/pipeline.o $(filter-out %/main.o,$(DISPATCHER) $(WORKER)) $(COMMON)
+$(BUILD)/bench-pipeline: $(BUILD)/tests/bench/pipeline.o $(BUILD)/tests/jobs.o $(filter-out %/main.o,$(DISPATCHER) $(WORKER)) $(COMMON)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TEST_LDLIBS)
 
 # ---- install

@@ -548,6 +548,18 @@ static void get_job_segment(struct jget *g, struct job *job)
 		jget_fail(g, "segment", "is out of its ranges");
 }
 
+void job_set_segment(struct job *job, const struct plan *plan, size_t i)
+{
+	job->type = JOB_SEGMENT;
+	memcpy(job->rendition, RECORD_RENDITION, sizeof RECORD_RENDITION);
+	memcpy(job->plan_hash, plan->hash, sizeof job->plan_hash);
+	job->number = (int64_t)i;
+	job->origin_ns = plan->origin_ns;
+	job->segment = plan->segments[i];
+	job->video = plan->video;
+	job->audio = plan->audio;
+}
+
 /* A no-op job carries nothing but its identity: it measures the queue. */
 int job_put(const struct job *job, struct buf *json)
 {

@@ -155,6 +155,8 @@ struct job {
 	struct record_video video;
 	struct record_audio audio;
 };
+/* Makes it the job of the plan's segment i; what all jobs have stays. */
+void job_set_segment(struct job *job, const struct plan *plan, size_t i);
 int job_put(const struct job *job, struct buf *json);
 int job_get(struct bytes json, struct job *job, struct err *err);
 

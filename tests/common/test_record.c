@@ -124,6 +124,23 @@ START_TEST(plan_comes_back_as_it_was)
 }
 END_TEST
 
+START_TEST(segment_job_says_what_the_plan_says_of_it)
+{
+	struct plan plan = sample_plan();
+	struct job want = sample_job(), job = { .id = want.id, .deadline_ms = want.deadline_ms, .stream = KEY };
+	struct buf json = { 0 }, again = { 0 };
+	job.source = want.source;
+	job.options = want.options;
+	want.origin_ns = plan.origin_ns;
+	job_set_segment(&job, &plan, 1);
+	ck_assert_int_eq(job_put(&want, &json), 0);
+	ck_assert_int_eq(job_put(&job, &again), 0);
+	ck_assert_str_eq(buf_cstr(&json), buf_cstr(&again));
+	buf_finish(&json);
+	buf_finish(&again);
+}
+END_TEST
+
 START_TEST(job_comes_back_as_it_was)
 {
 	struct job in = sample_job(), out;
@@ -401,6 +418,7 @@ Suite *suite_record(void)
 	TCase *t = tcase_create("record");
 	tcase_add_test(t, index_comes_back_as_it_was);
 	tcase_add_test(t, plan_comes_back_as_it_was);
+	tcase_add_test(t, segment_job_says_what_the_plan_says_of_it);
 	tcase_add_test(t, job_comes_back_as_it_was);
 	tcase_add_test(t, path_of_any_bytes_comes_back_as_it_was);
 	tcase_add_test(t, title_without_video_or_audio_is_a_title);

@@ -6,10 +6,10 @@
 #include "tests/e2e/craft.h"
 #include "tests/e2e/media.h"
 #include "tests/e2e/sh.h"
+#include "tests/jobs.h"
 #include "tests/redis_fixture.h"
 #include "tests/suites.h"
 #include "worker/mkv.h"
-#include "worker/task.h"
 #include "worker/title.h"
 
 #include <dirent.h>
@@ -17,9 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#define STREAM "0123456789abcdef"
 #define FFMPEG "ffmpeg -nostdin -v error -y "
 #define PICTURE(rate) "-f lavfi -i testsrc2=size=320x180:rate=" rate " -f lavfi -i \"$A\" -t 40 "
 #define X264 "-c:v libx264 -preset ultrafast -g 48 -bf 3 "
@@ -61,42 +59,20 @@ static void stop(void)
 	redis_fixture_stop(&redis);
 }
 
-static int no_tick(struct task *task, struct err *err)
-{
-	(void)task;
-	(void)err;
-	return 0;
-}
-
-static void set_source(struct job *job, const char *path)
-{
-	struct stat st;
-
-	ck_assert(!stat(path, &st));
-	job->source = (struct record_source){ .size = st.st_size,
-					      .mtime_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec };
-	snprintf(job->source.path, sizeof job->source.path, "%s", path);
-	record_options_init(&job->options);
-}
-
 /* False: the file cannot be played. */
 static bool probe(const char *path, struct index *index)
 {
-	struct job job = { .id = 1, .type = JOB_PROBE, .stream = STREAM, .deadline_ms = 100000 };
+	struct job job;
 	struct source source;
-	struct task task = { .job = &job, .store = store, .source = &source, .tick = no_tick };
-	struct buf json = { 0 };
+	struct task task = { .job = &job, .store = store, .source = &source, .tick = jobs_tick };
 	struct err err;
 
-	set_source(&job, path);
+	ck_assert_msg(!jobs_probe(&job, path, &err), "%s", err.msg);
 	source_init(&source);
 	bool is_playable = !probe_run(&task, &err);
 	source_finish(&source);
-	if (is_playable) {
-		ck_assert_int_eq(store_get_value(store, STREAM, "index", &json, NULL), 1);
-		ck_assert_msg(!index_get(buf_bytes(&json), index, &err), "%s", err.msg);
-		buf_finish(&json);
-	}
+	if (is_playable)
+		ck_assert_msg(!jobs_index(store, &job, index, &err), "%s", err.msg);
 	return is_playable;
 }
 
@@ -338,9 +314,9 @@ static int no_put(struct task *task, struct iovec *iov, int n, struct err *err)
 /* 20 hours between two frames: more than a sample's duration can say. */
 START_TEST(a_segment_is_not_longer_than_a_sample_may_last)
 {
-	struct job job = { .id = 1, .type = JOB_SEGMENT };
+	struct job job;
 	struct source source;
-	struct task task = { .job = &job, .source = &source, .tick = no_tick };
+	struct task task = { .job = &job, .source = &source, .tick = jobs_tick };
 	struct index index;
 	struct plan plan;
 	struct err err;
@@ -350,13 +326,11 @@ START_TEST(a_segment_is_not_longer_than_a_sample_may_last)
 
 	start();
 	ck_assert(probe(path, &index));
-	set_source(&job, path);
+	ck_assert_msg(!jobs_probe(&job, path, &err), "%s", err.msg);
 	ck_assert_msg(!plan_make(&index, &job.options, &plan, &err), "%s", err.msg);
 	ck_assert_uint_ge(plan.n_segments, 2);
 	ck_assert_int_gt(plan.segments[0].duration, UINT32_MAX);
-	job.segment = plan.segments[0];
-	job.origin_ns = plan.origin_ns;
-	job.video = plan.video;
+	job_set_segment(&job, &plan, 0);
 	source_init(&source);
 	ck_assert_int_eq(segment_make(&task, no_put, &err), ERR_LIMIT);
 	source_finish(&source);
