@@ -38,7 +38,7 @@ static int first_frame(AVCodecContext *dec, const struct bytes *first, int n_fir
 			ret = AVERROR(EAGAIN);
 	}
 	av_packet_free(&packet);
-	return ret >= 0 ? 0 : err_set(err, audio_codec_error(ret, ERR_DATA), "none of the first %d audio packets can be decoded", n_first);
+	return ret >= 0 ? 0 : err_set(err, codec_error(ret, ERR_DATA), "none of the first %d audio packets can be decoded", n_first);
 }
 
 static int encoded_facts(struct audio_facts *f, const struct track *track, const struct audio_codec *codec,
@@ -48,7 +48,7 @@ static int encoded_facts(struct audio_facts *f, const struct track *track, const
 	AVCodecContext *dec = NULL;
 	AVFrame *frame = av_frame_alloc();
 	int64_t packet;
-	int ret = frame ? audio_codec_open(&dec, codec, track, err) : err_set(err, ERR_NOMEM, "out of memory");
+	int ret = frame ? audio_codec_open(&dec, track, err) : err_set(err, ERR_NOMEM, "out of memory");
 
 	if (!ret)
 		ret = first_frame(dec, first, n_first, frame, err);
@@ -86,7 +86,7 @@ out:
 int audio_facts_init(struct audio_facts *f, const struct track *track, const struct record_options *options,
 		     const struct bytes *first, int n_first, struct err *err)
 {
-	const struct audio_codec *codec = audio_codec_find(track->codec_id);
+	const struct audio_codec *codec = audio_codec_find(track);
 	int ret = ERR_UNSUPPORTED;
 
 	*f = (struct audio_facts){ 0 };
@@ -133,7 +133,7 @@ struct audio_ruler {
 
 int audio_ruler_create(struct audio_ruler **out, const struct track *track, int64_t source_unit, struct err *err)
 {
-	const struct audio_codec *codec = audio_codec_find(track->codec_id);
+	const struct audio_codec *codec = audio_codec_find(track);
 	struct audio_ruler *r = calloc(1, sizeof *r);
 	int ret;
 
@@ -142,7 +142,7 @@ int audio_ruler_create(struct audio_ruler **out, const struct track *track, int6
 		return err_set(err, ERR_NOMEM, "out of memory");
 	r->unit = source_unit;
 	r->is_first = true;
-	ret = codec ? audio_codec_parameters(&r->par, codec, track, err)
+	ret = codec ? codec_parameters(&r->par, track, err)
 		    : err_set(err, ERR_UNSUPPORTED, "audio codec %s is not known", track->codec_id);
 	if (!ret && r->par->codec_id == AV_CODEC_ID_VORBIS) {
 		r->vorbis = av_vorbis_parse_init(r->par->extradata, r->par->extradata_size);

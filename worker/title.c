@@ -82,7 +82,7 @@ static int pick_audio(struct title *title, const struct record_options *options,
 		if (t->type != TRACK_AUDIO || (options->audio_track && t->number != (uint64_t)options->audio_track) ||
 		    !is_language(t->language, options->audio_language))
 			continue;
-		if (!audio_codec_find(t->codec_id))
+		if (!audio_codec_find(t))
 			other = t;
 		else if (!title->audio || (t->is_default && !title->audio->is_default))
 			title->audio = t;
@@ -175,7 +175,7 @@ static int first_audio(struct title *title, const struct frame *f, struct err *e
 		return ret == ERR_DATA ? 0 : ret;
 	if (!title->n_first)
 		title->audio_origin_ns = f->time_ns;
-	if (!title->n_first || (title->n_first == 1 && audio_codec_find(title->audio->codec_id)->is_first_silent))
+	if (!title->n_first || (title->n_first == 1 && audio_codec_find(title->audio)->is_first_silent))
 		title->audio_first_ns = f->time_ns;
 	buf_put(&title->first[title->n_first], data.data, data.size);
 	return buf_failed(&title->first[title->n_first++]) ? err_set(err, ERR_NOMEM, "out of memory") : 0;

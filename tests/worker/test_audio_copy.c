@@ -43,7 +43,7 @@ static int read_facts(const char *codec_id, const char *codec_private, const cha
 
 	audio_facts_finish(&facts);
 	facts = (struct audio_facts){ 0 };
-	return audio_copy_facts(&facts, audio_codec_find(codec_id), &t, first, 2, &err);
+	return audio_copy_facts(&facts, audio_codec_find(&t), &t, first, 2, &err);
 }
 
 /* ---- facts */
