@@ -42,6 +42,19 @@ static void end_at(struct plan_segment *open, int64_t end, int64_t video_end)
 	open->video_end = video_end;
 }
 
+/* Where decoding begins for what starts at sync i: at the sync itself where its samples are copied, else so much earlier that the
+ * decoder and the filters have what they need. */
+static int64_t entry(const struct index *index, size_t i)
+{
+	const struct record_sync *sync = &index->syncs[i];
+
+	if (index->video.is_copy || !index->video.encode.lead_ticks)
+		return sync->place;
+	while (i && index->syncs[i].pts > sync->pts - index->video.encode.lead_ticks)
+		i--;
+	return index->syncs[i].place;
+}
+
 static int cut_video(const struct index *index, struct plan *plan, struct err *err)
 {
 	int64_t end = index->video.end_ticks;
@@ -52,9 +65,7 @@ static int cut_video(const struct index *index, struct plan *plan, struct err *e
 	for (size_t i = 0; i < index->n_syncs; i++) {
 		const struct record_sync *sync = &index->syncs[i];
 		struct plan_segment *open = last_segment(plan);
-		struct plan_segment next = { .start = sync->start,
-					     .video_place = sync->place,
-					     .video_id = sync->id };
+		struct plan_segment next = { .start = sync->start, .video_place = entry(index, i), .video_id = sync->id };
 		int ret;
 
 		if (open &&

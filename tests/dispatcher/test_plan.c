@@ -24,7 +24,7 @@ static void set_video(struct title *t, int64_t start, int64_t gop, int64_t secon
 {
 	struct record_video *video = &t->index.video;
 
-	*video = (struct record_video){ .is_present = true,
+	*video = (struct record_video){ .is_present = true, .is_copy = true,
 					.track = 1,
 					.codecs = "avc1.640028",
 					.width = 1920,

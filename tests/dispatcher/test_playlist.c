@@ -17,7 +17,7 @@ static struct plan make_plan(void)
 {
 	struct plan plan = { .segments = segments, .n_segments = 3 };
 
-	plan.video = (struct record_video){ .is_present = true, .codecs = "avc1.640028", .width = 1920, .height = 1080,
+	plan.video = (struct record_video){ .is_present = true, .is_copy = true, .codecs = "avc1.640028", .width = 1920, .height = 1080,
 					    .rate_num = 24000, .rate_den = 1001, .range = "SDR" };
 	plan.audio = (struct record_audio){ .is_present = true, .codecs = "mp4a.40.2" };
 	plan.is_independent = true;

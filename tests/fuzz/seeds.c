@@ -319,7 +319,7 @@ static void seed_fmp4(void)
 /* ---- fuzz_record, fuzz_msg */
 
 static const struct record_video video = {
-	.is_present = true, .track = 1, .codecs = "avc1.640028", .width = 1920, .height = 800, .rate_num = 24000, .rate_den = 1001,
+	.is_present = true, .is_copy = true, .track = 1, .codecs = "avc1.640028", .width = 1920, .height = 800, .rate_num = 24000, .rate_den = 1001,
 	.range = "SDR", .start_ticks = 0, .end_ticks = 1800000, .delay_ticks = 7508,
 };
 static const struct record_audio audio = {
