@@ -9,6 +9,7 @@
 #include "worker/audio_codec.h"
 #include "worker/audio_copy.h"
 #include "worker/audio_encoder.h"
+#include "worker/decide.h"
 
 #include <libavcodec/vorbis_parser.h>
 #include <stdlib.h>
@@ -88,14 +89,16 @@ int audio_facts_init(struct audio_facts *f, const struct track *track, const str
 {
 	const struct audio_codec *codec = audio_codec_find(track);
 	int ret = ERR_UNSUPPORTED;
+	bool may_copy;
 
 	*f = (struct audio_facts){ 0 };
 	if (!codec)
 		return err_set(err, ERR_UNSUPPORTED, "audio codec %s is not known", track->codec_id);
-	if (codec->id == AV_CODEC_ID_AAC || options->is_audio_copied)
+	may_copy = decide_may_copy_audio(avcodec_get_name(codec_id(track)), options);
+	if (may_copy)
 		ret = audio_copy_facts(f, codec, track, first, n_first, err);
-	if ((ret == ERR_UNSUPPORTED || ret == ERR_DATA) && codec->id != AV_CODEC_ID_AAC) {
-		if (options->is_audio_copied)
+	if (ret == ERR_UNSUPPORTED || (ret == ERR_DATA && codec->id != AV_CODEC_ID_AAC)) {
+		if (may_copy)
 			log_warn("audio cannot be copied and is encoded", "codec=%s reason=\"%s\"", track->codec_id, err->msg);
 		audio_facts_finish(f);
 		*f = (struct audio_facts){ 0 };

@@ -90,6 +90,18 @@ int fragments_add_video(struct fragments *f, struct demux *demux, const struct n
 	return buf_failed(&f->video_bytes) ? err_set(err, ERR_NOMEM, "out of memory") : 1;
 }
 
+int fragments_add_sample(struct fragments *f, int64_t pts, bool is_sync, struct bytes data, struct err *err)
+{
+	int ret = grow_video(f, err);
+
+	if (ret)
+		return ret;
+	f->samples[f->n_video] = (struct fragment_sample){ { NULL, data.size }, f->video_bytes.size, is_sync, 0 };
+	f->pts[f->n_video++] = pts;
+	buf_put(&f->video_bytes, data.data, data.size);
+	return buf_failed(&f->video_bytes) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+}
+
 int fragments_add_audio(void *arg, int64_t n, int64_t samples, struct bytes data)
 {
 	struct fragments *f = arg;

@@ -17,6 +17,8 @@
 #define LIMIT_GOP (1 << 22)      /* frames between two sync samples */
 #define FORGET_FRAMES 1024
 #define TICK_FRAMES 4096
+#define BITS_PER_100_PIXELS 7 /* of encoded video, as a guess */
+#define BITRATE_MOST 1000000000
 #define NONE INT64_MIN           /* no time */
 #define GAP_NS (20 * NS_PER_SECOND) /* between Cues over which sync samples may be missing in them */
 
@@ -32,6 +34,7 @@ struct probe {
 	size_t n_pts, cap_pts;
 	int64_t max_pts, before_pts; /* largest of all frames; of all frames before the last sync sample */
 	int64_t last_gap;            /* between the two latest frames, as a guess for the last one's duration */
+	int64_t video_bytes;
 	int64_t max_duration;        /* BlockDuration of the latest frame, ticks; 0 unknown */
 	struct audio_ruler *ruler;
 	struct audio_clock clock;
@@ -82,9 +85,11 @@ static void end_gop(struct probe *p)
 	if (!last || !p->n_pts)
 		return;
 	delay = cut_delay(p->pts, p->n_pts, p->sorted);
-	if (p->is_partial)
+	if (p->is_partial || !p->index.video.is_copy)
 		delay = 0;
-	if (p->sorted[0] <= p->before_pts && p->index.n_syncs > 1) {
+	if (!p->index.video.is_copy)
+		;
+	else if (p->sorted[0] <= p->before_pts && p->index.n_syncs > 1) {
 		p->index.n_syncs--;
 		if (p->anchored > p->index.n_syncs)
 			p->anchored = p->index.n_syncs;
@@ -100,11 +105,10 @@ static void end_gop(struct probe *p)
 	p->n_pts = 0;
 }
 
-static int add_sync(struct probe *p, const struct frame *f, int64_t pts, bool is_closed, struct err *err)
+static int put_sync(struct probe *p, const struct record_sync *sync, struct err *err)
 {
 	struct index *x = &p->index;
 
-	end_gop(p);
 	if (x->n_syncs == p->cap_syncs) {
 		size_t cap = p->cap_syncs ? p->cap_syncs * 2 : 256;
 		struct record_sync *syncs;
@@ -117,8 +121,43 @@ static int add_sync(struct probe *p, const struct frame *f, int64_t pts, bool is
 		x->syncs = syncs;
 		p->cap_syncs = cap;
 	}
-	x->syncs[x->n_syncs++] = (struct record_sync){ .start = pts, .pts = pts, .place = f->place, .id = f->id,
-						       .audio_pos = INT64_MAX, .is_closed = is_closed };
+	x->syncs[x->n_syncs++] = *sync;
+	return 0;
+}
+
+/* Encoded video may begin on any frame: where sync samples are far apart, it does. */
+static int cut_gop(struct probe *p, struct err *err)
+{
+	int64_t target = p->task->job->options.target_ticks, last;
+	struct record_sync cut;
+	int ret = 0;
+
+	if (p->index.video.is_copy || !p->index.n_syncs || !p->n_pts)
+		return 0;
+	cut = p->index.syncs[p->index.n_syncs - 1];
+	last = cut.pts;
+	cut_delay(p->pts, p->n_pts, p->sorted);
+	for (size_t i = 0; i < p->n_pts && !ret && p->sorted[p->n_pts - 1] - last >= 2 * target; i++)
+		if (p->sorted[i] >= last + target) {
+			last = cut.start = cut.pts = p->sorted[i];
+			cut.id++;
+			ret = put_sync(p, &cut, err);
+		}
+	return ret;
+}
+
+static int add_sync(struct probe *p, const struct frame *f, int64_t pts, bool is_closed, struct err *err)
+{
+	struct index *x = &p->index;
+	struct record_sync sync = { .start = pts, .pts = pts, .place = f->place, .id = f->id, .audio_pos = INT64_MAX,
+				    .is_closed = is_closed };
+	int ret = cut_gop(p, err);
+
+	end_gop(p);
+	if (!ret)
+		ret = put_sync(p, &sync, err);
+	if (ret)
+		return ret;
 	if (p->anchor_place == f->place) {
 		x->syncs[x->n_syncs - 1].audio_pos = p->anchor_pos;
 		p->anchored = x->n_syncs;
@@ -137,30 +176,40 @@ static void check_cue(struct probe *p, int64_t time_ns)
 	p->n_after = 0;
 }
 
-/* Only sync samples are looked into: a non-key block without a picture costs nothing here and is left out of its segment later. */
-static int pass_video(struct probe *p, const struct frame *f, struct err *err)
+/* A sync sample to cut at. Only these are looked into, and only to be copied. */
+static int pass_sync(struct probe *p, const struct frame *f, int64_t pts, struct err *err)
 {
-	int64_t pts = timeline_ns_to_ticks(grid_snap(&p->index.video, f->time_ns) - p->index.origin_ns);
+	const struct record_sync *last = p->index.n_syncs ? &p->index.syncs[p->index.n_syncs - 1] : NULL;
 	struct nal_sample sample;
 	struct bytes data;
 	int ret;
 
-	if (f->is_key && f->lace_index == 0) {
-		ret = demux_data(p->demux, f, &p->scratch, &data, err);
-		buf_reset(&p->scratch2);
-		if (!ret)
-			ret = nal_sample_read(&p->title.nal, data, &p->scratch2, &sample, err);
-		if (ret && ret != ERR_DATA)
-			return ret;
-		if (!ret && sample.has_picture) {
-			check_cue(p, f->time_ns);
-			ret = add_sync(p, f, pts, sample.sync == NAL_SYNC_CLOSED, err);
-			if (ret)
-				return ret;
-		}
+	if (!p->index.video.is_copy) {
+		if (pts < p->index.video.start_ticks)
+			pts = p->index.video.start_ticks;
+		return last && (pts <= last->pts || f->id <= last->id || f->place < last->place) ? 0 : add_sync(p, f, pts, true, err);
 	}
+	ret = demux_data(p->demux, f, &p->scratch, &data, err);
+	buf_reset(&p->scratch2);
+	if (!ret)
+		ret = nal_sample_read(&p->title.nal, data, &p->scratch2, &sample, err);
+	if (ret || !sample.has_picture)
+		return ret == ERR_DATA ? 0 : ret;
+	check_cue(p, f->time_ns);
+	return add_sync(p, f, pts, sample.sync == NAL_SYNC_CLOSED, err);
+}
+
+/* A non-key block without a picture costs nothing here and is left out of its segment later. */
+static int pass_video(struct probe *p, const struct frame *f, struct err *err)
+{
+	int64_t pts = timeline_ns_to_ticks(grid_snap(&p->index.video, f->time_ns) - p->index.origin_ns);
+	int ret = f->is_key && !f->lace_index ? pass_sync(p, f, pts, err) : 0;
+
+	if (ret)
+		return ret;
 	p->n_after += f->time_ns >= p->sync_ns;
-	if (!p->index.n_syncs)
+	p->video_bytes += f->size;
+	if (!p->index.n_syncs || f->is_hidden)
 		return 0;
 	ret = grow_pts(p, err);
 	if (ret)
@@ -227,7 +276,7 @@ static void find_cues(struct probe *p)
 	size_t first = 0, end;
 
 	p->next_cue = p->end_cue = 0;
-	if (!t->video || !t->record_video.grid_within_ns || !t->nal.sps.is_reorder_said || (t->audio && t->facts.is_counted))
+	if (!t->video || !t->is_video_copied || !t->record_video.grid_within_ns || !t->nal.sps.is_reorder_said || (t->audio && t->facts.is_counted))
 		return;
 	while (first < demux->n_cues && demux->cues[first].track != t->video->number)
 		first++;
@@ -278,6 +327,9 @@ static void bound_delay(struct probe *p)
 static void begin_pass(struct probe *p)
 {
 	p->index.n_syncs = p->anchored = p->n_pts = 0;
+	p->video_bytes = 0;
+	if (p->title.video)
+		p->index.video.start_ticks = timeline_ns_to_ticks(title_first_video_ns(&p->title) - p->index.origin_ns);
 	p->index.video.delay_ticks = 0;
 	p->index.audio.source_end = 0;
 	p->max_pts = p->before_pts = INT64_MIN;
@@ -317,6 +369,8 @@ static int pass(struct probe *p, struct err *err)
 	}
 	p->is_cues_wrong |= p->expected_ns != NONE || (p->title.audio && !p->has_audio_since);
 	if (!ret && p->title.video)
+		ret = cut_gop(p, err);
+	if (!ret && p->title.video)
 		end_gop(p);
 	if (!ret && has_cues)
 		bound_delay(p);
@@ -338,6 +392,24 @@ static int pass_all(struct probe *p, struct err *err)
 
 /* ---- after the pass */
 
+/* What its playlist says until the segments are there. */
+static void set_bitrate(struct probe *p)
+{
+	struct record_video *v = &p->index.video;
+	const struct record_options *o = &p->task->job->options;
+	int64_t pixels = (int64_t)v->width * v->height;
+
+	if (v->is_copy)
+		v->bitrate = p->title.video->par && v->end_ticks > v->start_ticks
+				     ? timeline_scale_ceil(p->video_bytes, 8 * TICKS_PER_SECOND, v->end_ticks - v->start_ticks)
+				     : 0;
+	else
+		v->bitrate = o->video_bitrate ? o->video_bitrate
+					      : timeline_scale_ceil(pixels * v->encode.rate_num, BITS_PER_100_PIXELS, 100 * v->encode.rate_den);
+	if (v->bitrate > BITRATE_MOST)
+		v->bitrate = BITRATE_MOST;
+}
+
 static int end_video(struct probe *p, struct err *err)
 {
 	struct record_video *v = &p->index.video;
@@ -347,6 +419,9 @@ static int end_video(struct probe *p, struct err *err)
 		return err_set(err, ERR_DATA, "the video's sync sample is gone: has the file changed?");
 	v->start_ticks = p->index.syncs[0].start;
 	v->end_ticks = p->max_pts + duration;
+	if (!v->is_copy)
+		v->delay_ticks = p->title.nal.sps.reorder * title_frame_duration(&p->title, 0, p->last_gap);
+	set_bitrate(p);
 	if (v->delay_ticks > CUT_DELAY_MAX)
 		v->delay_ticks = CUT_DELAY_MAX;
 	return 0;

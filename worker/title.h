@@ -17,8 +17,9 @@
 struct title {
 	struct demux *demux;
 	const struct track *video, *audio; /* NULL: none is played */
-	enum nal_codec codec;
-	struct nal_config nal;      /* with video */
+	bool is_video_copied;       /* else it is encoded */
+	enum nal_codec codec;       /* of video that is copied */
+	struct nal_config nal;      /* with video: of what comes out */
 	struct audio_facts facts;   /* with audio */
 	int64_t origin_ns;          /* the file's time that is timeline 0: where the earlier of the tracks begins */
 	struct record_video record_video; /* all but start, end and delay */
@@ -26,7 +27,14 @@ struct title {
 	int64_t times_ns[TITLE_FIRST_FRAMES]; /* of the first video frames from a sync sample on, as written */
 	int n_times;
 	/* internal: the first frames */
-	bool has_nal, has_facts;
+	bool has_video, has_nal, has_facts, may_copy_video;
+	struct title_packet {
+		struct buf data;
+		int64_t pts, dts, duration; /* as in struct video_packet, on the file's timeline */
+	} packets[TITLE_FIRST_FRAMES]; /* of video that may have to be encoded, from the first sync sample on */
+	int n_packets;
+	size_t packet_bytes;
+	int64_t audio_skip;         /* samples that the container says to throw away at the start */
 	int64_t audio_origin_ns;    /* of the first audio packet */
 	int64_t audio_first_ns;     /* of the first one that decodes to samples */
 	struct buf first[TITLE_FIRST_PACKETS];
@@ -44,6 +52,10 @@ int64_t title_first_video_ns(const struct title *t);
 /* Of a video frame, ticks: what its block says, else what its track says, else the gap to the frame before, else a guess;
  * 0: that is not known. On the grid of the frame rate, where there is one. > 0. */
 int64_t title_frame_duration(const struct title *t, int64_t said, int64_t gap);
+
+/* title_head.c, for title.c. */
+int title_pick_tracks(struct title *t, const struct record_options *options, struct err *err);
+int title_read_head(struct title *t, struct err *err);
 
 /* The init segment of a title whose records are complete, in `video` and `audio`. Appends to out. */
 int title_put_init(const struct title *t, const struct record_video *video, const struct record_audio *audio, struct buf *out,

@@ -84,12 +84,13 @@ static void add_mappings(const struct track *m, struct fmp4_track *t)
 
 static void video_entry(const struct title *title, const struct record_video *v, struct light *light, struct fmp4_track *t)
 {
-	const struct track *m = title->video;
+	static const struct track turned = { 0 }; /* what the container said is in the picture already */
+	const struct track *m = v->is_copy ? title->video : &turned;
 	const struct nal_sps *sps = &title->nal.sps;
 
 	*t = (struct fmp4_track){
 		.id = 1,
-		.entry = title->codec == NAL_H264 ? FMP4_AVC1 : strncmp(v->codecs, "dvh1", 4) ? FMP4_HVC1 : FMP4_DVH1,
+		.entry = title->nal.codec == NAL_H264 ? FMP4_AVC1 : strncmp(v->codecs, "dvh1", 4) ? FMP4_HVC1 : FMP4_DVH1,
 		.timescale = TICKS_PER_SECOND,
 		.language = "und",
 		.config = buf_bytes(&title->nal.record),
@@ -100,7 +101,8 @@ static void video_entry(const struct title *title, const struct record_video *v,
 	};
 	set_colour(&m->colour, sps, t);
 	set_par(m, sps, t);
-	add_light(title, light, t);
+	if (v->is_copy)
+		add_light(title, light, t);
 	add_mappings(m, t);
 }
 

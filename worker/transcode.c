@@ -13,6 +13,7 @@
 #include "worker/fragment.h"
 #include "worker/grid.h"
 #include "worker/seek.h"
+#include "worker/video_feed.h"
 
 #include <string.h>
 
@@ -36,6 +37,8 @@ struct transcode {
 	struct fragments f;
 	size_t waiting_bytes;      /* of the video samples in f */
 	/* video */
+	struct video_feed video_feed; /* of video that is encoded */
+	bool has_video_feed;
 	struct cut_order order;
 	size_t n_timed;            /* samples in f that have a decode time */
 	size_t n_wanted;           /* and up to the last one that is shown before end_ticks */
@@ -297,12 +300,12 @@ static void end_early(struct transcode *c)
 	end_video(c);
 }
 
-static void add_time(struct transcode *c, const struct frame *frame, int64_t pts)
+static void add_time(struct transcode *c, int64_t pts, int64_t duration_ns)
 {
 	c->waiting_bytes += c->f.samples[c->f.n_video - 1].data.size;
 	if (pts > c->max_pts) {
 		c->max_pts = pts;
-		c->max_duration = timeline_ns_to_ticks(frame->duration_ns);
+		c->max_duration = timeline_ns_to_ticks(duration_ns);
 	}
 	if (pts < c->end_ticks)
 		c->n_wanted = c->f.n_video;
@@ -313,7 +316,7 @@ static void add_time(struct transcode *c, const struct frame *frame, int64_t pts
 		c->n_timed++;
 }
 
-static int add_video(struct transcode *c, const struct frame *frame, struct err *err)
+static int copy_video(struct transcode *c, const struct frame *frame, struct err *err)
 {
 	int64_t pts = timeline_ns_to_ticks(grid_snap(&c->video, frame->time_ns) - c->title.origin_ns);
 	bool is_first = !c->is_started;
@@ -332,8 +335,55 @@ static int add_video(struct transcode *c, const struct frame *frame, struct err 
 		if (c->request->max_ticks < TIMELINE_MAX_TICKS)
 			c->end_ticks = c->place.time + c->request->max_ticks;
 	}
-	add_time(c, frame, pts);
+	add_time(c, pts, frame->duration_ns);
 	return 0;
+}
+
+/* ---- video that is encoded */
+
+static int take_video(void *arg, int64_t pts, bool is_sync, struct bytes data)
+{
+	struct transcode *c = arg;
+	struct err err;
+	int ret = fragments_add_sample(&c->f, pts, is_sync, data, &err);
+
+	if (!ret)
+		add_time(c, pts, 0);
+	return ret ? ret : put_complete(c, &err);
+}
+
+static int start_encoder(struct transcode *c, int64_t pts, struct err *err)
+{
+	int64_t from = c->place.video_id < 0 ? pts : c->place.time;
+	int ret;
+
+	start(c, from);
+	c->place.time = from;
+	if (c->request->max_ticks < TIMELINE_MAX_TICKS)
+		c->end_ticks = from + c->request->max_ticks;
+	cut_order_init(&c->order, c->title.nal.sps.reorder, c->video.delay_ticks, from > 0 ? from : 0);
+	ret = video_feed_init(&c->video_feed, c->demux, &c->video, c->title.origin_ns, &c->request->options, from, c->end_ticks,
+			      take_video, c, err);
+	c->has_video_feed = !ret;
+	return ret;
+}
+
+static int encode_video(struct transcode *c, const struct frame *frame, struct err *err)
+{
+	int64_t pts = timeline_ns_to_ticks(grid_snap(&c->video, frame->time_ns) - c->title.origin_ns);
+	int ret = 0;
+
+	if (!c->is_started && !is_start(c, frame, pts))
+		return 0;
+	if (!c->is_started)
+		ret = start_encoder(c, pts, err);
+	else if (frame->is_timed)
+		ret = check_jump(c, pts, err);
+	if (!ret)
+		ret = video_feed_push(&c->video_feed, frame, err);
+	if (ret == 1 && !c->is_video_over)
+		end_video(c);
+	return ret < 0 ? ret : 0;
 }
 
 /* ---- the pass */
@@ -343,7 +393,7 @@ static int add_frame(struct transcode *c, const struct frame *frame, struct err 
 	int ret = 0;
 
 	if (c->video.is_present && frame->track == (uint64_t)c->video.track && !c->is_video_over)
-		ret = add_video(c, frame, err);
+		ret = c->video.is_copy ? copy_video(c, frame, err) : encode_video(c, frame, err);
 	else if (c->has_feed && frame->track == (uint64_t)c->audio.track && !c->is_audio_over)
 		ret = add_audio(c, frame, err);
 	return ret < 0 ? ret : put_complete(c, err);
@@ -355,12 +405,14 @@ static int end(struct transcode *c, struct err *err)
 	int64_t frames;
 	int ret = 0;
 
-	if (!c->is_video_over) {
-		if (c->is_started)
+	if (c->has_video_feed && !c->is_video_over)
+		ret = video_stage_finish(c->video_feed.stage, err);
+	if (!ret && !c->is_video_over) {
+		if (c->is_started && c->f.n_video)
 			end_video(c);
 		c->is_video_over = true;
 	}
-	if (!c->is_audio_over) {
+	if (!ret && !c->is_audio_over) {
 		c->audio.source_end = c->feed.source_end;
 		frames = audio_frames(&c->audio, c->feed.source_end);
 		ret = audio_stage_finish(c->feed.stage, frames < c->audio_end ? frames : c->audio_end, err);
@@ -411,7 +463,8 @@ static void set_delay(struct transcode *c)
 	if (n > 1)
 		gap = (most - least) / (n - 1);
 	/* the most that a stream is allowed is far more than most need, and players believe it */
-	c->video.delay_ticks = t->nal.sps.is_reorder_said
+	c->video.delay_ticks = !c->video.is_copy ? t->nal.sps.reorder * title_frame_duration(t, 0, gap) :
+			       t->nal.sps.is_reorder_said
 				       ? cut_delay_ahead(pts, (size_t)n, t->nal.sps.reorder, title_frame_duration(t, 0, gap))
 				       : cut_delay(pts, (size_t)n, sorted);
 	if (c->video.delay_ticks > CUT_DELAY_MAX)
@@ -493,6 +546,10 @@ static int run(struct transcode *c, struct err *err)
 	if (!ret)
 		ret = pass(c, err);
 	c->stats->broken_video = c->f.broken;
+	if (c->has_video_feed) {
+		c->stats->broken_video += video_feed_broken(&c->video_feed);
+		video_feed_finish(&c->video_feed);
+	}
 	if (c->has_feed) {
 		c->stats->broken_audio = audio_stage_broken_packets(c->feed.stage);
 		audio_feed_finish(&c->feed);

@@ -5,7 +5,7 @@
  * The frames shown in [start, end) are encoded, each once and at its own time: varying frame rates stay as they are. Reading begins
  * at an earlier sync sample, what is shown before `start` is thrown away; reading goes on some frames beyond `end`, so that the
  * encoder spends its bits on the last frames as it would in one continuous encode. Everything made is a function of the
- * source's bytes, struct video_params, struct video_options, start and end alone, on one thread; SPS and PPS are one of
+ * source's bytes, struct record_encode, struct video_options, start and end alone, on one thread; SPS and PPS are one of
  * params and options, so that one init segment serves every segment.
  *
  * Times are ticks of 1/90000 s. Colour code points are those of ITU-T H.273, 2: unspecified.
@@ -15,6 +15,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/record.h"
 #include "worker/nal.h"
 
 #include <stdbool.h>
@@ -55,19 +56,8 @@ struct video_options {
 #define VIDEO_PRESETS 10
 void video_options_init(struct video_options *o); /* crf 23, veryfast, the rest 0 */
 
-/* Plain numbers of the output, found once from a title's first packets: the same for each of its segments, made anywhere. */
-struct video_params {
-	int width, height;           /* even */
-	int rotation;                /* that is applied: 0, 90, 180, 270 */
-	int sar_num, sar_den;        /* of the output, in lowest terms, 1 to 65535 each; 1:1 square or not known */
-	int64_t rate_num, rate_den;  /* frames per second, 1/10 to 300, for rate control and level only; 25/1 if unknown */
-	int primaries, transfer, matrix; /* of the output */
-	bool is_full_range;
-	int hdr_peak;                /* HDR to SDR: the source's peak luminance, 100 to 10000 cd/m2; 0: not mapped */
-};
-
 struct video_facts {
-	struct video_params params;
+	struct record_encode params; /* all but lead_ticks */
 	struct nal_config nal;    /* of the output: avcC record, codecs, and sps.reorder: frames of composition delay; owned */
 	bool is_interlaced;       /* a field-coded picture was seen among the first: it will be deinterlaced */
 };
@@ -83,7 +73,7 @@ typedef int video_stage_fn(void *arg, int64_t pts, bool is_sync, struct bytes da
 
 struct video_stage;
 /* To make the frames shown in [start, end), start < end. The first sample given is IDR, and the GOPs are closed. */
-int video_stage_create(struct video_stage **s, const struct video_source *source, const struct video_params *params,
+int video_stage_create(struct video_stage **s, const struct video_source *source, const struct record_encode *params,
 		       const struct video_options *options, int64_t start, int64_t end, video_stage_fn *fn, void *arg,
 		       struct err *err);
 void video_stage_destroy(struct video_stage *s);
