@@ -6,6 +6,7 @@
  * since the beginning is kept until somebody goes back there for the second time, so that a pipe can be looked into.
  */
 #include "worker/demux.h"
+#include "worker/asc.h"
 #include "worker/demux_av.h"
 
 #include <errno.h>
@@ -19,6 +20,7 @@
 #define LIMIT_HEAD_PACKETS 8192       /* kept from the beginning on */
 #define LIMIT_HEAD_BYTES (64u << 20)
 #define LIMIT_PACKETS_AT_ONCE 4096    /* with one position */
+#define LIMIT_CONFIG_PACKETS 2048     /* read to find configurations */
 #define NS 1000000000
 #define TIME_BIAS (INT64_C(1) << 50)  /* ns: times may be below 0, places not */
 
@@ -27,6 +29,7 @@ struct stream {
 	int n_at_pos;     /* packets before it that were there too */
 	int64_t id;       /* of the latest packet */
 	int64_t next_ns;  /* where the latest one ends, as a guess for one that has no time */
+	bool is_adts;     /* AAC whose configuration is in its frames */
 };
 
 struct demux_av {
@@ -38,11 +41,11 @@ struct demux_av {
 	int main;                 /* the stream that seeking goes by */
 	bool is_by_byte;
 	AVPacket *packet;         /* the one in hand */
-	/* the first packets since the beginning, while is_recording; given out again from next_head on while is_replaying */
+	/* the first packets since the beginning; more are kept while is_recording. Given out from next_head on */
 	AVPacket *head[LIMIT_HEAD_PACKETS];
 	int n_head, next_head;
 	size_t head_bytes;
-	bool is_recording, is_replaying;
+	bool is_recording;
 	int n_seeks;
 };
 
@@ -161,7 +164,7 @@ static void forget_head(struct demux_av *a)
 		av_packet_free(&a->head[i]);
 	a->n_head = a->next_head = 0;
 	a->head_bytes = 0;
-	a->is_recording = a->is_replaying = false;
+	a->is_recording = false;
 }
 
 static void record(struct demux_av *a)
@@ -180,16 +183,60 @@ static int read_packet(struct demux_av *a)
 	int ret;
 
 	av_packet_unref(a->packet);
-	if (a->is_replaying && a->next_head < a->n_head) {
-		av_packet_move_ref(a->packet, a->head[a->next_head]);
-		av_packet_free(&a->head[a->next_head++]);
-		return 0;
+	if (a->next_head < a->n_head) {
+		ret = av_packet_ref(a->packet, a->head[a->next_head]);
+		if (!a->is_recording)
+			av_packet_free(&a->head[a->next_head]);
+		a->next_head++;
+		return ret;
 	}
-	if (a->is_replaying)
+	if (!a->is_recording)
 		forget_head(a);
 	ret = av_read_frame(a->ctx, a->packet);
 	if (!ret && a->is_recording)
 		record(a);
+	return ret;
+}
+
+/* AAC without a configuration has it in the header of each frame, which is not passed on. */
+static int read_adts(struct demux_av *a, AVStream *st, struct err *err)
+{
+	struct buf config = { 0 };
+	size_t size;
+
+	if (asc_read_adts((struct bytes){ a->packet->data, (size_t)a->packet->size }, &size, &config) && !buf_failed(&config)) {
+		st->codecpar->extradata = av_mallocz(config.size + AV_INPUT_BUFFER_PADDING_SIZE);
+		if (!st->codecpar->extradata) {
+			buf_finish(&config);
+			return err_set(err, ERR_NOMEM, "out of memory");
+		}
+		memcpy(st->codecpar->extradata, config.data, config.size);
+		st->codecpar->extradata_size = (int)config.size;
+		a->tracks[st->index].codec_private = (struct bytes){ st->codecpar->extradata, config.size };
+		a->streams[st->index].is_adts = true;
+	}
+	buf_finish(&config);
+	return 0;
+}
+
+static bool lacks_config(const AVStream *st)
+{
+	return st->codecpar->codec_id == AV_CODEC_ID_AAC && st->codecpar->extradata_size <= 0;
+}
+
+/* Reads on until the first frame of each such track is there, and begins again. */
+static int find_configs(struct demux_av *a, struct err *err)
+{
+	int n = 0, ret = 0;
+
+	for (int i = 0; i < a->is.n_tracks; i++)
+		n += lacks_config(a->ctx->streams[i]);
+	for (int i = 0; i < LIMIT_CONFIG_PACKETS && n > 0 && !ret && read_packet(a) >= 0; i++)
+		if (a->packet->stream_index < a->is.n_tracks && lacks_config(a->ctx->streams[a->packet->stream_index])) {
+			ret = read_adts(a, a->ctx->streams[a->packet->stream_index], err);
+			n -= a->streams[a->packet->stream_index].is_adts;
+		}
+	a->next_head = 0;
 	return ret;
 }
 
@@ -278,27 +325,35 @@ static int next(struct demux *d, struct frame *f, struct err *err)
 
 static int data(struct demux *d, const struct frame *f, struct buf *scratch, struct bytes *out, struct err *err)
 {
-	const AVPacket *p = ((struct demux_av *)d)->packet;
+	struct demux_av *a = (struct demux_av *)d;
+	const AVPacket *p = a->packet;
+	size_t head = 0;
 
-	(void)f, (void)scratch, (void)err;
+	(void)f, (void)scratch;
 	*out = (struct bytes){ p->data, (size_t)p->size };
+	if (a->streams[p->stream_index].is_adts && !asc_read_adts(*out, &head, NULL))
+		return err_set(err, ERR_DATA, "a broken ADTS header");
+	*out = (struct bytes){ p->data + head, (size_t)p->size - head };
 	return 0;
 }
 
 /* ---- places */
+
+static void reset_streams(struct demux_av *a)
+{
+	for (int i = 0; i < a->is.n_tracks; i++)
+		a->streams[i] = (struct stream){ .pos = -1, .is_adts = a->streams[i].is_adts };
+}
 
 /* Where everything begins: what is kept from there, else all is opened again. */
 static int seek_first(struct demux_av *a, struct err *err)
 {
 	int ret;
 
-	for (int i = 0; i < a->is.n_tracks; i++)
-		a->streams[i] = (struct stream){ .pos = -1 };
-	if (a->is_recording && a->n_seeks++ == 0)
-		return 0; /* nothing has been read */
+	reset_streams(a);
 	if (a->is_recording) {
-		a->is_recording = false;
-		a->is_replaying = true;
+		a->next_head = 0;
+		a->is_recording = a->n_seeks++ == 0;
 		return 0;
 	}
 	if (!a->is.in->is_seekable)
@@ -311,7 +366,10 @@ static int seek_first(struct demux_av *a, struct err *err)
 	if ((int)a->ctx->nb_streams < a->is.n_tracks)
 		return err_set(err, ERR_DATA, "the file has changed");
 	read_tracks(a);
-	return 0;
+	a->is_recording = true;
+	ret = find_configs(a, err);
+	a->is_recording = false;
+	return ret;
 }
 
 static int seek(struct demux *d, int64_t place, struct err *err)
@@ -323,8 +381,7 @@ static int seek(struct demux *d, int64_t place, struct err *err)
 	if (place == d->first || !st)
 		return seek_first(a, err);
 	forget_head(a);
-	for (int i = 0; i < d->n_tracks; i++)
-		a->streams[i] = (struct stream){ .pos = -1 };
+	reset_streams(a);
 	if (a->is_by_byte)
 		ret = av_seek_frame(a->ctx, -1, place, AVSEEK_FLAG_BYTE);
 	else
@@ -364,6 +421,11 @@ int demux_open_av(struct demux **d, struct input *in, struct err *err)
 	a->is_by_byte = a->ctx->iformat->flags & AVFMT_TS_DISCONT && !strncmp(a->ctx->iformat->name, "mpeg", 4);
 	a->is_recording = true;
 	read_tracks(a);
+	ret = find_configs(a, err);
+	if (ret) {
+		close_av(&a->is);
+		return ret;
+	}
 	*d = &a->is;
 	return 0;
 }

@@ -63,7 +63,8 @@ int demux_open_mkv(struct demux **d, struct input *in, struct err *err)
 		free(m);
 		return ret;
 	}
-	m->is = (struct demux){ &class, in, m->mkv.tracks, m->mkv.n_tracks, m->mkv.first_cluster, 0, NULL, 0 };
+	m->is = (struct demux){ .class = &class, .in = in, .tracks = m->mkv.tracks, .n_tracks = m->mkv.n_tracks,
+				.is_stable = in->is_stable, .first = m->mkv.first_cluster };
 	in->hold = m->mkv.first_cluster >= 0 ? m->mkv.first_cluster : INT64_MAX;
 	*d = &m->is;
 	return 0;

@@ -82,7 +82,7 @@ int fragments_add_video(struct fragments *f, struct demux *demux, const struct n
 	s = &f->samples[f->n_video];
 	*s = (struct fragment_sample){ sample.data, at, is_first || frame->is_key || sample.sync == NAL_SYNC_CLOSED };
 	/* what needed no conversion lies where the next frame will lie too */
-	if (f->video_bytes.size == at && (!demux->in->is_stable || data.data == f->unpacked.data))
+	if (f->video_bytes.size == at && (!demux->is_stable || data.data == f->unpacked.data))
 		buf_put(&f->video_bytes, data.data, data.size);
 	if (f->video_bytes.size > at)
 		s->data.data = NULL;

@@ -31,6 +31,7 @@ struct title {
 	struct title_packet {
 		struct buf data;
 		int64_t pts, dts, duration; /* as in struct video_packet, on the file's timeline */
+		bool is_hidden;
 	} packets[TITLE_FIRST_FRAMES]; /* of video that may have to be encoded, from the first sync sample on */
 	int n_packets;
 	size_t packet_bytes;

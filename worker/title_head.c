@@ -151,6 +151,7 @@ static int keep_packet(struct title *title, const struct frame *f, struct bytes 
 	p->pts = f->is_timed ? timeline_ns_to_ticks(f->time_ns) : VIDEO_TIME_NONE;
 	p->dts = f->decode_ns != FRAME_NO_TIME ? timeline_ns_to_ticks(f->decode_ns) : VIDEO_TIME_NONE;
 	p->duration = timeline_ns_to_ticks(f->duration_ns);
+	p->is_hidden = f->is_hidden;
 	buf_put(&p->data, data.data, data.size);
 	title->packet_bytes += data.size;
 	return buf_failed(&title->packets[title->n_packets++].data) ? err_set(err, ERR_NOMEM, "out of memory") : 0;

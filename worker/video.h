@@ -43,6 +43,7 @@ struct video_source {
 struct video_packet {
 	int64_t pts, dts, duration;
 	struct bytes data;
+	bool is_hidden; /* decoded, but not shown (edit lists) */
 };
 
 /* Options that change the output. */
