@@ -42,6 +42,7 @@ struct video_source {
 /* pts or dts may be VIDEO_TIME_NONE; duration 0: unknown. data lives during the call. */
 struct video_packet {
 	int64_t pts, dts, duration;
+	bool is_hidden; /* decoded, but not shown (edit lists) */
 	struct bytes data;
 	bool is_hidden; /* decoded, but not shown (edit lists) */
 };
