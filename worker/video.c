@@ -12,7 +12,7 @@
 
 struct video_stage {
 	struct video_source source;
-	struct video_params params;
+	struct record_encode params;
 	struct video_options options;
 	int64_t start, end;
 	video_stage_fn *fn;
@@ -81,7 +81,7 @@ static int take_decoded(void *arg, AVFrame *frame, struct err *err)
 
 /* ---- public */
 
-int video_stage_create(struct video_stage **out, const struct video_source *source, const struct video_params *params,
+int video_stage_create(struct video_stage **out, const struct video_source *source, const struct record_encode *params,
 		       const struct video_options *options, int64_t start, int64_t end, video_stage_fn *fn, void *arg,
 		       struct err *err)
 {

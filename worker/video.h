@@ -44,7 +44,6 @@ struct video_packet {
 	int64_t pts, dts, duration;
 	bool is_hidden; /* decoded, but not shown (edit lists) */
 	struct bytes data;
-	bool is_hidden; /* decoded, but not shown (edit lists) */
 };
 
 /* Options that change the output. */

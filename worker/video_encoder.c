@@ -35,7 +35,7 @@ void video_options_init(struct video_options *o)
 /* ---- settings */
 
 /* Far over what the default rate factor needs for film, so that only what is hard is held down. */
-static int most_kbits(const struct video_params *p)
+static int most_kbits(const struct record_encode *p)
 {
 	static const struct {
 		int pixels, kbits;
@@ -50,7 +50,7 @@ static int most_kbits(const struct video_params *p)
 	return p->rate_num > FAST_RATE * p->rate_den ? table[i].kbits * 3 / 2 : table[i].kbits;
 }
 
-static void set_picture(x264_param_t *x, const struct video_params *p)
+static void set_picture(x264_param_t *x, const struct record_encode *p)
 {
 	x->i_width = p->width;
 	x->i_height = p->height;
@@ -78,7 +78,7 @@ static void set_threads(x264_param_t *x)
 	x->b_cpu_independent = 1; /* the same bytes on another machine */
 }
 
-static int set_all(x264_param_t *x, const struct video_params *p, const struct video_options *o, struct err *err)
+static int set_all(x264_param_t *x, const struct record_encode *p, const struct video_options *o, struct err *err)
 {
 	if (o->preset < 0 || o->preset >= VIDEO_PRESETS || x264_param_default_preset(x, x264_preset_names[o->preset], NULL) < 0)
 		return err_set(err, ERR_USAGE, "there is no preset %d of x264", o->preset);
@@ -100,7 +100,7 @@ static int set_all(x264_param_t *x, const struct video_params *p, const struct v
 
 /* ---- public */
 
-int video_encoder_create(struct video_encoder **out, const struct video_params *params, const struct video_options *options,
+int video_encoder_create(struct video_encoder **out, const struct record_encode *params, const struct video_options *options,
 			 video_stage_fn *fn, void *arg, struct err *err)
 {
 	struct video_encoder *e = calloc(1, sizeof *e);
@@ -190,7 +190,7 @@ int video_encoder_finish(struct video_encoder *e, struct err *err)
 	return ret;
 }
 
-int video_encoder_config(struct nal_config *nal, const struct video_params *params, const struct video_options *options,
+int video_encoder_config(struct nal_config *nal, const struct record_encode *params, const struct video_options *options,
 			 struct err *err)
 {
 	static const uint8_t start_code[4] = { 0, 0, 0, 1 };

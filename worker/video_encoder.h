@@ -10,7 +10,7 @@
 #include <libavutil/frame.h>
 
 struct video_encoder;
-int video_encoder_create(struct video_encoder **e, const struct video_params *params, const struct video_options *options,
+int video_encoder_create(struct video_encoder **e, const struct record_encode *params, const struct video_options *options,
 			 video_stage_fn *fn, void *arg, struct err *err);
 void video_encoder_destroy(struct video_encoder *e);
 /* A frame of params' size, yuv420p or yuvj420p, pts rising. The first one becomes IDR, and those that shall be. */
@@ -18,7 +18,7 @@ int video_encoder_push(struct video_encoder *e, const AVFrame *frame, bool is_id
 /* No more frames come: the samples that are left. */
 int video_encoder_finish(struct video_encoder *e, struct err *err);
 /* Parameter sets of every encoder of params and options; to be finished with nal_config_finish. */
-int video_encoder_config(struct nal_config *nal, const struct video_params *params, const struct video_options *options,
+int video_encoder_config(struct nal_config *nal, const struct record_encode *params, const struct video_options *options,
 			 struct err *err);
 
 #endif

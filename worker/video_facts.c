@@ -28,7 +28,7 @@ struct look {
 
 /* ---- the pieces */
 
-static void set_size(struct video_params *p, const struct video_source *source, const struct video_options *o, const AVFrame *f)
+static void set_size(struct record_encode *p, const struct video_source *source, const struct video_options *o, const AVFrame *f)
 {
 	bool is_turned;
 	int64_t width, height;
@@ -45,7 +45,7 @@ static void set_size(struct video_params *p, const struct video_source *source, 
 	p->height = (int)height;
 }
 
-static void set_aspect(struct video_params *p, const struct video_source *source, const AVFrame *f)
+static void set_aspect(struct record_encode *p, const struct video_source *source, const AVFrame *f)
 {
 	bool is_said = source->sar_num > 0 && source->sar_den > 0;
 	int64_t num = is_said ? source->sar_num : f->sample_aspect_ratio.num;
@@ -62,7 +62,7 @@ static bool is_rate(int64_t num, int64_t den)
 	return num > 0 && den > 0 && num <= INT32_MAX && den <= INT32_MAX && num <= RATE_MAX * den && 10 * num >= den;
 }
 
-static void set_rate(struct video_params *p, const struct look *l)
+static void set_rate(struct record_encode *p, const struct look *l)
 {
 	int64_t num = l->source->rate_num, den = l->source->rate_den;
 	int n, d;
@@ -106,7 +106,7 @@ static int known(int code, int most)
 	return code > most ? AVCOL_SPC_UNSPECIFIED : code;
 }
 
-static void set_colour(struct video_params *p, const struct video_source *source, const AVFrame *f)
+static void set_colour(struct record_encode *p, const struct video_source *source, const AVFrame *f)
 {
 	struct video_colour c = video_colour_of(source, f);
 
@@ -125,7 +125,7 @@ static void set_colour(struct video_params *p, const struct video_source *source
 static int look_at(void *arg, AVFrame *f, struct err *err)
 {
 	struct look *l = arg;
-	struct video_params *p = &l->facts->params;
+	struct record_encode *p = &l->facts->params;
 
 	l->facts->is_interlaced |= f->interlaced_frame;
 	l->last = f->pts;

@@ -21,7 +21,7 @@
 
 struct video_filter {
 	const struct video_source *source;
-	const struct video_params *params;
+	const struct record_encode *params;
 	video_frame_fn *fn;
 	void *arg;
 	AVFrame *before[NEIGHBOURS]; /* the latest last */
@@ -127,7 +127,7 @@ static void put_scale(const struct video_filter *f, struct buf *b, int width, in
 /* The filters for frames like `in`, which is what f->colour, f->width and so on are of. */
 static void put_filters(const struct video_filter *f, struct buf *b, const AVFrame *in)
 {
-	const struct video_params *p = f->params;
+	const struct record_encode *p = f->params;
 	bool is_turned = p->rotation == 90 || p->rotation == 270;
 	int width = is_turned ? p->height : p->width, height = is_turned ? p->width : p->height;
 
@@ -237,7 +237,7 @@ static int build(struct video_filter *f, const AVFrame *in, struct err *err)
 
 /* ---- public */
 
-int video_filter_create(struct video_filter **out, const struct video_source *source, const struct video_params *params,
+int video_filter_create(struct video_filter **out, const struct video_source *source, const struct record_encode *params,
 			video_frame_fn *fn, void *arg, struct err *err)
 {
 	struct video_filter *f = calloc(1, sizeof *f);

@@ -10,7 +10,7 @@
 
 struct video_filter;
 /* source and params outlive it. */
-int video_filter_create(struct video_filter **f, const struct video_source *source, const struct video_params *params,
+int video_filter_create(struct video_filter **f, const struct video_source *source, const struct record_encode *params,
 			video_frame_fn *fn, void *arg, struct err *err);
 void video_filter_destroy(struct video_filter *f);
 /* A frame that is not wanted, but whose neighbours will be. */
