@@ -105,7 +105,7 @@ static int encode_facts(struct title *title, const struct record_options *option
 	for (int i = 0; i < title->n_packets; i++) {
 		const struct title_packet *p = &title->packets[i];
 
-		first[i] = (struct video_packet){ p->pts, p->dts, p->duration, buf_bytes(&p->data), p->is_hidden };
+		first[i] = (struct video_packet){ p->pts, p->dts, p->duration, .is_hidden = p->is_hidden, .data = buf_bytes(&p->data) };
 	}
 	video_feed_options(&video, options);
 	ret = video_facts_init(&facts, &source, &video, first, title->n_packets, err);
