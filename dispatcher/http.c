@@ -549,11 +549,10 @@ void http_work(struct http *http)
 
 int http_timeout_ms(const struct http *http)
 {
+	int wait_ms = http_plays_wait(&http->plays) ? HTTP_PLAY_POLL_MS : -1, most_ms = wait_ms < 0 ? 60000 : wait_ms;
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 
-	if (http_plays_wait(&http->plays))
-		return HTTP_PLAY_POLL_MS;
 	if (MHD_get_timeout(http->daemon, &timeout_ms) != MHD_YES)
-		return -1;
-	return timeout_ms < 60000 ? (int)timeout_ms : 60000;
+		return wait_ms;
+	return timeout_ms < (unsigned)most_ms ? (int)timeout_ms : most_ms;
 }
