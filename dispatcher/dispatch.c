@@ -350,7 +350,7 @@ static void send_job(struct dispatch *d, struct queue_item *item)
 	struct err err = { 0 };
 
 	if (s && item->slot && !s->is_noop && (!s->has_plan || item->slot > s->plan.n_segments)) {
-		queue_done(&d->queue, item);
+		queue_discard(&d->queue, item);
 		return;
 	}
 	if (s) {
