@@ -4,6 +4,7 @@
  */
 #include "common/key.h"
 #include "dispatcher/http.h"
+#include "dispatcher/stream.h"
 #include "tests/e2e/media.h"
 #include "tests/jobs.h"
 #include "tests/redis_fixture.h"
@@ -141,6 +142,17 @@ START_TEST(player_that_waits_for_its_worker_holds_no_other_client_up)
 }
 END_TEST
 
+/* A job may be in flight for what another worker, given up before, has made in the end. */
+START_TEST(a_segment_that_is_made_stays_made_whatever_fails)
+{
+	stream_give_up(&dispatch, stream, 1, ERR_DATA, 3, "cannot be made");
+	ck_assert_int_eq(stream->segments[0], DISPATCH_MADE);
+	ck_assert_uint_eq(stream->n_quarantined, 0);
+	ck_assert_int_eq(stream->state, DISPATCH_DONE);
+	ck_assert_str_eq(stream->error, "");
+}
+END_TEST
+
 Suite *suite_dispatch(void)
 {
 	Suite *s = suite_create("dispatch");
@@ -149,6 +161,7 @@ Suite *suite_dispatch(void)
 	tcase_set_timeout(tc, 300);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, player_that_waits_for_its_worker_holds_no_other_client_up);
+	tcase_add_test(tc, a_segment_that_is_made_stays_made_whatever_fails);
 	suite_add_tcase(s, tc);
 	return s;
 }
