@@ -492,8 +492,7 @@ START_TEST(what_redis_loses_or_breaks_is_made_again)
 		"for k in $(redis --raw KEYS 'segfarm:*:seg:main:*:1'); do redis DEL $k; done",
 		"redis FLUSHALL",
 		"for k in $(redis --raw KEYS 'segfarm:*:seg:main:*:1'); do redis SET $k ''; done",
-		"for k in $(redis --raw KEYS 'segfarm:*:segs:main'); do "
-		"for f in $(redis --raw HKEYS $k); do redis HSET $k $f broken; done; done",
+		"k=$(redis --raw KEYS 'segfarm:*:segs:main'); for f in $(redis --raw HKEYS $k); do redis HSET $k $f broken; done",
 	};
 	struct stack s;
 
