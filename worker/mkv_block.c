@@ -270,6 +270,17 @@ static void pass_cut(struct mkv_cursor *c)
 		c->damaged_bytes = damaged;
 }
 
+/* No block is that large, but what stands between Clusters may be: nothing was lost where the next one is behind it, or the end of
+ * the input within. */
+static void pass_too_large(struct mkv_cursor *c, const struct ebml_element *e)
+{
+	int64_t damaged = c->damaged_bytes;
+
+	resync(c);
+	if (e->end > mkv_bound(c->mkv) ? c->at == mkv_bound(c->mkv) : c->at >= e->end && !mkv_is_cluster_child(e->id))
+		c->damaged_bytes = damaged;
+}
+
 static void enter_cluster(struct mkv_cursor *c, const struct ebml_element *e)
 {
 	c->cluster = e->start;
@@ -360,6 +371,8 @@ static void pass_element(struct mkv_cursor *c)
 
 	if (!mkv_element(c->mkv, c->at, mkv_bound(c->mkv), &e))
 		resync(c);
+	else if (e.id != ID_CLUSTER && mkv_is_too_large(c->mkv, &e))
+		pass_too_large(c, &e);
 	else if (c->at < c->cluster_end) {
 		find_end(c, &e);
 		pass_in_cluster(c, &e);
