@@ -44,8 +44,11 @@ static int add_anchor(struct seek *s, int64_t time_ns, int64_t cluster, int64_t 
 {
 	if (s->n == s->cap) {
 		size_t cap = s->cap ? s->cap * 2 : 256;
-		struct anchor *grown = cap <= LIMIT_ANCHORS ? realloc(s->anchors, cap * sizeof *grown) : NULL;
+		struct anchor *grown;
 
+		if (cap > LIMIT_ANCHORS)
+			return err_set(err, ERR_LIMIT, "over %d places to start from", LIMIT_ANCHORS);
+		grown = realloc(s->anchors, cap * sizeof *grown);
 		if (!grown)
 			return err_set(err, ERR_NOMEM, "no memory for %zu places to start from", cap);
 		s->anchors = grown;

@@ -163,7 +163,7 @@ static int put_complete(struct transcode *c, struct err *err)
 
 /* ---- audio in */
 
-static int take_audio(void *arg, int64_t n, int64_t samples, struct bytes data)
+static int take_audio(void *arg, int64_t n, int64_t samples, struct bytes data, struct err *err)
 {
 	struct transcode *c = arg;
 
@@ -177,7 +177,7 @@ static int take_audio(void *arg, int64_t n, int64_t samples, struct bytes data)
 	}
 	if (c->place.video_block < 0 && !c->is_started && c->f.n_audio > LIMIT_WAITING_SAMPLES)
 		fragments_drop(&c->f, 0, LIMIT_WAITING_SAMPLES / 2); /* nor has it been found for long */
-	return fragments_add_audio(&c->f, n, samples, data);
+	return fragments_add_audio(&c->f, n, samples, data, err);
 }
 
 /* A long hole becomes silence piece by piece, so that it can go out. */
