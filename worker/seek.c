@@ -18,7 +18,7 @@
 
 struct anchor {
 	int64_t time_ns, cluster; /* time on the file's timeline */
-	int64_t audio_pos;        /* of the first audio packet, where it was counted; else INT64_MIN */
+	int64_t audio_pos;        /* of the first audio packet in or behind it, where it was counted; else INT64_MIN */
 };
 
 struct seek {
@@ -103,32 +103,27 @@ static int scan(struct seek *s, struct counter *c, int64_t until_ns, struct err 
 {
 	const struct title *t = s->t;
 	int64_t cluster = t->mkv->first_cluster;
-	bool is_counted = t->audio && c->ruler, wants_pos = is_counted;
+	bool is_counted = t->audio && c->ruler;
 	struct mkv_cursor cursor;
 	struct mkv_frame f;
+	size_t counted = s->n; /* anchors that have their audio_pos */
 	int ret = mkv_seek(&cursor, t->mkv, cluster, -1, err);
 
 	while (!ret && (ret = next(s, &cursor, &f, err)) == 1) {
-		struct anchor *last = &s->anchors[s->n - 1];
-
 		ret = 0;
 		if (f.cluster != cluster) {
 			cluster = f.cluster;
 			if (f.time_ns > until_ns)
 				break;
-			if (f.time_ns >= last->time_ns + ANCHOR_NS) {
+			if (f.time_ns >= s->anchors[s->n - 1].time_ns + ANCHOR_NS)
 				ret = add_anchor(s, f.time_ns, cluster, INT64_MIN, err);
-				last = &s->anchors[s->n - 1];
-				wants_pos = is_counted;
-			}
 		}
 		if (!ret && is_counted && f.track == t->audio->number) {
 			int64_t pos = INT64_MIN;
 
 			ret = count_audio(s, c, &f, &pos, err);
-			if (wants_pos && f.cluster == last->cluster)
-				last->audio_pos = pos;
-			wants_pos = false;
+			for (; pos != INT64_MIN && counted < s->n; counted++)
+				s->anchors[counted].audio_pos = pos;
 		}
 	}
 	return ret;

@@ -344,7 +344,8 @@ static int add_frame(struct transcode *c, const struct mkv_frame *frame, struct 
 
 	if (c->video.is_present && frame->track == (uint64_t)c->video.track && !c->is_video_over)
 		ret = add_video(c, frame, err);
-	else if (c->has_feed && frame->track == (uint64_t)c->audio.track && !c->is_audio_over)
+	else if (c->has_feed && frame->track == (uint64_t)c->audio.track && !c->is_audio_over &&
+		 frame->cluster >= c->place.audio_cluster) /* positions are counted from there */
 		ret = add_audio(c, frame, err);
 	return ret < 0 ? ret : put_complete(c, err);
 }
