@@ -414,7 +414,8 @@ int mkv_seek(struct mkv_cursor *c, const struct mkv *mkv, int64_t cluster, int64
 	memset(c, 0, sizeof(*c));
 	c->mkv = mkv;
 	if (cluster < mkv->segment_data || !mkv_element(mkv, cluster, mkv_bound(mkv), &e) || e.id != ID_CLUSTER)
-		return err_set(err, ERR_DATA, "there is no Cluster at %lld", (long long)cluster);
+		return mkv->in->status ? input_status(mkv->in, err)
+				       : err_set(err, ERR_DATA, "there is no Cluster at %lld", (long long)cluster);
 	enter_cluster(c, &e);
 	if (block < 0)
 		return 0;
