@@ -56,14 +56,14 @@ int64_t audio_lead(int source_rate, int rate, int64_t unit, int64_t packet_warm)
 
 /* ---- frames out */
 
-static int give_frame(void *arg, int64_t n, struct bytes data)
+static int give_frame(void *arg, int64_t n, struct bytes data, struct err *err)
 {
 	struct audio_stage *s = arg;
 
 	ASSERT(n == s->given);
 	s->given++;
 	s->is_done = s->given == s->end;
-	return s->fn(s->arg, n, s->audio->unit, data);
+	return s->fn(s->arg, n, s->audio->unit, data, err);
 }
 
 /* ---- rate and encode */
@@ -246,8 +246,8 @@ static int fill_hole(struct audio_stage *s, int64_t n, struct err *err)
 		silence = audio_encoder_silence(s->enc);
 	}
 	while (s->given < n)
-		if (give_frame(s, s->given, silence))
-			return err_set(err, ERR_NOMEM, "out of memory");
+		if (give_frame(s, s->given, silence, err))
+			return err->code;
 	return 0;
 }
 
@@ -259,7 +259,7 @@ static int copy_frame(struct audio_stage *s, int64_t n, struct bytes data, struc
 		return err->code;
 	s->given++;
 	s->is_done = s->given == s->end;
-	return s->fn(s->arg, n, audio_ruler_samples(s->ruler, data), data) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+	return s->fn(s->arg, n, audio_ruler_samples(s->ruler, data), data, err);
 }
 
 static int64_t copy_number(const struct audio_stage *s, int64_t pos)

@@ -70,8 +70,8 @@ int64_t audio_frame_position(const struct record_audio *audio, int64_t n);
 
 #define AUDIO_OPEN_END INT64_MAX /* an end that is not known yet */
 
-/* Output frame n, of so many samples; empty: no packet begins here. data lives during the call. Returns 0 or an enum err_code. */
-typedef int audio_stage_fn(void *arg, int64_t n, int64_t samples, struct bytes data);
+/* Output frame n, of so many samples; empty: no packet begins here. data lives during the call. */
+typedef int audio_stage_fn(void *arg, int64_t n, int64_t samples, struct bytes data, struct err *err);
 
 struct audio_stage;
 /* To make output frames [first, end), first < end. They are given to fn as they come, in order, and forgotten. */

@@ -137,7 +137,7 @@ static int give_frame(struct audio_encoder *e, struct err *err)
 			least = noise;
 		}
 	}
-	return e->fn(e->arg, e->given++, buf_bytes(&best->data)) < 0 ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+	return e->fn(e->arg, e->given++, buf_bytes(&best->data), err);
 }
 
 /* Everything that the full frames are enough for. */
@@ -181,14 +181,14 @@ int audio_encoder_create(struct audio_encoder **out, int rate, int channels, con
 	return ret;
 }
 
-static int keep_silence(void *arg, int64_t n, struct bytes data)
+static int keep_silence(void *arg, int64_t n, struct bytes data, struct err *err)
 {
 	struct audio_encoder *e = *(struct audio_encoder **)arg;
 
 	(void)n;
 	buf_reset(&e->silence);
 	buf_put(&e->silence, data.data, data.size);
-	return buf_failed(&e->silence) ? ERR_NOMEM : 0;
+	return buf_failed(&e->silence) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }
 
 int audio_encoder_create_silent(struct audio_encoder **out, int rate, int channels, struct err *err)

@@ -18,8 +18,8 @@
 /* Source samples a job reads in front of its first frame: warm-up of encoder, resampler and decoder (audio.c). */
 int64_t audio_lead(int source_rate, int rate, int64_t unit, int64_t packet_warm);
 
-/* n: number of the frame on the grid; data lives during the call. Returns 0 or an enum err_code. */
-typedef int audio_encoder_fn(void *arg, int64_t n, struct bytes data);
+/* n: number of the frame on the grid; data lives during the call. */
+typedef int audio_encoder_fn(void *arg, int64_t n, struct bytes data, struct err *err);
 
 struct audio_encoder;
 /* The grid frame whose first sample has to be pushed first for frames from `first` on to be right. */

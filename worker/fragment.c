@@ -102,20 +102,22 @@ int fragments_add_sample(struct fragments *f, int64_t pts, bool is_sync, struct 
 	return buf_failed(&f->video_bytes) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }
 
-int fragments_add_audio(void *arg, int64_t n, int64_t samples, struct bytes data)
+int fragments_add_audio(void *arg, int64_t n, int64_t samples, struct bytes data, struct err *err)
 {
 	struct fragments *f = arg;
 	int64_t cap = f->cap_audio ? f->cap_audio * 2 : 512;
 
 	ASSERT(n == f->audio_first + f->n_audio);
 	if (f->n_audio == f->cap_audio) {
-		if (cap > LIMIT_SAMPLES || !grow(&f->frames, (size_t)cap, sizeof *f->frames))
-			return ERR_NOMEM;
+		if (cap > LIMIT_SAMPLES)
+			return err_set(err, ERR_LIMIT, "over %d audio frames at once", LIMIT_SAMPLES);
+		if (!grow(&f->frames, (size_t)cap, sizeof *f->frames))
+			return err_set(err, ERR_NOMEM, "out of memory for %lld frames", (long long)cap);
 		f->cap_audio = cap;
 	}
 	f->frames[f->n_audio++] = (struct fragment_sample){ { NULL, data.size }, f->audio_bytes.size, true, samples };
 	buf_put(&f->audio_bytes, data.data, data.size);
-	return buf_failed(&f->audio_bytes) ? ERR_NOMEM : 0;
+	return buf_failed(&f->audio_bytes) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }
 
 int64_t fragments_audio_until(const struct fragments *f, int64_t ticks)

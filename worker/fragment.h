@@ -55,8 +55,8 @@ int fragments_add_video(struct fragments *f, struct demux *demux, const struct n
 			int64_t pts, bool is_first, struct err *err);
 /* Appends an encoded sample, shown at pts. ERR_LIMIT, ERR_NOMEM. */
 int fragments_add_sample(struct fragments *f, int64_t pts, bool is_sync, struct bytes data, struct err *err);
-/* An audio_stage_fn; arg: a struct fragments. */
-int fragments_add_audio(void *arg, int64_t n, int64_t samples, struct bytes data);
+/* An audio_stage_fn; arg: a struct fragments. ERR_LIMIT, ERR_NOMEM. */
+int fragments_add_audio(void *arg, int64_t n, int64_t samples, struct bytes data, struct err *err);
 
 /* How many of the audio frames start before a time. */
 int64_t fragments_audio_until(const struct fragments *f, int64_t ticks);

@@ -43,7 +43,7 @@ bool mkv_looks_real(const struct mkv *mkv, int64_t at)
 	if (!mkv_element(mkv, at, bound, &e))
 		return false;
 	if (e.id != ID_CLUSTER)
-		return mkv_is_level1(e.id) && e.end <= bound && mkv_level1_follows(mkv, e.end);
+		return mkv_is_level1(e.id) && e.end <= bound && !mkv_is_too_large(mkv, &e) && mkv_level1_follows(mkv, e.end);
 	if (e.data == e.end || e.data == mkv_bound(mkv))
 		return true;
 	return mkv_element(mkv, e.data, bound, &child) && mkv_is_cluster_child(child.id) && !child.is_unknown &&
@@ -153,11 +153,14 @@ static int find_segment(struct mkv *mkv, int64_t at, struct err *err)
 {
 	struct ebml_element e;
 
-	for (;; at = e.end)
-		if (!mkv_element(mkv, at, INT64_MAX, &e) || (e.is_unknown && e.id != ID_SEGMENT))
-			return err_set(err, ERR_DATA, "there is no Segment");
-		else if (e.id == ID_SEGMENT)
+	for (;; at = e.end) {
+		bool is_there = mkv_element(mkv, at, INT64_MAX, &e);
+
+		if (is_there && e.id == ID_SEGMENT)
 			break;
+		if (!is_there || e.is_unknown || mkv_is_too_large(mkv, &e))
+			return err_set(err, ERR_DATA, "there is no Segment");
+	}
 	mkv->segment_data = e.data;
 	mkv->segment_end = ends_too_early(mkv, e.end) ? mkv->in->size : mkv_end(&e, mkv->in->size);
 	return 0;
@@ -214,8 +217,8 @@ static struct bytes head_data(const struct mkv *mkv, int64_t at)
 
 	if (!mkv_element(mkv, at, bound, &e))
 		return (struct bytes){ 0 };
-	int64_t n = mkv_end(&e, bound) - e.data;
-	return mkv_bytes(mkv, e.data, n < LIMIT_HEAD_ELEMENT ? n : LIMIT_HEAD_ELEMENT);
+	int64_t n = mkv_end(&e, bound) - e.data, limit = mkv->in->is_seekable ? LIMIT_HEAD_ELEMENT : LIMIT_FORWARD;
+	return mkv_bytes(mkv, e.data, n < limit ? n : limit);
 }
 
 static void note_seek_head(struct mkv_places *p, int64_t at)
@@ -257,6 +260,7 @@ static int walk(struct mkv *mkv, int64_t *at, bool to_cluster, struct err *err)
 	int ret = 0;
 
 	for (int n = 0; n < LIMIT_WALK && *at >= 0 && *at < mkv_bound(mkv) && !ret; n++) {
+		mkv->in->keep = *at; /* it may have to be looked through */
 		bool is_header = mkv_element(mkv, *at, mkv_bound(mkv), &e);
 		bool is_known = is_header && (mkv_is_level1(e.id) || e.id == EBML_ID_VOID || e.id == EBML_ID_CRC32);
 		if (is_header && e.id == ID_CLUSTER && (to_cluster || e.is_unknown))
@@ -265,7 +269,7 @@ static int walk(struct mkv *mkv, int64_t *at, bool to_cluster, struct err *err)
 			ret = note(mkv, e.id, *at, err);
 		if (ret || (!to_cluster && p->info >= 0 && p->tracks >= 0 && p->cues >= 0))
 			return ret;
-		if (is_header && e.end <= mkv_bound(mkv) && (is_known || mkv_level1_follows(mkv, e.end)))
+		if (is_header && e.end <= mkv_bound(mkv) && !mkv_is_too_large(mkv, &e) && (is_known || mkv_level1_follows(mkv, e.end)))
 			*at = e.end;
 		else
 			*at = mkv_resync(mkv, is_known ? e.data : *at + 1, false);

@@ -272,6 +272,17 @@ static void pass_cut(struct mkv_cursor *c)
 		c->damaged_bytes = damaged;
 }
 
+/* No block is that large, but what stands between Clusters may be: nothing was lost where the next one is behind it, or the end of
+ * the input within. */
+static void pass_too_large(struct mkv_cursor *c, const struct ebml_element *e)
+{
+	int64_t damaged = c->damaged_bytes;
+
+	resync(c);
+	if (e->end > mkv_bound(c->mkv) ? c->at == mkv_bound(c->mkv) : c->at >= e->end && !mkv_is_cluster_child(e->id))
+		c->damaged_bytes = damaged;
+}
+
 static void enter_cluster(struct mkv_cursor *c, const struct ebml_element *e)
 {
 	c->cluster = e->start;
@@ -362,6 +373,8 @@ static void pass_element(struct mkv_cursor *c)
 
 	if (!mkv_element(c->mkv, c->at, mkv_bound(c->mkv), &e))
 		resync(c);
+	else if (e.id != ID_CLUSTER && mkv_is_too_large(c->mkv, &e))
+		pass_too_large(c, &e);
 	else if (c->at < c->cluster_end) {
 		find_end(c, &e);
 		pass_in_cluster(c, &e);
@@ -403,7 +416,8 @@ int mkv_seek(struct mkv_cursor *c, const struct mkv *mkv, int64_t cluster, int64
 	memset(c, 0, sizeof(*c));
 	c->mkv = mkv;
 	if (cluster < mkv->segment_data || !mkv_element(mkv, cluster, mkv_bound(mkv), &e) || e.id != ID_CLUSTER)
-		return err_set(err, ERR_DATA, "there is no Cluster at %lld", (long long)cluster);
+		return mkv->in->status ? input_status(mkv->in, err)
+				       : err_set(err, ERR_DATA, "there is no Cluster at %lld", (long long)cluster);
 	enter_cluster(c, &e);
 	if (block < 0)
 		return 0;

@@ -46,7 +46,7 @@
 #define LIMIT_HEAD_ELEMENT (INT64_C(64) << 20)   /* SeekHead, Info, Tracks, Cues: what is behind is not seen */
 #define LIMIT_CODEC_ID 63
 #define LIMIT_LANGUAGE 1024                      /* what is kept is shorter */
-#define LIMIT_CODEC_PRIVATE ((size_t)16 << 20)   /* stored and decompressed */
+#define LIMIT_CODEC_PRIVATE ((size_t)16 << 20)   /* stored; decompressed, of all tracks together */
 #define LIMIT_CONTENT_ENCODINGS ((size_t)1 << 16)
 #define LIMIT_STRIPPED 4096                      /* bytes put back in front of every frame */
 #define LIMIT_MAPPING ((size_t)1 << 16)          /* BlockAddIDExtraData */
@@ -57,6 +57,7 @@
 #define LIMIT_TIMESTAMP_SCALE INT64_C(1000000000000)
 #define LIMIT_BLOCK_BYTES ((size_t)1 << 30)      /* a larger one is passed over */
 #define LIMIT_FRAME_BYTES ((size_t)256 << 20)    /* with compression undone */
+#define LIMIT_FORWARD (INT64_C(32) << 20)        /* an element that is taken whole from an input that cannot go back */
 
 /* Where the Segment ends, as far as is known now. */
 static inline int64_t mkv_bound(const struct mkv *mkv)
@@ -81,6 +82,13 @@ static inline bool mkv_element(const struct mkv *mkv, int64_t at, int64_t bound,
 	if (!e->is_unknown)
 		e->end += at;
 	return true;
+}
+
+/* Where there is no way back, what is passed over or taken whole is held until it has turned out to be what it says. Who says that it
+ * is larger than this is not believed: behind its header is looked for the next one. */
+static inline bool mkv_is_too_large(const struct mkv *mkv, const struct ebml_element *e)
+{
+	return !mkv->in->is_seekable && !e->is_unknown && e->end - e->start > LIMIT_FORWARD;
 }
 
 /* The first n bytes at `at`, or what there is of them. Lives until the next view. */

@@ -204,7 +204,10 @@ static int unpack_private(struct mkv *mkv, struct track *t, enum track_compressi
 		t->codec_private = (struct bytes){ 0 };
 		return 0;
 	}
-	int ret = mkv_unpack(compression, stripped, t->codec_private, LIMIT_CODEC_PRIVATE, to, &t->codec_private, err);
+	size_t limit = LIMIT_CODEC_PRIVATE;
+	for (int i = 0; i < mkv->n_tracks; i++)
+		limit -= arena->codec_private[i].size;
+	int ret = mkv_unpack(compression, stripped, t->codec_private, limit, to, &t->codec_private, err);
 	/* Without it the track is of less use, and that is found out where it is used. */
 	return ret == ERR_DATA ? 0 : ret;
 }

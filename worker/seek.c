@@ -18,7 +18,7 @@
 
 struct anchor {
 	int64_t time_ns, place;   /* time on the file's timeline */
-	int64_t audio_pos;        /* of the first audio packet, where it was counted; else INT64_MIN */
+	int64_t audio_pos;        /* of the first audio packet in or behind it, where it was counted; else INT64_MIN */
 };
 
 struct seek {
@@ -44,8 +44,11 @@ static int add_anchor(struct seek *s, int64_t time_ns, int64_t place, int64_t au
 {
 	if (s->n == s->cap) {
 		size_t cap = s->cap ? s->cap * 2 : 256;
-		struct anchor *grown = cap <= LIMIT_ANCHORS ? realloc(s->anchors, cap * sizeof *grown) : NULL;
+		struct anchor *grown;
 
+		if (cap > LIMIT_ANCHORS)
+			return err_set(err, ERR_LIMIT, "over %d places to start from", LIMIT_ANCHORS);
+		grown = realloc(s->anchors, cap * sizeof *grown);
 		if (!grown)
 			return err_set(err, ERR_NOMEM, "no memory for %zu places to start from", cap);
 		s->anchors = grown;
@@ -100,31 +103,26 @@ static int scan(struct seek *s, struct counter *c, int64_t until_ns, struct err 
 {
 	const struct title *t = s->t;
 	int64_t place = t->demux->first;
-	bool is_counted = t->audio && c->ruler, wants_pos = is_counted;
+	bool is_counted = t->audio && c->ruler;
 	struct frame f;
+	size_t counted = s->n; /* anchors that have their audio_pos */
 	int ret = demux_seek(t->demux, place, err);
 
 	while (!ret && (ret = next(s, &f, err)) == 1) {
-		struct anchor *last = &s->anchors[s->n - 1];
-
 		ret = 0;
 		if (f.place != place) {
 			place = f.place;
 			if (f.time_ns > until_ns)
 				break;
-			if (f.time_ns >= last->time_ns + ANCHOR_NS) {
+			if (f.time_ns >= s->anchors[s->n - 1].time_ns + ANCHOR_NS)
 				ret = add_anchor(s, f.time_ns, place, INT64_MIN, err);
-				last = &s->anchors[s->n - 1];
-				wants_pos = is_counted;
-			}
 		}
 		if (!ret && is_counted && f.track == t->audio->number) {
 			int64_t pos = INT64_MIN;
 
 			ret = count_audio(s, c, &f, &pos, err);
-			if (wants_pos && f.place == last->place)
-				last->audio_pos = pos;
-			wants_pos = false;
+			for (; pos != INT64_MIN && counted < s->n; counted++)
+				s->anchors[counted].audio_pos = pos;
 		}
 	}
 	return ret;

@@ -166,7 +166,7 @@ static int put_complete(struct transcode *c, struct err *err)
 
 /* ---- audio in */
 
-static int take_audio(void *arg, int64_t n, int64_t samples, struct bytes data)
+static int take_audio(void *arg, int64_t n, int64_t samples, struct bytes data, struct err *err)
 {
 	struct transcode *c = arg;
 
@@ -180,7 +180,7 @@ static int take_audio(void *arg, int64_t n, int64_t samples, struct bytes data)
 	}
 	if (c->place.video_id < 0 && !c->is_started && c->f.n_audio > LIMIT_WAITING_SAMPLES)
 		fragments_drop(&c->f, 0, LIMIT_WAITING_SAMPLES / 2); /* nor has it been found for long */
-	return fragments_add_audio(&c->f, n, samples, data);
+	return fragments_add_audio(&c->f, n, samples, data, err);
 }
 
 /* A long hole becomes silence piece by piece, so that it can go out. */
@@ -394,7 +394,8 @@ static int add_frame(struct transcode *c, const struct frame *frame, struct err 
 
 	if (c->video.is_present && frame->track == (uint64_t)c->video.track && !c->is_video_over)
 		ret = c->video.is_copy ? copy_video(c, frame, err) : encode_video(c, frame, err);
-	else if (c->has_feed && frame->track == (uint64_t)c->audio.track && !c->is_audio_over)
+	else if (c->has_feed && frame->track == (uint64_t)c->audio.track && !c->is_audio_over &&
+		 frame->place >= c->place.audio_place) /* positions are counted from there */
 		ret = add_audio(c, frame, err);
 	return ret < 0 ? ret : put_complete(c, err);
 }

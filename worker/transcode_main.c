@@ -94,14 +94,14 @@ static int is_stopped(void *arg)
 static int64_t read_pipe(void *arg, uint8_t *to, size_t n, struct err *err)
 {
 	int fd = (int)(intptr_t)arg;
-	ssize_t got;
+	ssize_t got = 0;
 
-	while ((got = read(fd, to, n)) < 0 && (errno == EINTR || errno == EAGAIN)) {
-		if (stop_signal)
-			return tick(NULL, err);
+	/* looked at each time: damage without an end is read without a tick */
+	while (!stop_signal && (got = read(fd, to, n)) < 0 && (errno == EINTR || errno == EAGAIN))
 		if (errno == EAGAIN) /* whoever gave it to us has made it so */
 			poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, -1);
-	}
+	if (stop_signal)
+		return tick(NULL, err);
 	return got < 0 ? err_set(err, ERR_RETRY, "cannot read: %s", strerror(errno)) : got;
 }
 

@@ -3,6 +3,7 @@
  * GET /stream/K.mp4: what players get, what becomes of those that stall or leave, and what is left when somebody dies.
  */
 #include "tests/e2e/bg.h"
+#include "tests/e2e/craft.h"
 #include "tests/e2e/media.h"
 #include "tests/e2e/sh.h"
 #include "tests/redis_fixture.h"
@@ -21,6 +22,10 @@
 #define TITLE                                                                                                        \
 	"ffmpeg -nostdin -v error -y -f lavfi -i \"$V,noise=alls=60:allf=t\" -f lavfi -i \"$A\" -t 40 -c:v libx264 " \
 	"-preset ultrafast -b:v 8M -bf 2 -g 48 -c:a ac3 \"$OUT\""
+/* Two seconds of it are more than may lie unread. */
+#define RICH_TITLE                                                                                                   \
+	"ffmpeg -nostdin -v error -y -f lavfi -i \"$V,noise=alls=60:allf=t\" -f lavfi -i \"$A\" -t 9 -c:v libx264 " \
+	"-preset ultrafast -qp 2 -g 48 -c:a ac3 \"$OUT\""
 #define CURL "curl -sS --max-time 100 "
 #define UNREAD_MAX (9 << 20) /* of what is in the store: 32 pieces, and what is small */
 
@@ -361,6 +366,88 @@ START_TEST(worker_that_dies_ends_the_stream_as_broken)
 }
 END_TEST
 
+START_TEST(store_that_dies_ends_the_stream_as_broken_and_the_farm_lives)
+{
+	struct stack s;
+	pid_t worker;
+	char *got;
+
+	start(&s, title, 1);
+	bg_wait_log(&s.serve, "state=done", 1);
+	worker = bg_role(&s.workers, "worker");
+	free(sh("{ " CURL "--limit-rate 1M '%s' > %s/cut; echo $? > %s/status; } 2> /dev/null &", s.url, s.serve.dir, s.serve.dir));
+	wait_until_full(&s);
+	redis_fixture_kill(&s.redis);
+	bg_wait_until(!sh_status(NULL, "test -s %s/status", s.serve.dir), "it does not end");
+	got = sh("cat %s/status; cmp %s/cut '%s' 2>&1 || true", s.serve.dir, s.serve.dir, reference);
+	ck_assert_msg(atoi(got) == 18 && strstr(got, "EOF on"), "%s", got);
+	free(got);
+	got = sh(CURL "-i '%s'", s.url);
+	check_header(got, " 503 ");
+	free(got);
+	redis_fixture_restart(&s.redis);
+	bg_wait_until(!sh_status(NULL, CURL "-f '%s' | cmp - '%s'", s.url, reference), "no stream any more");
+	ck_assert_int_eq(bg_role(&s.workers, "worker"), worker);
+	wait_for_no_keys(&s);
+	stop(&s);
+}
+END_TEST
+
+/* Bytes in front of the n-th (from 0) fragment of a file. */
+static size_t find_fragment(const char *path, int n)
+{
+	struct buf file;
+	size_t at = 0;
+
+	craft_load(&file, path);
+	for (; at + 8 <= file.size; at += get_u32(file.data + at))
+		if (!memcmp(file.data + at + 4, "moof", 4) && !n--)
+			break;
+	ck_assert_msg(at + 8 <= file.size, "%s ends early", path);
+	buf_finish(&file);
+	return at;
+}
+
+/* That the store was given. */
+static int64_t bytes_made(const struct stack *s)
+{
+	char *text = sh("redis-cli -s %s INFO stats", s->redis.socket), *at = strstr(text, "total_net_input_bytes:");
+	int64_t n;
+
+	ck_assert_ptr_nonnull(at);
+	n = atoll(at + strlen("total_net_input_bytes:"));
+	free(text);
+	return n;
+}
+
+/* Where fragments are larger than what may be unread, the worker waits for the player within the first or second: what the player
+ * has then came before they were made. */
+START_TEST(first_media_come_before_two_fragments_are_made)
+{
+	const char *rich = media_make("stream-rich.mkv", RICH_TITLE);
+	char path[600];
+	size_t init, two;
+	struct stack s;
+	int64_t before, made;
+	int fd;
+
+	snprintf(path, sizeof path, "%s/rich.mp4", sh_scratch());
+	free(sh("\"$WORKER\" transcode '%s' > '%s'", rich, path));
+	init = find_fragment(path, 0);
+	two = find_fragment(path, 2) - init;
+	ck_assert_uint_gt(two, 3 * UNREAD_MAX);
+	start(&s, rich, 1);
+	bg_wait_log(&s.serve, "state=done", 1);
+	before = bytes_made(&s);
+	fd = ask(&s, init + 100000);
+	ck_assert_int_le(wait_until_full(&s), 32);
+	made = bytes_made(&s) - before;
+	ck_assert_msg(made > UNREAD_MAX / 2 && made < (int64_t)two, "%lld bytes made, two fragments have %zu", (long long)made, two);
+	close(fd);
+	stop(&s);
+}
+END_TEST
+
 START_TEST(ctrl_c_does_not_wait_for_streams)
 {
 	struct stack s;
@@ -390,6 +477,8 @@ Suite *suite_stream(void)
 	tcase_add_test(t, reader_that_leaves_frees_its_worker);
 	tcase_add_test(t, dispatcher_that_dies_leaves_a_free_worker_and_nothing_in_redis);
 	tcase_add_test(t, worker_that_dies_ends_the_stream_as_broken);
+	tcase_add_test(t, store_that_dies_ends_the_stream_as_broken_and_the_farm_lives);
+	tcase_add_test(t, first_media_come_before_two_fragments_are_made);
 	tcase_add_test(t, ctrl_c_does_not_wait_for_streams);
 	suite_add_tcase(s, t);
 	return s;

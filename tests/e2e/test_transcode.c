@@ -277,6 +277,30 @@ START_TEST(pipe_gives_the_bytes_of_the_file)
 }
 END_TEST
 
+/* Of a source that gives five seconds and then no more, without an end. */
+START_TEST(fragments_come_before_the_rest_of_the_source)
+{
+	const char *source = media_make(samples[0].name, samples[0].recipe);
+	struct stat in, out = { 0 };
+	char path[100], *boxes;
+	struct bg b;
+
+	bg_open(&b);
+	ck_assert_int_eq(stat(source, &in), 0);
+	snprintf(path, sizeof path, "%s/out.mp4", b.dir);
+	free(sh("mkfifo %s/in && { { head -c %lld '%s'; sleep 300; } > %s/in & } 2> /dev/null > /dev/null", b.dir,
+		(long long)in.st_size / 3, source, b.dir));
+	bg_start(&b, "sh -c 'exec \"$WORKER\" transcode %s/in > %s'", b.dir, path);
+	bg_wait_until(!stat(path, &out) && out.st_size > in.st_size / 15, "nothing comes");
+	boxes = sh("grep -obUaP 'moof|mdat' %s | head -n 2 | sed 's/.*://' | tr '\\n' ' '", path);
+	ck_assert_str_eq(boxes, "moof mdat ");
+	free(boxes);
+	ck_assert_int_eq(kill(b.pid, SIGTERM), 0); /* it is there, and waits for more */
+	ck_assert_int_eq(bg_wait(&b), 128 + SIGTERM);
+	bg_close(&b);
+}
+END_TEST
+
 START_TEST(pipe_starts_at_the_first_key_frame_behind)
 {
 	const struct sample *s = &samples[_i];
@@ -617,6 +641,7 @@ Suite *suite_transcode(void)
 	tcase_add_loop_test(t, max_duration_ends_both_tracks_together, 0, N_BOTH);
 	tcase_add_test(t, start_behind_the_end_is_an_error);
 	tcase_add_loop_test(t, pipe_gives_the_bytes_of_the_file, 0, N_SAMPLES);
+	tcase_add_test(t, fragments_come_before_the_rest_of_the_source);
 	tcase_add_loop_test(t, pipe_starts_at_the_first_key_frame_behind, 0, N_BOTH);
 	tcase_add_test(t, memory_stays_flat_over_a_long_input);
 	tcase_add_test(t, reader_that_stalls_makes_it_wait);

@@ -129,10 +129,11 @@ struct made {
 	int64_t first, n;
 };
 
-static int take_frame(void *arg, int64_t n, int64_t samples, struct bytes data)
+static int take_frame(void *arg, int64_t n, int64_t samples, struct bytes data, struct err *e)
 {
 	struct made *m = arg;
 
+	(void)e;
 	ck_assert_int_eq(samples, 1024);
 	ck_assert_int_eq(n, m->first + m->n);
 	buf_put(m->out, data.data, data.size);

@@ -278,6 +278,23 @@ START_TEST(a_hole_in_aac_is_silence)
 }
 END_TEST
 
+START_TEST(too_many_frames_at_once_are_over_a_limit)
+{
+	struct record_audio a = { .rate = 48000 };
+	struct fragments f;
+	int ret = 0;
+
+	fragments_init(&f, NULL, &a, 0);
+	for (int64_t n = 0; !ret; n++) {
+		ck_assert_int_le(n, 1 << 22);
+		ret = fragments_add_audio(&f, n, 1024, (struct bytes){ 0 }, &err);
+	}
+	ck_assert_int_eq(ret, ERR_LIMIT);
+	ck_assert_msg(strstr(err.msg, "audio frames at once"), "%s", err.msg);
+	fragments_finish(&f);
+}
+END_TEST
+
 Suite *suite_audio_copy(void)
 {
 	Suite *suite = suite_create("worker/audio_copy");
@@ -293,6 +310,7 @@ Suite *suite_audio_copy(void)
 	tcase_add_test(t, a_hole_within_a_segment_lasts_the_packet_before_on);
 	tcase_add_test(t, a_hole_at_the_start_of_a_segment_moves_its_decode_time);
 	tcase_add_test(t, a_hole_in_aac_is_silence);
+	tcase_add_test(t, too_many_frames_at_once_are_over_a_limit);
 	suite_add_tcase(suite, t);
 	return suite;
 }

@@ -52,9 +52,9 @@ static void fill_film(void)
 	}
 }
 
-static int keep(void *arg, int64_t n, struct bytes frame)
+static int keep(void *arg, int64_t n, struct bytes frame, struct err *e)
 {
-	(void)arg;
+	(void)arg, (void)e;
 	ck_assert_int_eq(n, next_given++);
 	offsets[n] = data.size;
 	sizes[n] = frame.size;

@@ -446,6 +446,60 @@ START_TEST(damage_of_unknown_size_does_not_swallow_the_rest_of_a_pipe)
 }
 END_TEST
 
+/* n tracks whose CodecPrivate becomes `size` bytes when it is decompressed. */
+static int open_packed(int n, size_t size)
+{
+	static uint8_t packed[4096];
+	uint8_t *zeros = calloc(1, size);
+	uLongf n_packed = sizeof packed;
+	struct buf b = { 0 };
+	struct input in;
+	struct mkv mkv;
+	size_t tracks;
+	int ret;
+
+	ck_assert(zeros && compress(packed, &n_packed, zeros, size) == Z_OK);
+	free(zeros);
+	mkv_put_header(&b, "matroska");
+	mkv_begin_unknown(&b, ID_SEGMENT);
+	mkv_put_info(&b);
+	tracks = mkv_begin_master(&b, ID_TRACKS);
+	for (int i = 0; i < n; i++) {
+		size_t m = mkv_begin_master(&b, ID_TRACK_ENTRY), all, one, c;
+
+		mkv_put_uint(&b, 0xD7, (uint64_t)i + 1);
+		mkv_put_uint(&b, 0x83, 17);
+		mkv_put_binary(&b, 0x63A2, packed, n_packed);
+		all = mkv_begin_master(&b, 0x6D80);
+		one = mkv_begin_master(&b, ID_CONTENT_ENCODING);
+		mkv_put_uint(&b, 0x5032, 2);
+		c = mkv_begin_master(&b, 0x5034);
+		mkv_put_uint(&b, 0x4254, 0);
+		mkv_end_master(&b, c);
+		mkv_end_master(&b, one);
+		mkv_end_master(&b, all);
+		mkv_end_master(&b, m);
+	}
+	mkv_end_master(&b, tracks);
+	input_init_bytes(&in, buf_bytes(&b));
+	ret = mkv_open(&mkv, &in, &err);
+	if (!ret) {
+		ck_assert_int_eq(mkv.n_tracks, n);
+		ck_assert_uint_eq(mkv.tracks[n - 1].codec_private.size, size);
+		mkv_close(&mkv);
+	}
+	buf_finish(&b);
+	return ret;
+}
+
+START_TEST(what_all_tracks_together_keep_is_limited)
+{
+	ck_assert_int_eq(open_packed(16, 1 << 20), 0);
+	ck_assert_int_eq(open_packed(17, 1 << 20), ERR_LIMIT);
+	ck_assert_int_eq(open_packed(100, 1 << 20), ERR_LIMIT);
+}
+END_TEST
+
 Suite *suite_hostile(void)
 {
 	Suite *s = suite_create("hostile");
@@ -457,6 +511,7 @@ Suite *suite_hostile(void)
 	tcase_add_test(tc, a_cut_loses_what_is_behind_it_and_nothing_else);
 	tcase_add_test(tc, a_block_group_without_a_block_is_damage_and_no_more);
 	tcase_add_test(tc, damage_of_unknown_size_does_not_swallow_the_rest_of_a_pipe);
+	tcase_add_test(tc, what_all_tracks_together_keep_is_limited);
 	suite_add_tcase(s, tc);
 	return s;
 }

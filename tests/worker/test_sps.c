@@ -180,6 +180,7 @@ START_TEST(every_fact_of_real_parameter_sets_is_read)
 
 	ck_assert_int_eq(sps_read(codec_of(real[_i].nal), mem_hex(real[_i].nal), &sps, &more, &err), 0);
 	assert_sps(&sps, &real[_i].sps, real[_i].what);
+	ck_assert(sps.is_reorder_said);
 	ck_assert_int_eq(more.bit_depth_chroma, real[_i].sps.bit_depth);
 }
 END_TEST
@@ -239,6 +240,7 @@ static const struct {
 	const char *what;
 	struct made made;
 	int reorder;
+	bool is_said; /* else it is the most that is allowed */
 } implied[] = {
 	{ "what level 4 has room for: 32768 macroblocks", { 100, 0, 40, 0, 4, 120, 68 }, 4 },
 	{ "level 3.1, 720p", { 77, 0, 31, 0, 1, 80, 45 }, 5 },
@@ -250,8 +252,8 @@ static const struct {
 	{ "a level that is not known", { 100, 0, 99, 0, 1, 120, 68 }, -1 },
 	{ "level 1b is written as 1.1 with a constraint", { 66, 0x10, 11, 0, 1, 11, 9 }, 4 },
 	{ "level 1.1", { 66, 0, 11, 0, 1, 11, 9 }, 9 },
-	{ "order type 2: shown as decoded", { 100, 0, 40, 2, 4, 120, 68 }, 0 },
-	{ "an intra profile by its constraint", { 110, 0x10, 40, 0, 1, 120, 68 }, 0 },
+	{ "order type 2: shown as decoded", { 100, 0, 40, 2, 4, 120, 68 }, 0, true },
+	{ "an intra profile by its constraint", { 110, 0x10, 40, 0, 1, 120, 68 }, 0, true },
 	{ "the constraint alone is not enough", { 77, 0x10, 40, 0, 1, 120, 68 }, 4 },
 };
 
@@ -265,6 +267,7 @@ START_TEST(the_reorder_depth_is_implied_by_profile_constraints_and_level)
 	ck_assert_int_eq(sps.width, implied[_i].made.width * 16);
 	ck_assert_int_eq(sps.height, implied[_i].made.height * 16);
 	ck_assert_msg(sps.reorder == implied[_i].reorder, "%s: %d", implied[_i].what, sps.reorder);
+	ck_assert_msg(sps.is_reorder_said == implied[_i].is_said, "%s", implied[_i].what);
 }
 END_TEST
 
