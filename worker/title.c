@@ -155,7 +155,7 @@ static int audio_facts(struct title *title, const struct record_options *options
 		return ret;
 	if (title->audio_skip > 0 && !title->facts.skip) { /* edit lists: priming of the encoder */
 		title->facts.skip = title->audio_skip;
-		title->facts.delay = title->facts.is_copy ? title->audio_skip : 0;
+		title->facts.delay = title->facts.is_copy ? title->audio_skip % title->facts.unit : 0;
 	}
 	*a = (struct record_audio){
 		.is_present = true,
@@ -197,7 +197,9 @@ static int set_origin(struct title *title, const struct record_options *options,
 	title->origin_ns = origin;
 	if (title->audio) {
 		title->record_audio.source_base = timeline_ns_to_samples(title->audio_first_ns - origin, title->facts.source_rate);
-		title->record_audio.base = title->facts.is_copy ? title->record_audio.source_base : 0;
+		title->record_audio.base = 0;
+		if (title->facts.is_copy) /* whole frames of priming are left out: not every player knows what not to play */
+			title->record_audio.base = title->record_audio.source_base + title->facts.skip - title->facts.delay;
 	}
 	return 0;
 }
