@@ -181,6 +181,7 @@ static void put_encode(struct buf *b, const struct record_video *v)
 	jput_int(b, "matrix", e->matrix);
 	jput_bool(b, "is_full_range", e->is_full_range);
 	jput_int(b, "hdr_peak", e->hdr_peak);
+	jput_int(b, "lag_ticks", e->lag_ticks);
 	jput_int(b, "lead_ticks", e->lead_ticks);
 	jput_close(b, '}');
 }
@@ -209,6 +210,7 @@ static int get_encode(struct jget *parent, struct record_video *v)
 	e->matrix = (int)jget_int(&g, "matrix", 0, 255);
 	e->is_full_range = jget_bool(&g, "is_full_range");
 	e->hdr_peak = (int)jget_int(&g, "hdr_peak", 0, 10000);
+	e->lag_ticks = jget_int(&g, "lag_ticks", 0, TICKS_PER_SECOND * INT64_C(60));
 	e->lead_ticks = jget_int(&g, "lead_ticks", 0, TICKS_PER_SECOND * INT64_C(60));
 	return parent->code = jget_end(&g);
 }

@@ -153,9 +153,11 @@ static int audio_facts(struct title *title, const struct record_options *options
 	title->has_facts = !ret;
 	if (ret)
 		return ret;
-	if (title->audio_skip > 0 && !title->facts.skip) { /* edit lists: priming of the encoder */
+	if (title->audio_skip > 0 && title->audio->par) { /* edit lists: priming of the encoder */
 		title->facts.skip = title->audio_skip;
-		title->facts.delay = title->facts.is_copy ? title->audio_skip % title->facts.unit : 0;
+		title->facts.delay = !title->facts.is_copy		  ? 0
+				     : title->facts.entry == FMP4_MP4A ? title->audio_skip % title->facts.unit
+								       : title->audio_skip;
 	}
 	*a = (struct record_audio){
 		.is_present = true,

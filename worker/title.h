@@ -35,6 +35,7 @@ struct title {
 	} packets[TITLE_FIRST_FRAMES]; /* of video that may have to be encoded, from the first sync sample on */
 	int n_packets;
 	size_t packet_bytes;
+	bool is_audio_shown;        /* a packet was there that an edit list does not leave out */
 	int64_t audio_skip;         /* samples that the container says to throw away at the start */
 	int64_t audio_origin_ns;    /* of the first audio packet */
 	int64_t audio_first_ns;     /* of the first one that decodes to samples */

@@ -72,7 +72,7 @@ static int pick_audio(struct title *title, const struct record_options *options,
 		if (t->type != TRACK_AUDIO || (options->audio_track && t->number != (uint64_t)options->audio_track) ||
 		    !is_language(t->language, options->audio_language))
 			continue;
-		if (!audio_codec_find(t))
+		if (!audio_codec_find(t) || t->rate < 1)
 			other = t;
 		else if (!title->audio || (t->is_default && !title->audio->is_default))
 			title->audio = t;
@@ -201,24 +201,31 @@ static bool has_enough_audio(const struct title *title)
 	return !title->audio || title->n_first == TITLE_FIRST_PACKETS || bytes > LIMIT_FIRST_BYTES;
 }
 
-static int first_audio(struct title *title, const struct frame *f, struct err *err)
+static int keep_audio(struct title *title, const struct frame *f, struct err *err)
 {
 	struct bytes data;
-	int ret;
+	int ret = demux_data(title->demux, f, &title->scratch, &data, err);
 
-	if (has_enough_audio(title))
-		return 0;
-	ret = demux_data(title->demux, f, &title->scratch, &data, err);
 	if (ret)
 		return ret == ERR_DATA ? 0 : ret;
-	if (!title->n_first) {
+	if (!title->n_first)
 		title->audio_origin_ns = f->time_ns;
-		title->audio_skip = f->skip_samples;
-	}
 	if (!title->n_first || (title->n_first == 1 && audio_codec_find(title->audio)->is_first_silent))
 		title->audio_first_ns = f->time_ns;
 	buf_put(&title->first[title->n_first], data.data, data.size);
 	return buf_failed(&title->first[title->n_first++]) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+}
+
+static int first_audio(struct title *title, const struct frame *f, struct err *err)
+{
+	int ret = has_enough_audio(title) ? 0 : keep_audio(title, f, err);
+
+	if (ret || f->is_hidden || title->is_audio_shown || !title->n_first)
+		return ret;
+	/* with what an edit list leaves out in front of it */
+	title->is_audio_shown = true;
+	title->audio_skip = f->skip_samples + timeline_ns_to_samples(f->time_ns - title->audio_origin_ns, (int64_t)title->audio->rate);
+	return 0;
 }
 
 /* Video frames are read on behind the first sync sample: in an open GOP the first to be shown come after it, and the frame rate's grid
@@ -254,7 +261,7 @@ int title_read_head(struct title *title, struct err *err)
 	int ret = demux_seek(title->demux, title->demux->first, err);
 
 	for (int n = 0; n < LIMIT_HEAD_BLOCKS && !ret; n++) {
-		if ((has_enough_video(title) && has_enough_audio(title)) || demux_next(title->demux, &f, err) != 1)
+		if ((has_enough_video(title) && has_enough_audio(title) && (title->is_audio_shown || !title->audio)) || demux_next(title->demux, &f, err) != 1)
 			break;
 		if (title->video && f.track == title->video->number) {
 			ret = first_video(title, &f, err);

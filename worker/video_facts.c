@@ -18,6 +18,8 @@
 #define PEAK_MIN 100
 #define PEAK_MAX 10000
 
+#define LIMIT_LAG (INT64_C(10) * TICKS_PER_SECOND)
+
 struct look {
 	const struct video_source *source;
 	const struct video_options *options;
@@ -164,6 +166,8 @@ int video_facts_init(struct video_facts *facts, const struct video_source *sourc
 	if (ret)
 		return ret;
 	set_rate(&facts->params, &l);
+	if (first[0].pts == VIDEO_TIME_NONE && first[0].dts != VIDEO_TIME_NONE && l.first > first[0].dts && l.first - first[0].dts < LIMIT_LAG)
+		facts->params.lag_ticks = l.first - first[0].dts;
 	return video_encoder_config(&facts->nal, &facts->params, options, err);
 }
 

@@ -12,7 +12,7 @@
 static struct record_video video(void)
 {
 	return (struct record_video){ true, false, 1, "avc1.640028", 1920, 800, 24000, 1001, -83416667, 500000, "SDR", 0, 1800000, 7508,
-				      3000000, { 1920, 800, 90, 4, 3, 25, 1, 1, 2, 6, true, 1000, 7200 } };
+				      3000000, { 1920, 800, 90, 4, 3, 25, 1, 1, 2, 6, true, 1000, 0, 7200 } };
 }
 
 static struct record_audio audio(void)
