@@ -43,20 +43,21 @@ static void describe(struct clip *c, const AVStream *st)
 		c->source.rotation = -(int)lrint(av_display_rotation_get((const int32_t *)(const void *)matrix));
 }
 
+/* One line for each frame; "N/A": it follows the one before. Side data has lines of its own. */
 static void read_times(struct clip *c, const char *path, AVRational base)
 {
-	char *text = sh("ffprobe -v error -select_streams v:0 -show_entries frame=best_effort_timestamp -of csv=p=0 '%s'", path), *at = text,
-	     *next;
+	char *text = sh("ffprobe -v error -select_streams v:0 -show_entries frame=best_effort_timestamp -of csv '%s'", path), *line = text;
 
-	for (; *at; at = next + strspn(next, ",\n")) {
-		long long t = strtoll(at, &next, 10);
+	while ((line = strstr(line, "frame,"))) {
+		const int64_t *last = &c->times[c->n_times - 1];
 
-		if (next == at) { /* side data has lines of its own */
-			next = at + strcspn(at, "\n");
-			continue;
-		}
+		line += strlen("frame,");
 		ck_assert_int_lt(c->n_times, CLIP_PACKETS_MAX);
-		c->times[c->n_times++] = ticks(t, base);
+		if (!strncmp(line, "N/A", 3))
+			c->times[c->n_times] = 2 * last[0] - last[-1];
+		else
+			c->times[c->n_times] = ticks(strtoll(line, NULL, 10), base);
+		c->n_times++;
 	}
 	free(text);
 }
