@@ -125,7 +125,7 @@ static int from(const struct clip *c, int64_t start)
 	for (i = 0; i < c->n; i++) {
 		int64_t t = c->packets[i].pts != VIDEO_TIME_NONE ? c->packets[i].pts : c->packets[i].dts;
 
-		if (c->av[i]->flags & AV_PKT_FLAG_KEY && t <= start)
+		if (c->av[i]->flags & AV_PKT_FLAG_KEY && t != VIDEO_TIME_NONE && t <= start)
 			at = i;
 	}
 	return at;
