@@ -22,7 +22,7 @@ BASE := -std=c17 -D_GNU_SOURCE -DSEGFARM_VERSION='"$(VERSION)"' -I. $(WARN) -MMD
 
 COMMON_LIBS     := libzmq hiredis jansson libsodium libxxhash
 DISPATCHER_LIBS := libmicrohttpd
-WORKER_LIBS     := libavformat libavcodec libavutil libswresample zlib
+WORKER_LIBS     := libavformat libavcodec libavfilter libavutil libswresample x264 zlib
 TEST_LIBS       := check
 # asked only when something is compiled, so that `make run` can install first
 COMMON_CFLAGS      = $(shell $(PKG) --cflags $(COMMON_LIBS))
@@ -115,7 +115,7 @@ bench: deps
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all $(BUILD)/bench-pipeline
 	@BUILD=$(BUILD) MEDIA="$(MEDIA)" tests/bench/run
 
-$(BUILD)/bench-pipeline: $(BUILD)/tests/bench/pipeline.o $(filter-out %/main.o,$(DISPATCHER) $(WORKER)) $(COMMON)
+$(BUILD)/bench-pipeline: $(BUILD)/tests/bench/pipeline.o $(BUILD)/tests/jobs.o $(filter-out %/main.o,$(DISPATCHER) $(WORKER)) $(COMMON)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TEST_LDLIBS)
 
 # ---- install

@@ -29,6 +29,16 @@ static const struct argp_option encode_options[] = {
 	  "The audio track of that number in the file, or in that language as the file has it: ger, de, pt-BR (default: the one "
 	  "with the default flag, else the first)",
 	  10 },
+	{ "force-video-reencode", OPTIONS_KEY_FORCE_VIDEO, NULL, 0,
+	  "Encode the video anew, though it could be copied (H.264, H.265)", 10 },
+	{ "force-audio-reencode", OPTIONS_KEY_FORCE_AUDIO, NULL, 0, "Encode the audio anew, though it could be copied", 10 },
+	{ "reencode", OPTIONS_KEY_REENCODE, "CODEC[,CODEC...]", 0,
+	  "Encode these codecs anew, though they could be copied: hevc, h264, aac, ...", 10 },
+	{ "crf", OPTIONS_KEY_CRF, "CRF", 0, "Constant rate factor of encoded video, 0 to 51, smaller is better (default 23)", 10 },
+	{ "preset", OPTIONS_KEY_PRESET, "NAME", 0, "Of the H.264 encoder, ultrafast to placebo (default veryfast)", 10 },
+	{ "video-bitrate", OPTIONS_KEY_VIDEO_BITRATE, "KBPS", 0,
+	  "Encoded video stays below this bit rate (default: by picture size and frame rate)", 10 },
+	{ "video-height", OPTIONS_KEY_HEIGHT, "LINES", 0, "Scale larger pictures down to this height when they are encoded", 10 },
 	{ 0 },
 };
 
@@ -71,6 +81,29 @@ static void parse_audio_track(struct record_options *options, const char *text, 
 		options_check(err_set(&err, ERR_USAGE, "an audio track is a number or a language, not '%.40s'", text), &err, state);
 }
 
+static void parse_reencode(struct record_options *options, const char *text, struct argp_state *state)
+{
+	struct err err = { 0 };
+
+	if (!*text || strlen(text) >= sizeof(options->encoded_codecs) || text[strspn(text, RECORD_CODEC_CHARS)])
+		options_check(err_set(&err, ERR_USAGE, "--reencode takes names of codecs like hevc,aac, not '%.40s'", text), &err, state);
+	snprintf(options->encoded_codecs, sizeof(options->encoded_codecs), "%s", text);
+}
+
+static int parse_preset(const char *text, struct argp_state *state)
+{
+	static const char *const names[RECORD_PRESETS] = { "ultrafast", "superfast", "veryfast", "faster",   "fast",
+							   "medium",	"slow",	     "slower",	 "veryslow", "placebo" };
+	struct err err = { 0 };
+
+	for (int i = 0; i < RECORD_PRESETS; i++)
+		if (!strcmp(text, names[i]))
+			return i;
+	options_check(err_set(&err, ERR_USAGE, "a preset is ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, "
+			      "veryslow or placebo, not '%.40s'", text), &err, state);
+	return 0;
+}
+
 static error_t parse_encode(int key, char *arg, struct argp_state *state)
 {
 	struct record_options *options = state->input;
@@ -106,6 +139,30 @@ static error_t parse_encode(int key, char *arg, struct argp_state *state)
 		break;
 	case OPTIONS_KEY_VIDEO_TRACK:
 		options->video_track = options_parse_int("--video-track", arg, 1, RECORD_TRACK_MAX, state);
+		break;
+	case OPTIONS_KEY_FORCE_VIDEO:
+		options->is_video_encoded = true;
+		break;
+	case OPTIONS_KEY_FORCE_AUDIO:
+		options->is_audio_encoded = true;
+		break;
+	case OPTIONS_KEY_REENCODE:
+		parse_reencode(options, arg, state);
+		break;
+	case OPTIONS_KEY_CRF:
+		options_check(cli_parse_decimal(arg, 3, &value, &err), &err, state);
+		if (value < 0 || value > 51000)
+			options_check(err_set(&err, ERR_USAGE, "a constant rate factor is 0 to 51, not %.40s", arg), &err, state);
+		options->video_crf = (int)value;
+		break;
+	case OPTIONS_KEY_PRESET:
+		options->video_preset = parse_preset(arg, state);
+		break;
+	case OPTIONS_KEY_VIDEO_BITRATE:
+		options->video_bitrate = options_parse_int("--video-bitrate", arg, 16, 1000000, state) * 1000;
+		break;
+	case OPTIONS_KEY_HEIGHT:
+		options->video_height = options_parse_int("--video-height", arg, 16, 16384, state);
 		break;
 	case OPTIONS_KEY_AUDIO_TRACK:
 		parse_audio_track(options, arg, state);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT 2 /* of index and plan; part of the plan's hash */
+#define FORMAT 3 /* of index and plan; part of the plan's hash */
 
 #define OFFSET_MAX (INT64_C(1) << 62) /* bytes of a file */
 #define RATE_MIN 1000		      /* Hz */
@@ -22,6 +22,7 @@
 #define FRAME_RATE_MAX (INT64_C(1) << 40) /* numerator and denominator */
 #define GRID_WITHIN_MAX_NS 500000
 #define SIZE_MAX_SAMPLES 16384		  /* width and height */
+#define BITRATE_MAX (INT64_C(2000) * 1000 * 1000)
 #define DEADLINE_MAX_MS (INT64_C(7) * 24 * 3600 * 1000)
 
 #define CODECS_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.,-"
@@ -82,6 +83,8 @@ void record_options_init(struct record_options *o)
 		.audio_quality = 1800,
 		.audio_bitrate = 192000,
 		.audio_channels = 2,
+		.video_crf = 23000,
+		.video_preset = 2,
 	};
 }
 
@@ -96,6 +99,13 @@ static void put_options(struct buf *b, const struct record_options *o)
 	jput_int(b, "audio_track", o->audio_track);
 	jput_str(b, "audio_language", o->audio_language);
 	jput_bool(b, "is_audio_copied", o->is_audio_copied);
+	jput_bool(b, "is_audio_encoded", o->is_audio_encoded);
+	jput_bool(b, "is_video_encoded", o->is_video_encoded);
+	jput_str(b, "encoded_codecs", o->encoded_codecs);
+	jput_int(b, "video_crf", o->video_crf);
+	jput_int(b, "video_preset", o->video_preset);
+	jput_int(b, "video_bitrate", o->video_bitrate);
+	jput_int(b, "video_height", o->video_height);
 	jput_close(b, '}');
 }
 
@@ -119,6 +129,13 @@ static int get_options(const json_t *object, struct record_options *o, struct er
 	if (o->audio_track && o->audio_language[0])
 		jget_fail(&g, "audio_language", "goes with no audio_track");
 	o->is_audio_copied = jget_bool(&g, "is_audio_copied");
+	o->is_audio_encoded = jget_bool(&g, "is_audio_encoded");
+	o->is_video_encoded = jget_bool(&g, "is_video_encoded");
+	jget_str(&g, "encoded_codecs", o->encoded_codecs, sizeof(o->encoded_codecs), RECORD_CODEC_CHARS);
+	o->video_crf = (int)jget_int(&g, "video_crf", 0, 51000);
+	o->video_preset = (int)jget_int(&g, "video_preset", 0, RECORD_PRESETS - 1);
+	o->video_bitrate = (int)jget_int(&g, "video_bitrate", 0, BITRATE_MAX);
+	o->video_height = (int)jget_int(&g, "video_height", 0, SIZE_MAX_SAMPLES);
 	return jget_end(&g);
 }
 
@@ -143,6 +160,59 @@ int record_options_get(struct bytes json, struct record_options *o, struct err *
 
 /* --- video */
 
+static void put_encode(struct buf *b, const struct record_video *v)
+{
+	const struct record_encode *e = &v->encode;
+
+	if (v->is_copy) {
+		jput_null(b, "encode");
+		return;
+	}
+	jput_open(b, "encode", '{');
+	jput_int(b, "width", e->width);
+	jput_int(b, "height", e->height);
+	jput_int(b, "rotation", e->rotation);
+	jput_int(b, "sar_num", e->sar_num);
+	jput_int(b, "sar_den", e->sar_den);
+	jput_int(b, "rate_num", e->rate_num);
+	jput_int(b, "rate_den", e->rate_den);
+	jput_int(b, "primaries", e->primaries);
+	jput_int(b, "transfer", e->transfer);
+	jput_int(b, "matrix", e->matrix);
+	jput_bool(b, "is_full_range", e->is_full_range);
+	jput_int(b, "hdr_peak", e->hdr_peak);
+	jput_int(b, "lead_ticks", e->lead_ticks);
+	jput_close(b, '}');
+}
+
+static int get_encode(struct jget *parent, struct record_video *v)
+{
+	struct record_encode *e = &v->encode;
+	const json_t *object = jget_object_or_null(parent, "encode");
+	v->is_copy = !object;
+	if (!object)
+		return parent->code;
+	struct jget g = jget_begin(object, "encoded video", parent->err);
+	e->width = (int)jget_int(&g, "width", 2, SIZE_MAX_SAMPLES);
+	e->height = (int)jget_int(&g, "height", 2, SIZE_MAX_SAMPLES);
+	if (e->width % 2 || e->height % 2)
+		jget_fail(&g, "width", "or height is odd");
+	e->rotation = (int)jget_int(&g, "rotation", 0, 270);
+	if (e->rotation % 90)
+		jget_fail(&g, "rotation", "is not a multiple of 90");
+	e->sar_num = (int)jget_int(&g, "sar_num", 1, 65535);
+	e->sar_den = (int)jget_int(&g, "sar_den", 1, 65535);
+	e->rate_num = jget_int(&g, "rate_num", 1, FRAME_RATE_MAX);
+	e->rate_den = jget_int(&g, "rate_den", 1, FRAME_RATE_MAX);
+	e->primaries = (int)jget_int(&g, "primaries", 0, 255);
+	e->transfer = (int)jget_int(&g, "transfer", 0, 255);
+	e->matrix = (int)jget_int(&g, "matrix", 0, 255);
+	e->is_full_range = jget_bool(&g, "is_full_range");
+	e->hdr_peak = (int)jget_int(&g, "hdr_peak", 0, 10000);
+	e->lead_ticks = jget_int(&g, "lead_ticks", 0, TICKS_PER_SECOND * INT64_C(60));
+	return parent->code = jget_end(&g);
+}
+
 static void put_video(struct buf *b, const struct record_video *v)
 {
 	if (!v->is_present) {
@@ -162,6 +232,8 @@ static void put_video(struct buf *b, const struct record_video *v)
 	jput_int(b, "start_ticks", v->start_ticks);
 	jput_int(b, "end_ticks", v->end_ticks);
 	jput_int(b, "delay_ticks", v->delay_ticks);
+	jput_int(b, "bitrate", v->bitrate);
+	put_encode(b, v);
 	jput_close(b, '}');
 }
 
@@ -198,6 +270,8 @@ static int get_video(struct jget *parent, struct record_video *v)
 	v->start_ticks = jget_int(&g, "start_ticks", 0, TIMELINE_MAX_TICKS);
 	v->end_ticks = jget_int(&g, "end_ticks", v->start_ticks, TIMELINE_MAX_TICKS);
 	v->delay_ticks = jget_int(&g, "delay_ticks", 0, TIMELINE_MAX_TICKS);
+	v->bitrate = jget_int(&g, "bitrate", 0, BITRATE_MAX);
+	get_encode(&g, v);
 	return parent->code = jget_end(&g);
 }
 
@@ -263,8 +337,8 @@ static void put_sync(struct buf *b, const struct record_sync *s)
 	jput_open(b, NULL, '[');
 	jput_int(b, NULL, s->start);
 	jput_int(b, NULL, s->pts);
-	jput_int(b, NULL, s->cluster);
-	jput_int(b, NULL, s->block);
+	jput_int(b, NULL, s->place);
+	jput_int(b, NULL, s->id);
 	jput_int(b, NULL, s->audio_pos);
 	jput_int(b, NULL, s->is_closed);
 	jput_close(b, ']');
@@ -282,14 +356,13 @@ static bool get_sync(const json_t *row, struct record_sync *s)
 		return false;
 	*s = (struct record_sync){ v[0], v[1], v[2], v[3], v[4], v[5] == 1 };
 	return in_range(s->start, 0, TIMELINE_MAX_TICKS) && in_range(s->pts, s->start, TIMELINE_MAX_TICKS) &&
-	       in_range(s->cluster, 0, OFFSET_MAX) && in_range(s->block, s->cluster, OFFSET_MAX) &&
+	       in_range(s->place, 0, OFFSET_MAX) && in_range(s->id, s->place, OFFSET_MAX) &&
 	       is_audio_pos(s->audio_pos) && in_range(v[5], 0, 1);
 }
 
 static bool is_sync_after(const struct record_sync *s, const struct record_sync *before)
 {
-	return s->start > before->start && s->pts > before->pts && s->cluster >= before->cluster &&
-	       s->block > before->block;
+	return s->start > before->start && s->pts > before->pts && s->place >= before->place && s->id > before->id;
 }
 
 static void get_syncs(struct jget *g, struct index *index)
@@ -327,7 +400,7 @@ int index_put(const struct index *index, struct buf *json)
 	put_video(json, &index->video);
 	put_audio(json, &index->audio);
 	jput_int(json, "origin_ns", index->origin_ns);
-	jput_int(json, "first_cluster", index->first_cluster);
+	jput_int(json, "first_place", index->first_place);
 	jput_open(json, "syncs", '[');
 	for (size_t i = 0; i < index->n_syncs; i++)
 		put_sync(json, &index->syncs[i]);
@@ -348,7 +421,7 @@ int index_get(struct bytes json, struct index *index, struct err *err)
 	get_video(&g, &index->video);
 	get_audio(&g, &index->audio);
 	index->origin_ns = jget_int(&g, "origin_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
-	index->first_cluster = jget_int(&g, "first_cluster", 0, OFFSET_MAX);
+	index->first_place = jget_int(&g, "first_place", 0, OFFSET_MAX);
 	get_syncs(&g, index);
 	rc = jget_end(&g);
 	json_decref(root);
@@ -364,10 +437,10 @@ static void put_segment(struct buf *b, const char *name, const struct plan_segme
 	jput_open(b, name, '[');
 	jput_int(b, NULL, s->start);
 	jput_int(b, NULL, s->duration);
-	jput_int(b, NULL, s->video_cluster);
-	jput_int(b, NULL, s->video_block);
+	jput_int(b, NULL, s->video_place);
+	jput_int(b, NULL, s->video_id);
 	jput_int(b, NULL, s->video_end);
-	jput_int(b, NULL, s->audio_cluster);
+	jput_int(b, NULL, s->audio_place);
 	jput_int(b, NULL, s->audio_pos);
 	jput_int(b, NULL, s->audio_first);
 	jput_int(b, NULL, s->audio_end);
@@ -381,23 +454,23 @@ static bool get_segment(const json_t *row, struct plan_segment *s)
 		return false;
 	*s = (struct plan_segment){ v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8] };
 	return in_range(s->start, 0, TIMELINE_MAX_TICKS) && in_range(s->duration, 1, TIMELINE_MAX_TICKS - s->start) &&
-	       in_range(s->video_cluster, 0, OFFSET_MAX) && in_range(s->video_block, s->video_cluster, OFFSET_MAX) &&
-	       (s->video_end == INT64_MAX || in_range(s->video_end, s->video_block, OFFSET_MAX)) &&
-	       in_range(s->audio_cluster, 0, OFFSET_MAX) && is_audio_pos(s->audio_pos) &&
+	       in_range(s->video_place, 0, OFFSET_MAX) && in_range(s->video_id, s->video_place, OFFSET_MAX) &&
+	       (s->video_end == INT64_MAX || in_range(s->video_end, s->video_id, OFFSET_MAX)) &&
+	       in_range(s->audio_place, 0, OFFSET_MAX) && is_audio_pos(s->audio_pos) &&
 	       in_range(s->audio_first, 0, SAMPLES_MAX) && in_range(s->audio_end, s->audio_first, SAMPLES_MAX);
 }
 
 /* What a segment may not say of tracks that are not there, or beyond their ends. */
 static bool is_segment_of(const struct plan_segment *s, const struct record_video *v, const struct record_audio *a)
 {
-	return (v->is_present || (!s->video_cluster && !s->video_block)) &&
-	       (!v->is_present || s->video_end > s->video_block) && s->audio_end <= (a->is_present ? a->frames : 0);
+	return (v->is_present || (!s->video_place && !s->video_id)) &&
+	       (!v->is_present || s->video_end > s->video_id) && s->audio_end <= (a->is_present ? a->frames : 0);
 }
 
 static bool is_segment_after(const struct plan_segment *s, const struct plan_segment *before, bool has_video)
 {
 	return before->start + before->duration == s->start && before->audio_end == s->audio_first &&
-	       (!has_video || before->video_end == s->video_block);
+	       (!has_video || before->video_end == s->video_id);
 }
 
 /* Everything to the end, once. */
@@ -546,6 +619,18 @@ static void get_job_segment(struct jget *g, struct job *job)
 		return;
 	if (!get_segment(row, &job->segment) || !is_segment_of(&job->segment, &job->video, &job->audio))
 		jget_fail(g, "segment", "is out of its ranges");
+}
+
+void job_set_segment(struct job *job, const struct plan *plan, size_t i)
+{
+	job->type = JOB_SEGMENT;
+	memcpy(job->rendition, RECORD_RENDITION, sizeof RECORD_RENDITION);
+	memcpy(job->plan_hash, plan->hash, sizeof job->plan_hash);
+	job->number = (int64_t)i;
+	job->origin_ns = plan->origin_ns;
+	job->segment = plan->segments[i];
+	job->video = plan->video;
+	job->audio = plan->audio;
 }
 
 /* A no-op job carries nothing but its identity: it measures the queue. */

@@ -48,15 +48,37 @@ struct record_options {
 	int64_t audio_track;           /* the same; 0: of audio_language, the one with the default flag, else the first */
 	char audio_language[36];       /* RFC 5646 or ISO 639-2, in lower case; "": any */
 	bool is_audio_copied;          /* whatever the container can hold; else AAC only, and the rest is encoded */
+	bool is_audio_encoded;         /* AAC too */
+	bool is_video_encoded;         /* what could be copied too */
+	char encoded_codecs[64];       /* names of codecs that are encoded anew though they could be copied: "hevc,aac" */
+	int video_crf;                 /* constant rate factor of encoded video, thousandths: 0 to 51000 */
+	int video_preset;              /* x264's presets, 0 ultrafast to 9 placebo */
+	int video_bitrate;             /* bit/s that encoded video stays below, over two seconds; 0: by picture size and rate */
+	int video_height;              /* larger pictures are scaled down to it when they are encoded; 0: never */
 };
+#define RECORD_PRESETS 10
+#define RECORD_CODEC_CHARS "abcdefghijklmnopqrstuvwxyz0123456789_,"
 #define RECORD_TRACK_MAX INT32_MAX
 #define RECORD_LANGUAGE_CHARS "abcdefghijklmnopqrstuvwxyz0123456789-"
 void record_options_init(struct record_options *o); /* the defaults */
 int record_options_put(const struct record_options *o, struct buf *json);
 int record_options_get(struct bytes json, struct record_options *o, struct err *err);
 
+/* What encoded video is made like: found once, so that every segment is made with the same parameter sets. */
+struct record_encode {
+	int width, height;           /* even */
+	int rotation;                /* that is applied: 0, 90, 180, 270 */
+	int sar_num, sar_den;        /* sample aspect ratio in lowest terms, 1 to 65535 each; 1:1 square or not known */
+	int64_t rate_num, rate_den;  /* frames per second, 1/10 to 300, for rate control and level only; 25/1 if unknown */
+	int primaries, transfer, matrix; /* ITU-T H.273 */
+	bool is_full_range;
+	int hdr_peak;                /* HDR to SDR: the source's peak luminance, 100 to 10000 cd/m2; 0: not mapped */
+	int64_t lead_ticks;          /* decoding begins with a sync sample that is shown so much before the first frame wanted */
+};
+
 struct record_video {
 	bool is_present;
+	bool is_copy;         /* samples pass through; else decoded and encoded to H.264 */
 	int64_t track;        /* the container's track number */
 	char codecs[32];      /* RFC 6381, e.g. avc1.640028 */
 	int width, height;    /* cropped, in samples: 1 to 16384 */
@@ -67,6 +89,8 @@ struct record_video {
 	int64_t start_ticks;  /* presentation time of the first frame, >= 0 */
 	int64_t end_ticks;    /* end of the last frame */
 	int64_t delay_ticks;  /* D: composition delay that the init's edit list takes off again, >= 0 */
+	int64_t bitrate;      /* bit/s as a guess for what is not made yet; 0: ids of samples are offsets in the file and tell it */
+	struct record_encode encode; /* unless is_copy */
 };
 
 /* Positions are in samples from the timeline's origin; "source" positions at source_rate, output
@@ -93,9 +117,9 @@ struct record_audio {
 struct record_sync {
 	int64_t start;     /* ticks: smallest presentation time of the frames from here on */
 	int64_t pts;       /* ticks: presentation time of the sync sample itself; >= start */
-	int64_t cluster;   /* byte offset of its Cluster element in the file */
-	int64_t block;     /* byte offset of its (Simple)Block or BlockGroup element in the file */
-	int64_t audio_pos; /* source position of the first audio packet at or after `cluster`; INT64_MAX: none */
+	int64_t place;     /* where its demuxer has to be sent to meet it; Matroska: byte offset of its Cluster element */
+	int64_t id;        /* rises within the track; Matroska: byte offset of its (Simple)Block or BlockGroup element */
+	int64_t audio_pos; /* source position of the first audio packet at or after `place`; INT64_MAX: none */
 	bool is_closed;    /* IDR: nothing after it refers to what is before it */
 };
 
@@ -103,8 +127,8 @@ struct index {
 	struct record_video video;
 	struct record_audio audio;
 	int64_t origin_ns;     /* the file's time that is timeline 0; <= every track's first time */
-	int64_t first_cluster; /* byte offset */
-	struct record_sync *syncs; /* rising in block, start and pts; owned */
+	int64_t first_place; /* of the first frames */
+	struct record_sync *syncs; /* rising in id, start and pts; owned */
 	size_t n_syncs;            /* at least 1 with video; without, mere places to start reading for audio */
 };
 void index_finish(struct index *index);
@@ -113,9 +137,9 @@ int index_get(struct bytes json, struct index *index, struct err *err);
 
 struct plan_segment {
 	int64_t start, duration;   /* ticks; the segment's key */
-	int64_t video_cluster, video_block; /* first video sample; 0 without video */
-	int64_t video_end;         /* byte offset of the next segment's first block; INT64_MAX: to the end */
-	int64_t audio_cluster;     /* where to start reading for audio */
+	int64_t video_place, video_id; /* first video sample; 0 without video */
+	int64_t video_end;         /* id of the next segment's first sample; INT64_MAX: to the end */
+	int64_t audio_place;     /* where to start reading for audio */
 	int64_t audio_pos;         /* source position of the first audio packet from there */
 	int64_t audio_first, audio_end; /* output frames [first, end); equal: none */
 };
@@ -155,6 +179,8 @@ struct job {
 	struct record_video video;
 	struct record_audio audio;
 };
+/* Makes it the job of the plan's segment i; what all jobs have stays. */
+void job_set_segment(struct job *job, const struct plan *plan, size_t i);
 int job_put(const struct job *job, struct buf *json);
 int job_get(struct bytes json, struct job *job, struct err *err);
 

@@ -29,6 +29,17 @@ int64_t timeline_scale_round(int64_t v, int64_t num, int64_t den)
 	return div_floor((__int128)v * num + den / 2, den);
 }
 
+int64_t timeline_gcd(int64_t a, int64_t b)
+{
+	while (b) {
+		int64_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
 int64_t timeline_ns_to_ticks(int64_t ns)
 {
 	return timeline_scale_round(ns, TICKS_PER_SECOND, NS_PER_SECOND);

@@ -21,6 +21,9 @@ int64_t timeline_scale_floor(int64_t v, int64_t num, int64_t den);
 int64_t timeline_scale_ceil(int64_t v, int64_t num, int64_t den);
 int64_t timeline_scale_round(int64_t v, int64_t num, int64_t den);
 
+/* The greatest common divisor of a and b >= 0; 0 of 0 and 0. */
+int64_t timeline_gcd(int64_t a, int64_t b);
+
 int64_t timeline_ns_to_ticks(int64_t ns);                     /* nearest */
 int64_t timeline_ns_to_samples(int64_t ns, int64_t rate);     /* nearest */
 int64_t timeline_ticks_to_samples(int64_t ticks, int64_t rate); /* floor */

@@ -42,6 +42,19 @@ static void end_at(struct plan_segment *open, int64_t end, int64_t video_end)
 	open->video_end = video_end;
 }
 
+/* Where decoding begins for what starts at sync i: at the sync itself where its samples are copied, else so much earlier that the
+ * decoder and the filters have what they need. */
+static int64_t entry(const struct index *index, size_t i)
+{
+	const struct record_sync *sync = &index->syncs[i];
+
+	if (index->video.is_copy || !index->video.encode.lead_ticks)
+		return sync->place;
+	while (i && index->syncs[i].pts > sync->pts - index->video.encode.lead_ticks)
+		i--;
+	return index->syncs[i].place;
+}
+
 static int cut_video(const struct index *index, struct plan *plan, struct err *err)
 {
 	int64_t end = index->video.end_ticks;
@@ -52,18 +65,16 @@ static int cut_video(const struct index *index, struct plan *plan, struct err *e
 	for (size_t i = 0; i < index->n_syncs; i++) {
 		const struct record_sync *sync = &index->syncs[i];
 		struct plan_segment *open = last_segment(plan);
-		struct plan_segment next = { .start = sync->start,
-					     .video_cluster = sync->cluster,
-					     .video_block = sync->block };
+		struct plan_segment next = { .start = sync->start, .video_place = entry(index, i), .video_id = sync->id };
 		int ret;
 
 		if (open &&
 		    (sync->start - open->start < plan->options.target_ticks || end - sync->start < PLAN_TAIL_MIN))
 			continue;
-		if (open && sync->block <= open->video_block)
+		if (open && sync->id <= open->video_id)
 			return err_set(err, ERR_DATA, "the sync samples are not in order");
 		if (open)
-			end_at(open, sync->start, sync->block);
+			end_at(open, sync->start, sync->id);
 		/* leading pictures refer to what is in front of the sync sample */
 		plan->is_independent &= sync->is_closed || sync->start == sync->pts;
 		ret = add_segment(plan, &cap, &next, err);
@@ -143,7 +154,7 @@ static void place_audio(const struct index *index, struct plan *plan)
 
 		while (known < index->n_syncs && index->syncs[known].audio_pos <= need)
 			known++;
-		segment->audio_cluster = known ? index->syncs[known - 1].cluster : index->first_cluster;
+		segment->audio_place = known ? index->syncs[known - 1].place : index->first_place;
 		segment->audio_pos = known ? index->syncs[known - 1].audio_pos : audio->source_base;
 	}
 }

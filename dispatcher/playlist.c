@@ -18,14 +18,14 @@ struct rates {
 static int64_t guess_size(const struct plan *plan, size_t i)
 {
 	const struct plan_segment *segment = &plan->segments[i];
-	int64_t rate = GUESSED_AUDIO_RATE;
+	int64_t rate = plan->options.audio_mode == RECORD_AUDIO_BITRATE ? plan->options.audio_bitrate : GUESSED_AUDIO_RATE;
 
+	if (plan->video.is_present && plan->video.bitrate)
+		return timeline_scale_ceil(segment->duration, plan->video.bitrate / 8 + rate / 8, TICKS_PER_SECOND);
 	if (plan->video.is_present && segment->video_end != INT64_MAX)
-		return segment->video_end - segment->video_block;
-	if (plan->options.audio_mode == RECORD_AUDIO_BITRATE)
-		rate = plan->options.audio_bitrate;
+		return segment->video_end - segment->video_id;
 	if (plan->video.is_present && i > 0) /* the last one: as the others were */
-		return timeline_scale_ceil(plan->segments[i].video_block - plan->segments[0].video_block,
+		return timeline_scale_ceil(plan->segments[i].video_id - plan->segments[0].video_id,
 					   segment->duration, segment->start - plan->segments[0].start);
 	return timeline_scale_ceil(segment->duration, rate / 8, TICKS_PER_SECOND);
 }

@@ -328,8 +328,6 @@ int stream_reconcile(struct dispatch *d, struct dispatch_stream *s, struct err *
 
 void stream_make_job(const struct dispatch_stream *s, const struct queue_item *item, struct job *job)
 {
-	size_t i = item->slot - 1;
-
 	memset(job, 0, sizeof(*job));
 	job->id = item->job;
 	memcpy(job->stream, s->key, sizeof(job->stream));
@@ -345,14 +343,7 @@ void stream_make_job(const struct dispatch_stream *s, const struct queue_item *i
 		job->deadline_ms += s->source.size / PROBE_BYTES_PER_MS;
 		return;
 	}
-	job->type = JOB_SEGMENT;
-	snprintf(job->rendition, sizeof(job->rendition), "%s", RECORD_RENDITION);
-	memcpy(job->plan_hash, s->plan.hash, sizeof(job->plan_hash));
-	job->number = (int64_t)i;
-	job->origin_ns = s->plan.origin_ns;
-	job->segment = s->plan.segments[i];
-	job->video = s->plan.video;
-	job->audio = s->plan.audio;
+	job_set_segment(job, &s->plan, item->slot - 1);
 	job->deadline_ms += JOB_DEADLINE_FACTOR * job->segment.duration / (TICKS_PER_SECOND / 1000);
 }
 

@@ -70,7 +70,7 @@ static int open_encoder(struct aac *a, const struct aac_settings *s, struct err 
 	ret = avcodec_open2(c, codec, NULL);
 	if (ret < 0) {
 		avcodec_free_context(&c);
-		return err_set(err, audio_codec_error(ret, ERR_UNSUPPORTED), "no AAC encoding at %d Hz with %d channels", s->rate, s->channels);
+		return err_set(err, codec_error(ret, ERR_UNSUPPORTED), "no AAC encoding at %d Hz with %d channels", s->rate, s->channels);
 	}
 	/* a packet covers the frame before it and its own: grid frame n comes out one late */
 	ASSERT(c->initial_padding == AAC_UNIT && c->frame_size == AAC_UNIT);
@@ -88,7 +88,7 @@ static int send_frame(struct aac *a, struct err *err)
 		memcpy(a->frame->extended_data[c], aac_input_at(a->in, a->next_in, c), AAC_UNIT * sizeof(float));
 	a->frame->pts = a->next_in++ * AAC_UNIT;
 	ret = avcodec_send_frame(a->enc, a->frame);
-	return ret < 0 ? err_set(err, audio_codec_error(ret, ERR_DATA), "AAC encoding failed") : 0;
+	return ret < 0 ? err_set(err, codec_error(ret, ERR_DATA), "AAC encoding failed") : 0;
 }
 
 static int next_packet(struct aac *a, struct err *err)
@@ -98,7 +98,7 @@ static int next_packet(struct aac *a, struct err *err)
 	while ((ret = avcodec_receive_packet(a->enc, a->packet)) == AVERROR(EAGAIN))
 		if (send_frame(a, err))
 			return err->code;
-	return ret < 0 ? err_set(err, audio_codec_error(ret, ERR_DATA), "AAC encoding failed") : 0;
+	return ret < 0 ? err_set(err, codec_error(ret, ERR_DATA), "AAC encoding failed") : 0;
 }
 
 /* ---- check */
@@ -118,7 +118,7 @@ static int open_decoder(struct aac *a, struct err *err)
 	c->extradata_size = (int)size;
 	c->thread_count = 1;
 	ret = avcodec_open2(c, codec, NULL);
-	return ret < 0 ? err_set(err, audio_codec_error(ret, ERR_UNSUPPORTED), "libavcodec's AAC decoder does not open") : 0;
+	return ret < 0 ? err_set(err, codec_error(ret, ERR_UNSUPPORTED), "libavcodec's AAC decoder does not open") : 0;
 }
 
 static float noise_of_channel(const float *x, const float *y)

@@ -151,3 +151,26 @@ void asc_put_lc(struct buf *out, int rate, int channels)
 	buf_put_u8(out, (uint8_t)(TYPE_LC << 3 | 7));
 	buf_put_u32(out, 1u << 31 | (uint32_t)rate << 7 | configuration << 3);
 }
+
+bool asc_read_adts(struct bytes p, size_t *size, struct buf *config)
+{
+	struct bits b = { p.data, p.size, 0 };
+	unsigned type, rate, channels;
+	bool has_crc;
+
+	if (p.size < 7 || bits_get(&b, 12) != 0xfff)
+		return false;
+	bits_skip(&b, 3); /* ID, layer */
+	has_crc = !bits_get(&b, 1);
+	type = bits_get(&b, 2) + 1;
+	rate = bits_get(&b, 4);
+	bits_skip(&b, 1);
+	channels = bits_get(&b, 3);
+	bits_skip(&b, 4 + 13 + 11);
+	*size = has_crc ? 9 : 7;
+	if (bits_get(&b, 2) || rate >= 13 || p.size <= *size)
+		return false;
+	if (config)
+		buf_put_u16(config, (uint16_t)(type << 11 | rate << 7 | channels << 3));
+	return true;
+}

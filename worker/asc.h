@@ -25,4 +25,8 @@ int asc_read(struct bytes config, struct asc *asc, struct err *err);
  * 2^24 - 1 Hz and channel counts outside 1 to 8 give one that asc_read refuses. */
 void asc_put_lc(struct buf *out, int rate, int channels);
 
+/* An ADTS header (ISO/IEC 13818-7 section 6.2): *size of its bytes, 7 or 9, and its AudioSpecificConfig, appended to config (NULL:
+ * not wanted). false: there is none, or several frames are in one. */
+bool asc_read_adts(struct bytes frame, size_t *size, struct buf *config);
+
 #endif

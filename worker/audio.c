@@ -54,11 +54,6 @@ int64_t audio_lead(int source_rate, int rate, int64_t unit, int64_t packet_warm)
 	return warm + (source_rate == rate ? 0 : RATE_WARM + CHUNK) + packet_warm;
 }
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-	return b ? gcd(b, a % b) : a;
-}
-
 /* ---- frames out */
 
 static int give_frame(void *arg, int64_t n, struct bytes data, struct err *err)
@@ -99,7 +94,7 @@ static int put_mixed(struct audio_stage *s, int n, struct err *err)
 	for (int c = 0; c < s->audio->channels; c++)
 		out[c] = store + (size_t)c * (size_t)room;
 	got = swr_convert(s->rate, (uint8_t **)out, room, (const uint8_t **)(void *)s->mixed, n);
-	ret = got < 0 ? err_set(err, audio_codec_error(got, ERR_DATA), "resampling failed") : encode(s, out, got, err);
+	ret = got < 0 ? err_set(err, codec_error(got, ERR_DATA), "resampling failed") : encode(s, out, got, err);
 	free(store);
 	return ret;
 }
@@ -136,7 +131,7 @@ static int open_swr(SwrContext **swr, const AVFrame *in, int rate, int channels,
 	if (ret >= 0)
 		ret = swr_init(*swr);
 	av_channel_layout_uninit(&from);
-	return ret < 0 ? err_set(err, audio_codec_error(ret, ERR_UNSUPPORTED), "no way from %d channels to %d", in->ch_layout.nb_channels, channels) : 0;
+	return ret < 0 ? err_set(err, codec_error(ret, ERR_UNSUPPORTED), "no way from %d channels to %d", in->ch_layout.nb_channels, channels) : 0;
 }
 
 static bool is_same_format(const AVFrame *a, const AVFrame *b)
@@ -274,14 +269,14 @@ static int64_t copy_number(const struct audio_stage *s, int64_t pos)
 
 /* ---- public */
 
-static int create_decode(struct audio_stage *s, const struct mkv_track *track, const struct record_options *options,
+static int create_decode(struct audio_stage *s, const struct track *track, const struct record_options *options,
 			 struct err *err)
 {
 	const struct record_audio *a = s->audio;
-	const struct audio_codec *codec = audio_codec_find(track->codec_id);
-	int64_t g = gcd(a->source_rate, a->rate), period = a->source_rate / g;
+	const struct audio_codec *codec = audio_codec_find(track);
+	int64_t g = timeline_gcd(a->source_rate, a->rate), period = a->source_rate / g;
 	int64_t from = audio_encoder_from(s->first), packet;
-	int ret = codec ? audio_codec_open(&s->dec, codec, track, err)
+	int ret = codec ? audio_codec_open(&s->dec, track, err)
 			: err_set(err, ERR_UNSUPPORTED, "audio codec %s is not known", track->codec_id);
 
 	if (ret)
@@ -308,7 +303,7 @@ static int create_decode(struct audio_stage *s, const struct mkv_track *track, c
 	return ret ? ret : audio_encoder_create(&s->enc, a->rate, a->channels, options, s->first, s->end, give_frame, s, err);
 }
 
-int audio_stage_create(struct audio_stage **out, const struct mkv_track *track, const struct record_audio *audio,
+int audio_stage_create(struct audio_stage **out, const struct track *track, const struct record_audio *audio,
 		       const struct record_options *options, int64_t first, int64_t end, audio_stage_fn *fn, void *arg,
 		       struct err *err)
 {
@@ -325,7 +320,7 @@ int audio_stage_create(struct audio_stage **out, const struct mkv_track *track, 
 	s->until = INT64_MAX;
 	s->fn = fn;
 	s->arg = arg;
-	s->is_silence_known = !strncmp(track->codec_id, "A_AAC", 5);
+	s->is_silence_known = codec_id(track) == AV_CODEC_ID_AAC;
 	ret = audio->is_copy ? audio_ruler_create(&s->ruler, track, audio->source_unit, err)
 			     : create_decode(s, track, options, err);
 	if (ret) {

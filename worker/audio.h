@@ -16,7 +16,7 @@
 #include "common/err.h"
 #include "common/record.h"
 #include "worker/fmp4.h"
-#include "worker/mkv.h"
+#include "worker/track.h"
 
 /* What one look at the first packets says about a track. */
 struct audio_facts {
@@ -39,13 +39,13 @@ struct audio_facts {
 };
 /* first: the first packets of the track (some may be broken). What shall be copied and cannot is encoded. ERR_UNSUPPORTED names
  * the codec. */
-int audio_facts_init(struct audio_facts *f, const struct mkv_track *track, const struct record_options *options,
+int audio_facts_init(struct audio_facts *f, const struct track *track, const struct record_options *options,
 		     const struct bytes *first, int n_first, struct err *err);
 void audio_facts_finish(struct audio_facts *f);
 
 /* Samples (at the source's rate) that a packet decodes to; -1: cannot be told from its bytes. */
 struct audio_ruler;
-int audio_ruler_create(struct audio_ruler **r, const struct mkv_track *track, int64_t source_unit, struct err *err);
+int audio_ruler_create(struct audio_ruler **r, const struct track *track, int64_t source_unit, struct err *err);
 void audio_ruler_destroy(struct audio_ruler *r);
 int64_t audio_ruler_samples(struct audio_ruler *r, struct bytes packet);
 /* The position to start counting from for a reader whose first packet is this one, at pos: Vorbis packets overlap, the
@@ -60,7 +60,7 @@ struct audio_clock {
 	bool is_begun;       /* the first counted packet lies where it is said to, whatever its time: see audio_ruler_anchor */
 };
 void audio_clock_init(struct audio_clock *c, const struct record_audio *audio, int64_t first_pos);
-/* time_ns: on the timeline (origin taken off); lace_index as in struct mkv_frame; samples: of this packet, -1 unknown. */
+/* time_ns: on the timeline (origin taken off); lace_index as in struct frame; samples: of this packet, -1 unknown. */
 int64_t audio_clock_place(struct audio_clock *c, int64_t time_ns, int lace_index, int64_t samples);
 
 /* Frames of the output that the whole source gives, when its samples end at source_end. */
@@ -75,7 +75,7 @@ typedef int audio_stage_fn(void *arg, int64_t n, int64_t samples, struct bytes d
 
 struct audio_stage;
 /* To make output frames [first, end), first < end. They are given to fn as they come, in order, and forgotten. */
-int audio_stage_create(struct audio_stage **s, const struct mkv_track *track, const struct record_audio *audio,
+int audio_stage_create(struct audio_stage **s, const struct track *track, const struct record_audio *audio,
 		       const struct record_options *options, int64_t first, int64_t end, audio_stage_fn *fn, void *arg,
 		       struct err *err);
 void audio_stage_destroy(struct audio_stage *s);

@@ -24,7 +24,7 @@ static void set_unit(struct audio_facts *f, int rate, int channels, int64_t unit
 
 /* ---- AAC */
 
-static int aac_facts(struct audio_facts *f, const struct mkv_track *track, struct err *err)
+static int aac_facts(struct audio_facts *f, const struct track *track, struct err *err)
 {
 	struct asc asc;
 	struct bytes config = track->codec_private;
@@ -96,7 +96,7 @@ static void put_dops(struct buf *out, const uint8_t *head, size_t size)
 }
 
 /* Packets may be of different lengths: the grid has steps of 2.5 ms, and a packet takes several. */
-static int opus_facts(struct audio_facts *f, const struct mkv_track *track, const struct bytes *first, int n_first,
+static int opus_facts(struct audio_facts *f, const struct track *track, const struct bytes *first, int n_first,
 		      struct err *err)
 {
 	const uint8_t *head = track->codec_private.data;
@@ -154,7 +154,7 @@ int64_t audio_copy_flac_samples(struct bytes p)
 }
 
 /* CodecPrivate is "fLaC" and the metadata blocks (RFC 9639 section 8), of which STREAMINFO comes first and is enough. */
-static int flac_facts(struct audio_facts *f, const struct mkv_track *track, struct err *err)
+static int flac_facts(struct audio_facts *f, const struct track *track, struct err *err)
 {
 	const uint8_t *p = track->codec_private.data, *info;
 	size_t size = track->codec_private.size, head = size >= 4 && !memcmp(p, "fLaC", 4) ? 4 : 0;
@@ -196,7 +196,7 @@ static int mp3_facts(struct audio_facts *f, const struct bytes *first, int n_fir
 
 /* ---- public */
 
-int audio_copy_facts(struct audio_facts *f, const struct audio_codec *codec, const struct mkv_track *track,
+int audio_copy_facts(struct audio_facts *f, const struct audio_codec *codec, const struct track *track,
 		     const struct bytes *first, int n_first, struct err *err)
 {
 	f->is_copy = true;

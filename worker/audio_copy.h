@@ -9,7 +9,7 @@
 #include "worker/audio_codec.h"
 
 /* f is empty. ERR_UNSUPPORTED, ERR_DATA: why this track cannot be copied exactly; what was put into f->config stays. */
-int audio_copy_facts(struct audio_facts *f, const struct audio_codec *codec, const struct mkv_track *track,
+int audio_copy_facts(struct audio_facts *f, const struct audio_codec *codec, const struct track *track,
 		     const struct bytes *first, int n_first, struct err *err);
 /* Samples of an Opus packet; 0: broken. RFC 6716 section 3.1. */
 int64_t audio_copy_opus_samples(struct bytes packet);

@@ -9,6 +9,7 @@
 #include "worker/audio_codec.h"
 #include "worker/audio_copy.h"
 #include "worker/audio_encoder.h"
+#include "worker/decide.h"
 
 #include <libavcodec/vorbis_parser.h>
 #include <stdlib.h>
@@ -38,17 +39,17 @@ static int first_frame(AVCodecContext *dec, const struct bytes *first, int n_fir
 			ret = AVERROR(EAGAIN);
 	}
 	av_packet_free(&packet);
-	return ret >= 0 ? 0 : err_set(err, audio_codec_error(ret, ERR_DATA), "none of the first %d audio packets can be decoded", n_first);
+	return ret >= 0 ? 0 : err_set(err, codec_error(ret, ERR_DATA), "none of the first %d audio packets can be decoded", n_first);
 }
 
-static int encoded_facts(struct audio_facts *f, const struct mkv_track *track, const struct audio_codec *codec,
+static int encoded_facts(struct audio_facts *f, const struct track *track, const struct audio_codec *codec,
 			 const struct record_options *options, const struct bytes *first, int n_first, struct err *err)
 {
 	struct audio_encoder *enc = NULL;
 	AVCodecContext *dec = NULL;
 	AVFrame *frame = av_frame_alloc();
 	int64_t packet;
-	int ret = frame ? audio_codec_open(&dec, codec, track, err) : err_set(err, ERR_NOMEM, "out of memory");
+	int ret = frame ? audio_codec_open(&dec, track, err) : err_set(err, ERR_NOMEM, "out of memory");
 
 	if (!ret)
 		ret = first_frame(dec, first, n_first, frame, err);
@@ -83,19 +84,21 @@ out:
 	return ret;
 }
 
-int audio_facts_init(struct audio_facts *f, const struct mkv_track *track, const struct record_options *options,
+int audio_facts_init(struct audio_facts *f, const struct track *track, const struct record_options *options,
 		     const struct bytes *first, int n_first, struct err *err)
 {
-	const struct audio_codec *codec = audio_codec_find(track->codec_id);
+	const struct audio_codec *codec = audio_codec_find(track);
 	int ret = ERR_UNSUPPORTED;
+	bool may_copy;
 
 	*f = (struct audio_facts){ 0 };
 	if (!codec)
 		return err_set(err, ERR_UNSUPPORTED, "audio codec %s is not known", track->codec_id);
-	if (codec->id == AV_CODEC_ID_AAC || options->is_audio_copied)
+	may_copy = decide_may_copy_audio(avcodec_get_name(codec_id(track)), options);
+	if (may_copy)
 		ret = audio_copy_facts(f, codec, track, first, n_first, err);
-	if ((ret == ERR_UNSUPPORTED || ret == ERR_DATA) && codec->id != AV_CODEC_ID_AAC) {
-		if (options->is_audio_copied)
+	if (ret == ERR_UNSUPPORTED || (ret == ERR_DATA && codec->id != AV_CODEC_ID_AAC)) {
+		if (may_copy)
 			log_warn("audio cannot be copied and is encoded", "codec=%s reason=\"%s\"", track->codec_id, err->msg);
 		audio_facts_finish(f);
 		*f = (struct audio_facts){ 0 };
@@ -131,9 +134,9 @@ struct audio_ruler {
 	bool is_first;
 };
 
-int audio_ruler_create(struct audio_ruler **out, const struct mkv_track *track, int64_t source_unit, struct err *err)
+int audio_ruler_create(struct audio_ruler **out, const struct track *track, int64_t source_unit, struct err *err)
 {
-	const struct audio_codec *codec = audio_codec_find(track->codec_id);
+	const struct audio_codec *codec = audio_codec_find(track);
 	struct audio_ruler *r = calloc(1, sizeof *r);
 	int ret;
 
@@ -142,7 +145,7 @@ int audio_ruler_create(struct audio_ruler **out, const struct mkv_track *track, 
 		return err_set(err, ERR_NOMEM, "out of memory");
 	r->unit = source_unit;
 	r->is_first = true;
-	ret = codec ? audio_codec_parameters(&r->par, codec, track, err)
+	ret = codec ? codec_parameters(&r->par, track, err)
 		    : err_set(err, ERR_UNSUPPORTED, "audio codec %s is not known", track->codec_id);
 	if (!ret && r->par->codec_id == AV_CODEC_ID_VORBIS) {
 		r->vorbis = av_vorbis_parse_init(r->par->extradata, r->par->extradata_size);

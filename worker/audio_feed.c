@@ -5,14 +5,14 @@
 
 #include <string.h>
 
-int audio_feed_init(struct audio_feed *f, const struct mkv *mkv, const struct record_audio *audio, int64_t origin_ns,
+int audio_feed_init(struct audio_feed *f, struct demux *demux, const struct record_audio *audio, int64_t origin_ns,
 		    const struct record_options *options, int64_t first_pos, int64_t first, int64_t end, audio_stage_fn *fn,
 		    void *arg, struct err *err)
 {
-	const struct mkv_track *t = mkv_track(mkv, (uint64_t)audio->track);
+	const struct track *t = demux_track(demux, (uint64_t)audio->track);
 	int ret = t ? 0 : err_set(err, ERR_DATA, "the file has no audio track %lld", (long long)audio->track);
 
-	*f = (struct audio_feed){ .mkv = mkv, .audio = audio, .origin_ns = origin_ns };
+	*f = (struct audio_feed){ .demux = demux, .audio = audio, .origin_ns = origin_ns };
 	audio_clock_init(&f->clock, audio, first_pos);
 	if (!ret)
 		ret = audio_ruler_create(&f->ruler, t, audio->source_unit, err);
@@ -31,10 +31,10 @@ void audio_feed_finish(struct audio_feed *f)
 	memset(f, 0, sizeof *f);
 }
 
-int audio_feed_place(struct audio_feed *f, const struct mkv_frame *frame, struct err *err)
+int audio_feed_place(struct audio_feed *f, const struct frame *frame, struct err *err)
 {
 	int64_t samples, end;
-	int ret = mkv_frame_data(f->mkv, frame, &f->unpacked, &f->packet, err);
+	int ret = demux_data(f->demux, frame, &f->unpacked, &f->packet, err);
 
 	if (ret)
 		return ret == ERR_DATA ? 0 : ret;

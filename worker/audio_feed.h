@@ -6,9 +6,10 @@
 #define SEGFARM_WORKER_AUDIO_FEED_H
 
 #include "worker/audio.h"
+#include "worker/demux.h"
 
 struct audio_feed {
-	const struct mkv *mkv;
+	struct demux *demux;
 	const struct record_audio *audio;
 	int64_t origin_ns;
 	struct audio_ruler *ruler;
@@ -23,13 +24,13 @@ struct audio_feed {
 
 /* first_pos: source position of the first packet that will be fed. The rest as in audio_stage_create. After an error it is
  * finished. */
-int audio_feed_init(struct audio_feed *f, const struct mkv *mkv, const struct record_audio *audio, int64_t origin_ns,
+int audio_feed_init(struct audio_feed *f, struct demux *demux, const struct record_audio *audio, int64_t origin_ns,
 		    const struct record_options *options, int64_t first_pos, int64_t first, int64_t end, audio_stage_fn *fn,
 		    void *arg, struct err *err);
 void audio_feed_finish(struct audio_feed *f);
 
 /* Places a frame of the track: 1; 0: it is broken, and nothing is in hand. Every frame of the track has to be placed. */
-int audio_feed_place(struct audio_feed *f, const struct mkv_frame *frame, struct err *err);
+int audio_feed_place(struct audio_feed *f, const struct frame *frame, struct err *err);
 /* Gives the frame in hand to the stage; 1: everything wanted is made. */
 int audio_feed_push(struct audio_feed *f, struct err *err);
 

@@ -60,7 +60,7 @@ static int grow_video(struct fragments *f, struct err *err)
 	return 0;
 }
 
-int fragments_add_video(struct fragments *f, const struct mkv *mkv, const struct nal_config *nal, const struct mkv_frame *frame,
+int fragments_add_video(struct fragments *f, struct demux *demux, const struct nal_config *nal, const struct frame *frame,
 			int64_t pts, bool is_first, struct err *err)
 {
 	struct fragment_sample *s;
@@ -70,7 +70,7 @@ int fragments_add_video(struct fragments *f, const struct mkv *mkv, const struct
 	int ret = grow_video(f, err);
 
 	if (!ret)
-		ret = mkv_frame_data(mkv, frame, &f->unpacked, &data, err);
+		ret = demux_data(demux, frame, &f->unpacked, &data, err);
 	if (!ret)
 		ret = nal_sample_read(nal, data, &f->video_bytes, &sample, err);
 	if (ret == ERR_DATA || (!ret && !sample.has_picture)) {
@@ -82,12 +82,24 @@ int fragments_add_video(struct fragments *f, const struct mkv *mkv, const struct
 	s = &f->samples[f->n_video];
 	*s = (struct fragment_sample){ sample.data, at, is_first || frame->is_key || sample.sync == NAL_SYNC_CLOSED };
 	/* what needed no conversion lies where the next frame will lie too */
-	if (f->video_bytes.size == at && (!mkv->in->is_stable || data.data == f->unpacked.data))
+	if (f->video_bytes.size == at && (!demux->is_stable || data.data == f->unpacked.data))
 		buf_put(&f->video_bytes, data.data, data.size);
 	if (f->video_bytes.size > at)
 		s->data.data = NULL;
 	f->pts[f->n_video++] = pts;
 	return buf_failed(&f->video_bytes) ? err_set(err, ERR_NOMEM, "out of memory") : 1;
+}
+
+int fragments_add_sample(struct fragments *f, int64_t pts, bool is_sync, struct bytes data, struct err *err)
+{
+	int ret = grow_video(f, err);
+
+	if (ret)
+		return ret;
+	f->samples[f->n_video] = (struct fragment_sample){ { NULL, data.size }, f->video_bytes.size, is_sync, 0 };
+	f->pts[f->n_video++] = pts;
+	buf_put(&f->video_bytes, data.data, data.size);
+	return buf_failed(&f->video_bytes) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }
 
 int fragments_add_audio(void *arg, int64_t n, int64_t samples, struct bytes data, struct err *err)

@@ -9,7 +9,7 @@
 
 #include "common/record.h"
 #include "worker/fmp4.h"
-#include "worker/mkv.h"
+#include "worker/demux.h"
 #include "worker/nal.h"
 
 #include <sys/uio.h>
@@ -51,8 +51,10 @@ void fragments_finish(struct fragments *f);
 
 /* Appends a frame of the video track, shown at pts. 1: done; 0: there is no picture in it, it is left out. is_first: it is where
  * decoding starts. ERR_LIMIT, ERR_NOMEM. */
-int fragments_add_video(struct fragments *f, const struct mkv *mkv, const struct nal_config *nal, const struct mkv_frame *frame,
+int fragments_add_video(struct fragments *f, struct demux *demux, const struct nal_config *nal, const struct frame *frame,
 			int64_t pts, bool is_first, struct err *err);
+/* Appends an encoded sample, shown at pts. ERR_LIMIT, ERR_NOMEM. */
+int fragments_add_sample(struct fragments *f, int64_t pts, bool is_sync, struct bytes data, struct err *err);
 /* An audio_stage_fn; arg: a struct fragments. ERR_LIMIT, ERR_NOMEM. */
 int fragments_add_audio(void *arg, int64_t n, int64_t samples, struct bytes data, struct err *err);
 

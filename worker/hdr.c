@@ -18,7 +18,7 @@ static bool put_steps(uint8_t *to, int size, double value, double steps)
 	return true;
 }
 
-bool hdr_mdcv(const struct mkv_colour *c, uint8_t mdcv[HDR_MDCV_SIZE])
+bool hdr_mdcv(const struct track_colour *c, uint8_t mdcv[HDR_MDCV_SIZE])
 {
 	static const int order[4] = { 1, 2, 0, 3 };
 	bool is_whole = true;
@@ -33,7 +33,7 @@ bool hdr_mdcv(const struct mkv_colour *c, uint8_t mdcv[HDR_MDCV_SIZE])
 }
 
 /* One of the two alone: 0 says that the other is not known. */
-bool hdr_clli(const struct mkv_colour *c, uint8_t clli[HDR_CLLI_SIZE])
+bool hdr_clli(const struct track_colour *c, uint8_t clli[HDR_CLLI_SIZE])
 {
 	double cll = c->max_cll < 0 ? 0 : (double)c->max_cll, fall = c->max_fall < 0 ? 0 : (double)c->max_fall;
 

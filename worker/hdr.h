@@ -12,8 +12,8 @@
 
 /* ISO/IEC 14496-12 sections 12.1.7 and 12.1.6: chromaticities in steps of 0.00002 in the order green, blue, red, white;
  * luminances of 0.0001 cd/m2. Content light levels in cd/m2. False: not given, or out of what the box can hold. */
-bool hdr_mdcv(const struct mkv_colour *c, uint8_t mdcv[HDR_MDCV_SIZE]);
-bool hdr_clli(const struct mkv_colour *c, uint8_t clli[HDR_CLLI_SIZE]);
+bool hdr_mdcv(const struct track_colour *c, uint8_t mdcv[HDR_MDCV_SIZE]);
+bool hdr_clli(const struct track_colour *c, uint8_t clli[HDR_CLLI_SIZE]);
 
 /* DOVIDecoderConfigurationRecord, the body of dvcC, dvvC and dvwC (Dolby Vision Streams within the ISO BMFF, section 3). */
 struct hdr_dovi {

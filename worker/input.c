@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "worker/input.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define CHUNK (INT64_C(256) << 10) /* least room for a read */
 #define READ_THROUGH (INT64_C(1) << 20) /* up to here reading on is cheaper than going there */
@@ -155,29 +153,4 @@ void input_fill(struct input *in, int64_t at, int64_t need)
 	while (in->at + in->have - at < need && in->at + in->have < in->size)
 		if (in->have > LIMIT_INPUT_WINDOW || !read_more(in, at - in->at + need))
 			return;
-}
-
-/* ---- a file descriptor */
-
-static int64_t read_fd(void *arg, uint8_t *to, size_t n, struct err *err)
-{
-	int fd = (int)(intptr_t)arg;
-	ssize_t got;
-
-	do
-		got = read(fd, to, n);
-	while (got < 0 && errno == EINTR);
-	return got < 0 ? err_set(err, ERR_RETRY, "cannot read: %s", strerror(errno)) : got;
-}
-
-static void close_fd(void *arg)
-{
-	close((int)(intptr_t)arg);
-}
-
-void input_init_fd(struct input *in, int fd)
-{
-	struct input_source source = { read_fd, NULL, close_fd, (void *)(intptr_t)fd };
-
-	input_init_source(in, &source, INT64_MAX);
 }

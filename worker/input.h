@@ -31,7 +31,7 @@ struct input {
 	int64_t size;        /* of the source; INT64_MAX until its end was seen */
 	bool is_stable;      /* views live as long as the input does: nothing moves */
 	bool is_seekable;
-	/* Forward only: bytes from the smaller of these on are not forgotten. */
+	/* Where is_seekable is false, bytes from the smaller of these on are not forgotten; else they are read again. */
 	int64_t keep;        /* moved by whoever reads on */
 	int64_t hold;        /* by whoever wants to come back; INT64_MAX: nobody */
 	int status;          /* first error of reading; from then on it is as if the source ended there */
@@ -46,8 +46,6 @@ struct input {
 void input_init_bytes(struct input *in, struct bytes bytes);
 /* Any other; size INT64_MAX: not known. Takes the source over: input_close closes it. */
 void input_init_source(struct input *in, const struct input_source *source, int64_t size);
-/* A pipe, or whatever can be read; fd is closed by input_close. */
-void input_init_fd(struct input *in, int fd);
 /* input_url.c: http:// or https:// through libavformat. ERR_RETRY: it does not answer, ERR_DATA: it is not there. Waiting ends with
  * ERR_STOPPED when is_stopped (NULL: never) says so; its argument is NULL. */
 int input_open_url(struct input *in, const char *url, int (*is_stopped)(void *), struct err *err);

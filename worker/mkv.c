@@ -375,7 +375,7 @@ static int grow_cues(struct mkv *mkv, size_t *cap, struct err *err)
 		return 0;
 	if (mkv->n_cues >= LIMIT_CUES)
 		return err_set(err, ERR_LIMIT, "more than %d Cues", LIMIT_CUES);
-	struct mkv_cue *cues = realloc(mkv->cues, n * sizeof(*cues));
+	struct cue *cues = realloc(mkv->cues, n * sizeof(*cues));
 	if (!cues)
 		return err_set(err, ERR_NOMEM, "no memory for Cues");
 	mkv->cues = cues;
@@ -392,8 +392,8 @@ static int add_cue(struct mkv *mkv, size_t *cap, const struct raw_cue *raw, stru
 		return 0;
 	int ret = grow_cues(mkv, cap, err);
 	if (!ret)
-		mkv->cues[mkv->n_cues++] = (struct mkv_cue){
-			.track = raw->track, .time_ns = (int64_t)raw->time * mkv->timestamp_scale, .cluster = cluster,
+		mkv->cues[mkv->n_cues++] = (struct cue){
+			.track = raw->track, .time_ns = (int64_t)raw->time * mkv->timestamp_scale, .place = cluster,
 			.relative = in_segment(mkv, raw->relative) < 0 ? -1 : (int64_t)raw->relative };
 	return ret;
 }
@@ -423,11 +423,11 @@ static int compare(int64_t a, int64_t b)
 
 static int compare_cues(const void *a, const void *b)
 {
-	const struct mkv_cue *x = a, *y = b;
+	const struct cue *x = a, *y = b;
 	int order = (x->track > y->track) - (x->track < y->track);
 
 	if (!order)
-		order = compare(x->cluster, y->cluster);
+		order = compare(x->place, y->place);
 	return order ? order : compare(x->time_ns, y->time_ns);
 }
 
@@ -460,7 +460,7 @@ static int read_cues(struct mkv *mkv, struct bytes data, struct err *err)
 			ret = add_cue_point(mkv, &cap, (struct bytes){ data.data + e.data, (size_t)(e.end - e.data) }, err);
 	if (ret || !mkv->n_cues)
 		return ret;
-	if (at != bound || !is_cluster(mkv, mkv->cues[0].cluster) || !is_cluster(mkv, mkv->cues[mkv->n_cues - 1].cluster))
+	if (at != bound || !is_cluster(mkv, mkv->cues[0].place) || !is_cluster(mkv, mkv->cues[mkv->n_cues - 1].place))
 		drop_cues(mkv);
 	else
 		qsort(mkv->cues, mkv->n_cues, sizeof(*mkv->cues), compare_cues);
@@ -508,6 +508,8 @@ static int read_head(struct mkv *mkv, struct err *err)
 		ret = walk(mkv, &at, false, err);
 	if (!ret && !mkv->n_tracks)
 		ret = err_set(err, ERR_DATA, "there are no Tracks");
+	for (int i = 0; i < mkv->n_tracks; i++)
+		mkv->tracks[i].rounding_ns = mkv->timestamp_scale;
 	/* The first error is the one that says why. */
 	return mkv->in->status ? input_status(mkv->in, err) : ret;
 }

@@ -9,66 +9,10 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "worker/input.h"
+#include "worker/track.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-#define MKV_TRACKS_MAX 128
-
-enum mkv_track_type { MKV_VIDEO = 1, MKV_AUDIO = 2, MKV_OTHER = 0 };
-enum mkv_compression { MKV_COMPRESSION_NONE, MKV_COMPRESSION_STRIP, MKV_COMPRESSION_ZLIB };
-
-/* RFC 9559 section 5.1.4.1.28.16 and following; ISO/IEC 23091-2 code points, 2 = unspecified. */
-struct mkv_colour {
-	bool is_present;                 /* one of the first four is there */
-	int primaries, transfer, matrix; /* -1 or 2: unspecified */
-	int range;                       /* 0 unspecified, 1 broadcast (limited), 2 full */
-	/* MasteringMetadata: CIE 1931 x and y of red, green, blue and white; cd/m2. Below 0: not given. */
-	double chromaticity[4][2], luminance_max, luminance_min;
-	int64_t max_cll, max_fall;       /* cd/m2; -1: not given */
-};
-
-/* A BlockAdditionMapping whose type is that of an MP4 sample entry's box: Dolby Vision's configuration records. */
-#define MKV_MAPPINGS_MAX 4
-struct mkv_mapping {
-	uint32_t type;     /* BlockAddIDType: a four-character code, 'dvcC' */
-	struct bytes data; /* BlockAddIDExtraData */
-};
-
-struct mkv_track {
-	uint64_t number; /* TrackNumber */
-	enum mkv_track_type type;
-	bool is_default, is_enabled;
-	char codec_id[64];            /* V_MPEG4/ISO/AVC also where it is H.264 in V_MS/VFW/FOURCC; codec_private is then its own */
-	struct bytes codec_private;
-	char language[36];            /* BCP 47 where the file says so, else ISO 639-2 */
-	char language_iso[4];         /* ISO 639-2; "": only BCP 47 is there */
-	uint64_t default_duration_ns; /* 0: unknown */
-	uint64_t codec_delay_ns, seek_preroll_ns;
-	int64_t offset_ns;            /* TrackOffset, of old files: added to the times of its blocks */
-	double scale;                 /* TrackTimestampScale: of block times relative to the Cluster's and of BlockDuration */
-	enum mkv_compression compression;
-	struct bytes stripped;        /* bytes put back in front of every frame (header stripping) */
-	bool is_encrypted;
-	/* video */
-	int width, height;            /* PixelWidth/Height less PixelCrop */
-	int display_width, display_height, display_unit; /* 0: as width/height */
-	int rotation;                 /* degrees clockwise to turn the picture for display, 0 90 180 270 (ProjectionPoseRoll) */
-	struct mkv_colour colour;
-	struct mkv_mapping mappings[MKV_MAPPINGS_MAX];
-	int n_mappings;
-	/* audio */
-	double rate, output_rate;     /* SamplingFrequency */
-	int channels, bit_depth;
-};
-
-/* A Cues entry on a video or other track; positions absolute in the file. */
-struct mkv_cue {
-	uint64_t track;
-	int64_t time_ns;      /* CueTime scaled, not yet less any delay */
-	int64_t cluster;      /* byte offset of the Cluster element */
-	int64_t relative;     /* byte offset of the block within the Cluster's data, -1 unknown */
-};
 
 #define MKV_SEEK_HEADS 16 /* more are not followed */
 
@@ -86,10 +30,10 @@ struct mkv {
 	int64_t segment_data;     /* offset of the Segment's data */
 	int64_t segment_end;      /* behind its last byte as far as is known; INT64_MAX: at the input's end */
 	int64_t first_cluster;    /* offset of the first Cluster element; -1: there is none */
-	struct mkv_track tracks[MKV_TRACKS_MAX];
+	struct track tracks[TRACKS_MAX];
 	int n_tracks;
 	struct mkv_places places; /* internal: where the head's elements are */
-	struct mkv_cue *cues;     /* owned; by mkv_read_cues; sorted by (track, cluster, time) */
+	struct cue *cues;     /* owned; by mkv_read_cues; sorted by (track, cluster, time) */
 	size_t n_cues;            /* 0: no Cues (use mkv_next over the whole file) */
 	void *arena;              /* internal: owns decompressed CodecPrivate and the like */
 };
@@ -102,21 +46,7 @@ int mkv_open(struct mkv *mkv, struct input *in, struct err *err);
  * file's, or on a forward-only input. Fails only with ERR_LIMIT, ERR_NOMEM. */
 int mkv_read_cues(struct mkv *mkv, struct err *err);
 void mkv_close(struct mkv *mkv);
-const struct mkv_track *mkv_track(const struct mkv *mkv, uint64_t number); /* NULL: no such */
-
-/* One frame of a block. */
-struct mkv_frame {
-	uint64_t track;
-	int64_t cluster;      /* offset of the Cluster element it is in */
-	int64_t block;        /* offset of its SimpleBlock or BlockGroup element */
-	int64_t time_ns;      /* (cluster + block) timestamp scaled, less the track's CodecDelay, plus its TrackOffset; laced frames after the first:
-	                         + DefaultDuration x i, or BlockDuration / n x i, else the same time */
-	int lace_index, lace_count; /* 0/1 without lacing */
-	bool is_key;          /* SimpleBlock flag, or BlockGroup without ReferenceBlock */
-	int64_t duration_ns;  /* BlockDuration of this frame, 0 unknown */
-	int64_t discard_ns;   /* DiscardPadding (last frame of a lace), 0 none */
-	int64_t at, size;     /* its bytes in the input as stored, compression not undone; see mkv_frame_data */
-};
+const struct track *mkv_track(const struct mkv *mkv, uint64_t number); /* NULL: no such */
 
 /* A position in the blocks. Plain memory: may be copied, needs no destructor. */
 struct mkv_cursor {
@@ -127,7 +57,7 @@ struct mkv_cursor {
 	int64_t cluster_time;   /* in TimestampScale units */
 	int64_t damaged_bytes;  /* passed over so far, looking for the next Cluster */
 	/* laced frames not given out yet */
-	struct mkv_frame lace;
+	struct frame lace;
 	uint32_t lace_sizes[256];
 	int lace_next, lace_total;
 	int64_t lace_at, lace_left; /* bytes of the frames not given out yet */
@@ -139,12 +69,12 @@ int mkv_seek(struct mkv_cursor *c, const struct mkv *mkv, int64_t cluster, int64
 /* 1 and the next frame of any track (touches the headers of blocks only, never the payload); 0 at the end of the file
  * (a truncated last block counts as the end). Damage is passed over: resynchronises at the next Cluster. Fails only where
  * the input does. What lies in front of the frame is no longer kept in a forward-only input. */
-int mkv_next(struct mkv_cursor *c, struct mkv_frame *frame, struct err *err);
+int mkv_next(struct mkv_cursor *c, struct frame *frame, struct err *err);
 
 /* The frame's bytes with ContentCompression undone. *out is a view of the input when nothing has to be undone (it lives until
  * the next mkv_ call, or as long as a stable input), else of scratch, which is then overwritten (view ends at scratch's next
  * use). ERR_DATA: broken zlib, or the bytes are gone; ERR_LIMIT: too large. */
-int mkv_frame_data(const struct mkv *mkv, const struct mkv_frame *frame, struct buf *scratch, struct bytes *out,
+int mkv_frame_data(const struct mkv *mkv, const struct frame *frame, struct buf *scratch, struct bytes *out,
 		   struct err *err);
 
 #endif

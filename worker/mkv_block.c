@@ -138,14 +138,14 @@ static int64_t sane_discard(int64_t ns)
 }
 
 /* Ticks of a track in nanoseconds, RFC 9559 section 11.1.3. */
-static int64_t track_ns(const struct mkv *mkv, const struct mkv_track *t, int64_t ticks)
+static int64_t track_ns(const struct mkv *mkv, const struct track *t, int64_t ticks)
 {
 	int64_t ns = ticks * mkv->timestamp_scale;
 
 	return t->scale == 1 ? ns : llrint((double)ns * t->scale);
 }
 
-static bool scale_time(const struct mkv_cursor *c, int rel, const struct mkv_track *t, int64_t *ns)
+static bool scale_time(const struct mkv_cursor *c, int rel, const struct track *t, int64_t *ns)
 {
 	if (c->cluster_time == TIME_NONE)
 		return false;
@@ -156,12 +156,12 @@ static bool scale_time(const struct mkv_cursor *c, int rel, const struct mkv_tra
 }
 
 /* From one laced frame to the next. */
-static int64_t lace_step(const struct mkv_frame *f, const struct mkv_track *t)
+static int64_t lace_step(const struct frame *f, const struct track *t)
 {
 	return t->default_duration_ns ? (int64_t)t->default_duration_ns : f->duration_ns;
 }
 
-static int64_t frame_duration(const struct mkv *mkv, const struct mkv_track *t, uint64_t duration, int n)
+static int64_t frame_duration(const struct mkv *mkv, const struct track *t, uint64_t duration, int n)
 {
 	if (duration > (uint64_t)(TIMELINE_MAX_NS / mkv->timestamp_scale))
 		return 0;
@@ -173,18 +173,20 @@ static int64_t frame_duration(const struct mkv *mkv, const struct mkv_track *t, 
 static bool read_block(struct mkv_cursor *c, int64_t start, int64_t at, int64_t size, const struct raw_group *group, bool is_simple)
 {
 	struct bytes head = mkv_bytes(c->mkv, at, size < BLOCK_HEAD_MAX ? size : BLOCK_HEAD_MAX);
-	struct mkv_frame *f = &c->lace;
+	struct frame *f = &c->lace;
 	int length;
 
 	memset(f, 0, sizeof(*f));
 	if (size > (int64_t)LIMIT_BLOCK_BYTES || !take_vint(&head, &f->track, &length) || head.size < 3)
 		return false;
-	const struct mkv_track *t = mkv_track(c->mkv, f->track);
+	const struct track *t = mkv_track(c->mkv, f->track);
 	uint8_t flags = head.data[2];
 	if (!t || !scale_time(c, (int16_t)get_u16(head.data), t, &f->time_ns))
 		return false;
-	f->cluster = c->cluster;
-	f->block = start;
+	f->place = c->cluster;
+	f->id = start;
+	f->decode_ns = FRAME_NO_TIME;
+	f->is_timed = true;
 	f->is_key = is_simple ? flags & FLAG_KEY : group->reference == REFERENCE_NONE;
 	f->discard_ns = sane_discard(group->discard);
 	at += length + 3;
@@ -228,9 +230,9 @@ static void enter_block(struct mkv_cursor *c, const struct ebml_element *e)
 }
 
 /* The next frame of the block; false: there are no bytes in it, so it is none. */
-static bool take_frame(struct mkv_cursor *c, struct mkv_frame *f)
+static bool take_frame(struct mkv_cursor *c, struct frame *f)
 {
-	const struct mkv_track *t = mkv_track(c->mkv, c->lace.track);
+	const struct track *t = mkv_track(c->mkv, c->lace.track);
 	int i = c->lace_next++;
 	size_t size = c->lace_sizes[i];
 
@@ -432,7 +434,7 @@ static bool is_at_end(const struct mkv_cursor *c)
 	return c->at >= mkv_bound(c->mkv) || (c->mkv->in->size == INT64_MAX && !input_view(c->mkv->in, c->at, 1).size);
 }
 
-int mkv_next(struct mkv_cursor *c, struct mkv_frame *frame, struct err *err)
+int mkv_next(struct mkv_cursor *c, struct frame *frame, struct err *err)
 {
 	for (;;) {
 		while (c->lace_next < c->lace_total)

@@ -129,7 +129,7 @@ void mkv_free_tracks(struct mkv *mkv);
 /* ---- mkv_unpack.c */
 
 /* Undoes the compression into scratch (reset first), of at most `limit` bytes. */
-int mkv_unpack(enum mkv_compression compression, struct bytes stripped, struct bytes data, size_t limit,
+int mkv_unpack(enum track_compression compression, struct bytes stripped, struct bytes data, size_t limit,
 	       struct buf *scratch, struct bytes *out, struct err *err);
 
 #endif

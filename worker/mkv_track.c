@@ -11,7 +11,7 @@
 /* CodecPrivate that had to be decompressed, by track index. */
 struct arena {
 	struct buf tracks; /* of an input that moves */
-	struct buf codec_private[MKV_TRACKS_MAX];
+	struct buf codec_private[TRACKS_MAX];
 };
 
 struct raw_track {
@@ -190,7 +190,7 @@ static int keep_tracks(struct mkv *mkv, struct bytes *tracks, struct err *err)
 	return buf_failed(&arena->tracks) ? err_set(err, ERR_NOMEM, "no memory for the tracks") : 0;
 }
 
-static int unpack_private(struct mkv *mkv, struct mkv_track *t, enum mkv_compression compression, struct bytes stripped,
+static int unpack_private(struct mkv *mkv, struct track *t, enum track_compression compression, struct bytes stripped,
 			  struct err *err)
 {
 	if (!t->codec_private.size)
@@ -212,26 +212,26 @@ static int unpack_private(struct mkv *mkv, struct mkv_track *t, enum mkv_compres
 	return ret == ERR_DATA ? 0 : ret;
 }
 
-static int add_encoding(struct mkv *mkv, struct mkv_track *t, const struct raw_encoding *raw, struct err *err)
+static int add_encoding(struct mkv *mkv, struct track *t, const struct raw_encoding *raw, struct err *err)
 {
-	enum mkv_compression compression = MKV_COMPRESSION_STRIP;
+	enum track_compression compression = TRACK_COMPRESSION_STRIP;
 
 	if (raw->algorithm == ALGORITHM_ZLIB)
-		compression = MKV_COMPRESSION_ZLIB;
+		compression = TRACK_COMPRESSION_ZLIB;
 	/* Whatever else keeps us from reading the frames counts as encrypted: bzlib, lzo, one encoding on another. */
 	if (raw->type != TYPE_COMPRESSION || (raw->algorithm != ALGORITHM_ZLIB && raw->algorithm != ALGORITHM_STRIP) ||
-	    (raw->scope & SCOPE_FRAMES && t->compression != MKV_COMPRESSION_NONE)) {
+	    (raw->scope & SCOPE_FRAMES && t->compression != TRACK_COMPRESSION_NONE)) {
 		t->is_encrypted = true;
 		return 0;
 	}
 	if (raw->scope & SCOPE_FRAMES) {
 		t->compression = compression;
-		t->stripped = compression == MKV_COMPRESSION_STRIP ? raw->settings : (struct bytes){ 0 };
+		t->stripped = compression == TRACK_COMPRESSION_STRIP ? raw->settings : (struct bytes){ 0 };
 	}
 	return raw->scope & SCOPE_PRIVATE ? unpack_private(mkv, t, compression, raw->settings, err) : 0;
 }
 
-static int add_encodings(struct mkv *mkv, struct mkv_track *t, struct bytes encodings, struct err *err)
+static int add_encodings(struct mkv *mkv, struct track *t, struct bytes encodings, struct err *err)
 {
 	struct ebml_element e;
 	int ret = 0;
@@ -278,7 +278,7 @@ static int code_point(uint64_t v)
 	return v <= 255 ? (int)v : 2;
 }
 
-static void set_colour(struct mkv_colour *c, const struct raw_track *raw)
+static void set_colour(struct track_colour *c, const struct raw_track *raw)
 {
 	c->is_present = raw->matrix != COLOUR_ABSENT || raw->range != COLOUR_ABSENT || raw->transfer != COLOUR_ABSENT ||
 			raw->primaries != COLOUR_ABSENT;
@@ -304,25 +304,25 @@ static bool is_box_type(uint64_t type)
 	return false;
 }
 
-static int set_mappings(struct mkv_track *t, struct bytes entry, struct err *err)
+static int set_mappings(struct track *t, struct bytes entry, struct err *err)
 {
 	int64_t bound = (int64_t)entry.size;
 	struct ebml_element e;
 	int ret = 0;
 
-	for (int64_t at = 0; !ret && t->n_mappings < MKV_MAPPINGS_MAX && ebml_read(entry, at, bound, &e); at = e.end) {
+	for (int64_t at = 0; !ret && t->n_mappings < TRACK_MAPPINGS_MAX && ebml_read(entry, at, bound, &e); at = e.end) {
 		struct raw_mapping raw = { 0 };
 
 		if (e.id != ID_BLOCK_ADDITION_MAPPING)
 			continue;
 		ret = ebml_parse(entry, e.data, mkv_end(&e, bound), mapping_fields, &raw, err);
 		if (!ret && raw.data.size && is_box_type(raw.type))
-			t->mappings[t->n_mappings++] = (struct mkv_mapping){ (uint32_t)raw.type, raw.data };
+			t->mappings[t->n_mappings++] = (struct track_mapping){ (uint32_t)raw.type, raw.data };
 	}
 	return ret;
 }
 
-static int set_video(struct mkv_track *t, const struct raw_track *raw, struct err *err)
+static int set_video(struct track *t, const struct raw_track *raw, struct err *err)
 {
 	if (raw->width > LIMIT_PIXELS || raw->height > LIMIT_PIXELS)
 		return err_set(err, ERR_LIMIT, "track %llu is over %d pixels wide or high", (unsigned long long)raw->number,
@@ -342,7 +342,7 @@ static double sane_rate(double rate)
 	return rate > 0 && rate <= LIMIT_SAMPLE_RATE ? rate : 0;
 }
 
-static int set_audio(struct mkv_track *t, const struct raw_track *raw, struct err *err)
+static int set_audio(struct track *t, const struct raw_track *raw, struct err *err)
 {
 	if (raw->channels > LIMIT_CHANNELS || raw->bit_depth > LIMIT_BIT_DEPTH)
 		return err_set(err, ERR_LIMIT, "track %llu has over %d channels or %d bits", (unsigned long long)raw->number,
@@ -371,7 +371,7 @@ static double sane_scale(double scale)
 #define BITMAP_HEADER_BYTES 40
 
 /* H.264 of Video for Windows is H.264: avcC or Annex B follows the header of the picture. */
-static void unwrap_vfw(struct mkv_track *t)
+static void unwrap_vfw(struct track *t)
 {
 	static const char fourccs[][5] = { "H264", "h264", "X264", "x264", "AVC1", "avc1", "DAVC", "davc", "VSSH", "Q264" };
 
@@ -386,10 +386,10 @@ static void unwrap_vfw(struct mkv_track *t)
 		}
 }
 
-static int set_track(struct mkv *mkv, struct mkv_track *t, const struct raw_track *raw, struct err *err)
+static int set_track(struct mkv *mkv, struct track *t, const struct raw_track *raw, struct err *err)
 {
 	t->number = raw->number;
-	t->type = raw->type == MKV_VIDEO || raw->type == MKV_AUDIO ? (enum mkv_track_type)raw->type : MKV_OTHER;
+	t->type = raw->type == TRACK_VIDEO || raw->type == TRACK_AUDIO ? (enum track_type)raw->type : TRACK_OTHER;
 	t->is_default = raw->is_default != 0;
 	t->is_enabled = raw->is_enabled != 0;
 	copy_string(t->codec_id, sizeof(t->codec_id), raw->codec_id);
@@ -403,11 +403,11 @@ static int set_track(struct mkv *mkv, struct mkv_track *t, const struct raw_trac
 	t->offset_ns = raw->offset >= -TIMELINE_MAX_NS && raw->offset <= TIMELINE_MAX_NS ? raw->offset : 0;
 	t->seek_preroll_ns = sane_ns(raw->seek_preroll);
 	int ret = add_encodings(mkv, t, raw->encodings, err);
-	if (!ret && t->type == MKV_VIDEO) {
+	if (!ret && t->type == TRACK_VIDEO) {
 		unwrap_vfw(t);
 		ret = set_video(t, raw, err);
 	}
-	if (!ret && t->type == MKV_AUDIO)
+	if (!ret && t->type == TRACK_AUDIO)
 		ret = set_audio(t, raw, err);
 	return ret;
 }
@@ -419,9 +419,9 @@ static int add_track(struct mkv *mkv, struct bytes entry, struct err *err)
 
 	if (ret || !raw.number || mkv_track(mkv, raw.number))
 		return ret;
-	if (mkv->n_tracks == MKV_TRACKS_MAX)
-		return err_set(err, ERR_LIMIT, "more than %d tracks", MKV_TRACKS_MAX);
-	struct mkv_track *t = &mkv->tracks[mkv->n_tracks];
+	if (mkv->n_tracks == TRACKS_MAX)
+		return err_set(err, ERR_LIMIT, "more than %d tracks", TRACKS_MAX);
+	struct track *t = &mkv->tracks[mkv->n_tracks];
 	memset(t, 0, sizeof(*t));
 	ret = set_track(mkv, t, &raw, err);
 	if (!ret)
@@ -449,7 +449,7 @@ void mkv_free_tracks(struct mkv *mkv)
 {
 	struct arena *arena = mkv->arena;
 
-	for (int i = 0; arena && i < MKV_TRACKS_MAX; i++)
+	for (int i = 0; arena && i < TRACKS_MAX; i++)
 		buf_finish(&arena->codec_private[i]);
 	if (arena)
 		buf_finish(&arena->tracks);
@@ -457,7 +457,7 @@ void mkv_free_tracks(struct mkv *mkv)
 	mkv->arena = NULL;
 }
 
-const struct mkv_track *mkv_track(const struct mkv *mkv, uint64_t number)
+const struct track *mkv_track(const struct mkv *mkv, uint64_t number)
 {
 	for (int i = 0; i < mkv->n_tracks; i++)
 		if (mkv->tracks[i].number == number)

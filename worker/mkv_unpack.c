@@ -72,7 +72,7 @@ static int unpack_stripped(struct bytes stripped, struct bytes data, size_t limi
 	return buf_failed(scratch) ? err_set(err, ERR_NOMEM, "no memory for a frame") : 0;
 }
 
-int mkv_unpack(enum mkv_compression compression, struct bytes stripped, struct bytes data, size_t limit,
+int mkv_unpack(enum track_compression compression, struct bytes stripped, struct bytes data, size_t limit,
 	       struct buf *scratch, struct bytes *out, struct err *err)
 {
 	size_t scratch_limit = scratch->limit ? scratch->limit : BUF_LIMIT_DEFAULT;
@@ -81,7 +81,7 @@ int mkv_unpack(enum mkv_compression compression, struct bytes stripped, struct b
 	if (limit > scratch_limit)
 		limit = scratch_limit;
 	buf_reset(scratch);
-	if (compression == MKV_COMPRESSION_ZLIB)
+	if (compression == TRACK_COMPRESSION_ZLIB)
 		ret = unpack_zlib(data, limit, scratch, err);
 	else
 		ret = unpack_stripped(stripped, data, limit, scratch, err);
@@ -89,10 +89,10 @@ int mkv_unpack(enum mkv_compression compression, struct bytes stripped, struct b
 	return ret;
 }
 
-int mkv_frame_data(const struct mkv *mkv, const struct mkv_frame *frame, struct buf *scratch, struct bytes *out,
+int mkv_frame_data(const struct mkv *mkv, const struct frame *frame, struct buf *scratch, struct bytes *out,
 		   struct err *err)
 {
-	const struct mkv_track *t = mkv_track(mkv, frame->track);
+	const struct track *t = mkv_track(mkv, frame->track);
 
 	if (frame->size > (int64_t)LIMIT_FRAME_BYTES)
 		return too_large(LIMIT_FRAME_BYTES, err);
@@ -101,7 +101,7 @@ int mkv_frame_data(const struct mkv *mkv, const struct mkv_frame *frame, struct 
 		return mkv->in->status ? input_status(mkv->in, err)
 				       : err_set(err, ERR_DATA, "%lld bytes of a frame are gone",
 						 (long long)(frame->size - (int64_t)data.size));
-	if (t && (t->compression == MKV_COMPRESSION_ZLIB || (t->compression == MKV_COMPRESSION_STRIP && t->stripped.size)))
+	if (t && (t->compression == TRACK_COMPRESSION_ZLIB || (t->compression == TRACK_COMPRESSION_STRIP && t->stripped.size)))
 		return mkv_unpack(t->compression, t->stripped, data, LIMIT_FRAME_BYTES, scratch, out, err);
 	*out = data;
 	return 0;

@@ -85,7 +85,7 @@ int play_run(struct task *task, struct err *err)
 	memcpy(p.name.stream, job->stream, sizeof p.name.stream);
 	memcpy(p.name.id, job->play, sizeof p.name.id);
 	if (!ret)
-		ret = transcode_run(&task->source->mkv, &request, &out, &stats, err);
+		ret = transcode_run(task->source->demux, &request, &out, &stats, err);
 	if (!ret)
 		ret = put_piece(&p, NULL, 0, err); /* the end */
 	if (!ret && (stats.broken_video || stats.broken_audio || stats.damaged_bytes))

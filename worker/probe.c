@@ -17,11 +17,14 @@
 #define LIMIT_GOP (1 << 22)      /* frames between two sync samples */
 #define FORGET_FRAMES 1024
 #define TICK_FRAMES 4096
+#define BITS_PER_100_PIXELS 7 /* of encoded video, as a guess */
+#define BITRATE_MOST 1000000000
+#define NONE INT64_MIN           /* no time */
 #define GAP_NS (20 * NS_PER_SECOND) /* between Cues over which sync samples may be missing in them */
 
 struct probe {
 	struct task *task;
-	const struct mkv *mkv;
+	struct demux *demux;
 	struct title title;
 	bool has_title;
 	/* the pass */
@@ -31,14 +34,15 @@ struct probe {
 	size_t n_pts, cap_pts;
 	int64_t max_pts, before_pts; /* largest of all frames; of all frames before the last sync sample */
 	int64_t last_gap;            /* between the two latest frames, as a guess for the last one's duration */
+	int64_t video_bytes;
 	int64_t max_duration;        /* BlockDuration of the latest frame, ticks; 0 unknown */
 	struct audio_ruler *ruler;
 	struct audio_clock clock;
-	int64_t anchor_cluster;      /* cluster of the latest audio packet, and the anchor of its first one there */
+	int64_t anchor_place;        /* place of the latest audio packet, and the anchor of its first one there */
 	int64_t anchor_pos;
 	size_t anchored;             /* syncs before this one have their audio_pos; the others wait for the next packet */
 	/* from cue to cue */
-	size_t next_cue, end_cue;    /* in mkv->cues, of the video track; equal: no more */
+	size_t next_cue, end_cue;    /* in demux->cues, of the video track; equal: no more */
 	int64_t expected_ns;         /* time of the sync sample that the latest cue promised; NONE: it was found */
 	int64_t sync_ns;             /* time of the latest sync sample */
 	int n_after;                 /* frames since then that are shown with it or later, itself included */
@@ -48,9 +52,7 @@ struct probe {
 	struct buf scratch, scratch2;
 };
 
-#define NONE INT64_MIN
-
-/* ---- the pass */
+/* ---- frames */
 
 static int grow_pts(struct probe *p, struct err *err)
 {
@@ -83,9 +85,11 @@ static void end_gop(struct probe *p)
 	if (!last || !p->n_pts)
 		return;
 	delay = cut_delay(p->pts, p->n_pts, p->sorted);
-	if (p->is_partial)
+	if (p->is_partial || !p->index.video.is_copy)
 		delay = 0;
-	if (p->sorted[0] <= p->before_pts && p->index.n_syncs > 1) {
+	if (!p->index.video.is_copy)
+		;
+	else if (p->sorted[0] <= p->before_pts && p->index.n_syncs > 1) {
 		p->index.n_syncs--;
 		if (p->anchored > p->index.n_syncs)
 			p->anchored = p->index.n_syncs;
@@ -101,11 +105,10 @@ static void end_gop(struct probe *p)
 	p->n_pts = 0;
 }
 
-static int add_sync(struct probe *p, const struct mkv_frame *f, int64_t pts, bool is_closed, struct err *err)
+static int put_sync(struct probe *p, const struct record_sync *sync, struct err *err)
 {
 	struct index *x = &p->index;
 
-	end_gop(p);
 	if (x->n_syncs == p->cap_syncs) {
 		size_t cap = p->cap_syncs ? p->cap_syncs * 2 : 256;
 		struct record_sync *syncs;
@@ -118,9 +121,44 @@ static int add_sync(struct probe *p, const struct mkv_frame *f, int64_t pts, boo
 		x->syncs = syncs;
 		p->cap_syncs = cap;
 	}
-	x->syncs[x->n_syncs++] = (struct record_sync){ .start = pts, .pts = pts, .cluster = f->cluster, .block = f->block,
-						       .audio_pos = INT64_MAX, .is_closed = is_closed };
-	if (p->anchor_cluster == f->cluster) {
+	x->syncs[x->n_syncs++] = *sync;
+	return 0;
+}
+
+/* Encoded video may begin on any frame: where sync samples are far apart, it does. */
+static int cut_gop(struct probe *p, struct err *err)
+{
+	int64_t target = p->task->job->options.target_ticks, last;
+	struct record_sync cut;
+	int ret = 0;
+
+	if (p->index.video.is_copy || !p->index.n_syncs || !p->n_pts)
+		return 0;
+	cut = p->index.syncs[p->index.n_syncs - 1];
+	last = cut.pts;
+	cut_delay(p->pts, p->n_pts, p->sorted);
+	for (size_t i = 0; i < p->n_pts && !ret && p->sorted[p->n_pts - 1] - last >= 2 * target; i++)
+		if (p->sorted[i] >= last + target) {
+			last = cut.start = cut.pts = p->sorted[i];
+			cut.id++;
+			ret = put_sync(p, &cut, err);
+		}
+	return ret;
+}
+
+static int add_sync(struct probe *p, const struct frame *f, int64_t pts, bool is_closed, struct err *err)
+{
+	struct index *x = &p->index;
+	struct record_sync sync = { .start = pts, .pts = pts, .place = f->place, .id = f->id, .audio_pos = INT64_MAX,
+				    .is_closed = is_closed };
+	int ret = cut_gop(p, err);
+
+	end_gop(p);
+	if (!ret)
+		ret = put_sync(p, &sync, err);
+	if (ret)
+		return ret;
+	if (p->anchor_place == f->place) {
 		x->syncs[x->n_syncs - 1].audio_pos = p->anchor_pos;
 		p->anchored = x->n_syncs;
 	}
@@ -138,30 +176,40 @@ static void check_cue(struct probe *p, int64_t time_ns)
 	p->n_after = 0;
 }
 
-/* Only sync samples are looked into: a non-key block without a picture costs nothing here and is left out of its segment later. */
-static int pass_video(struct probe *p, const struct mkv_frame *f, struct err *err)
+/* A sync sample to cut at. Only these are looked into, and only to be copied. */
+static int pass_sync(struct probe *p, const struct frame *f, int64_t pts, struct err *err)
 {
-	int64_t pts = timeline_ns_to_ticks(grid_snap(&p->index.video, f->time_ns) - p->index.origin_ns);
+	const struct record_sync *last = p->index.n_syncs ? &p->index.syncs[p->index.n_syncs - 1] : NULL;
 	struct nal_sample sample;
 	struct bytes data;
 	int ret;
 
-	if (f->is_key && f->lace_index == 0) {
-		ret = mkv_frame_data(p->mkv, f, &p->scratch, &data, err);
-		buf_reset(&p->scratch2);
-		if (!ret)
-			ret = nal_sample_read(&p->title.nal, data, &p->scratch2, &sample, err);
-		if (ret && ret != ERR_DATA)
-			return ret;
-		if (!ret && sample.has_picture) {
-			check_cue(p, f->time_ns);
-			ret = add_sync(p, f, pts, sample.sync == NAL_SYNC_CLOSED, err);
-			if (ret)
-				return ret;
-		}
+	if (!p->index.video.is_copy) {
+		if (pts < p->index.video.start_ticks)
+			pts = p->index.video.start_ticks;
+		return last && (pts <= last->pts || f->id <= last->id || f->place < last->place) ? 0 : add_sync(p, f, pts, true, err);
 	}
+	ret = demux_data(p->demux, f, &p->scratch, &data, err);
+	buf_reset(&p->scratch2);
+	if (!ret)
+		ret = nal_sample_read(&p->title.nal, data, &p->scratch2, &sample, err);
+	if (ret || !sample.has_picture)
+		return ret == ERR_DATA ? 0 : ret;
+	check_cue(p, f->time_ns);
+	return add_sync(p, f, pts, sample.sync == NAL_SYNC_CLOSED, err);
+}
+
+/* A non-key block without a picture costs nothing here and is left out of its segment later. */
+static int pass_video(struct probe *p, const struct frame *f, struct err *err)
+{
+	int64_t pts = timeline_ns_to_ticks(grid_snap(&p->index.video, f->time_ns) - p->index.origin_ns);
+	int ret = f->is_key && !f->lace_index ? pass_sync(p, f, pts, err) : 0;
+
+	if (ret)
+		return ret;
 	p->n_after += f->time_ns >= p->sync_ns;
-	if (!p->index.n_syncs)
+	p->video_bytes += f->size;
+	if (!p->index.n_syncs || f->is_hidden)
 		return 0;
 	ret = grow_pts(p, err);
 	if (ret)
@@ -175,7 +223,7 @@ static int pass_video(struct probe *p, const struct mkv_frame *f, struct err *er
 }
 
 /* Without video, reading starts at clusters about a second apart. */
-static int add_audio_anchor(struct probe *p, const struct mkv_frame *f, int64_t pos, int64_t anchor, struct err *err)
+static int add_audio_anchor(struct probe *p, const struct frame *f, int64_t pos, int64_t anchor, struct err *err)
 {
 	int64_t at = timeline_samples_to_ticks(pos, p->index.audio.source_rate), last = -TICKS_PER_SECOND;
 
@@ -187,7 +235,7 @@ static int add_audio_anchor(struct probe *p, const struct mkv_frame *f, int64_t 
 	return add_sync(p, f, at, true, err);
 }
 
-static int pass_audio(struct probe *p, const struct mkv_frame *f, struct err *err)
+static int pass_audio(struct probe *p, const struct frame *f, struct err *err)
 {
 	struct record_audio *a = &p->index.audio;
 	int64_t samples = a->source_unit, pos, anchor, end;
@@ -195,7 +243,7 @@ static int pass_audio(struct probe *p, const struct mkv_frame *f, struct err *er
 	int ret = 0;
 
 	if (p->title.facts.is_measured) {
-		ret = mkv_frame_data(p->mkv, f, &p->scratch, &data, err);
+		ret = demux_data(p->demux, f, &p->scratch, &data, err);
 		if (ret)
 			return ret == ERR_DATA ? 0 : ret;
 		samples = audio_ruler_samples(p->ruler, data);
@@ -203,8 +251,8 @@ static int pass_audio(struct probe *p, const struct mkv_frame *f, struct err *er
 	p->has_audio_since = true;
 	pos = audio_clock_place(&p->clock, f->time_ns - p->index.origin_ns, f->lace_index, samples);
 	anchor = audio_ruler_anchor(p->ruler, pos, samples);
-	if (f->cluster != p->anchor_cluster) {
-		p->anchor_cluster = f->cluster;
+	if (f->place != p->anchor_place) {
+		p->anchor_place = f->place;
 		p->anchor_pos = anchor;
 		if (!p->title.video)
 			ret = add_audio_anchor(p, f, pos, anchor, err);
@@ -224,15 +272,15 @@ static int pass_audio(struct probe *p, const struct mkv_frame *f, struct err *er
 static void find_cues(struct probe *p)
 {
 	const struct title *t = &p->title;
-	const struct mkv *mkv = p->mkv;
+	const struct demux *demux = p->demux;
 	size_t first = 0, end;
 
 	p->next_cue = p->end_cue = 0;
-	if (!t->video || !t->record_video.grid_within_ns || !t->nal.sps.is_reorder_said || (t->audio && t->facts.is_counted))
+	if (!t->video || !t->is_video_copied || !t->record_video.grid_within_ns || !t->nal.sps.is_reorder_said || (t->audio && t->facts.is_counted))
 		return;
-	while (first < mkv->n_cues && mkv->cues[first].track != t->video->number)
+	while (first < demux->n_cues && demux->cues[first].track != t->video->number)
 		first++;
-	for (end = first; end < mkv->n_cues && mkv->cues[end].track == t->video->number; end++)
+	for (end = first; end < demux->n_cues && demux->cues[end].track == t->video->number; end++)
 		;
 	p->next_cue = first;
 	p->end_cue = end;
@@ -247,21 +295,21 @@ static bool is_sync_known(const struct probe *p)
 }
 
 /* To the next cue if it is in another Cluster, and near. */
-static int jump(struct probe *p, struct mkv_cursor *cursor, struct err *err)
+static int jump(struct probe *p, int64_t here, struct err *err)
 {
-	const struct mkv_cue *cues = p->mkv->cues;
+	const struct cue *cues = p->demux->cues;
 	int64_t delay_ns = (int64_t)p->title.video->codec_delay_ns;
 
 	while (p->next_cue < p->end_cue &&
-	       (cues[p->next_cue].cluster < cursor->cluster || cues[p->next_cue].time_ns - delay_ns <= p->sync_ns))
+	       (cues[p->next_cue].place < here || cues[p->next_cue].time_ns - delay_ns <= p->sync_ns))
 		p->next_cue++;
-	if (p->next_cue == p->end_cue || cues[p->next_cue].cluster == cursor->cluster ||
+	if (p->next_cue == p->end_cue || cues[p->next_cue].place == here ||
 	    cues[p->next_cue].time_ns - delay_ns - p->sync_ns > GAP_NS)
 		return 0;
 	p->expected_ns = cues[p->next_cue].time_ns - delay_ns;
 	p->is_partial = true;
 	p->has_audio_since = false;
-	return mkv_seek(cursor, p->mkv, cues[p->next_cue++].cluster, -1, err);
+	return demux_seek(p->demux, cues[p->next_cue++].place, err);
 }
 
 /* What was jumped over may have the largest delay: the stream's own bound. */
@@ -279,17 +327,20 @@ static void bound_delay(struct probe *p)
 static void begin_pass(struct probe *p)
 {
 	p->index.n_syncs = p->anchored = p->n_pts = 0;
+	p->video_bytes = 0;
+	if (p->title.video)
+		p->index.video.start_ticks = timeline_ns_to_ticks(title_first_video_ns(&p->title) - p->index.origin_ns);
 	p->index.video.delay_ticks = 0;
 	p->index.audio.source_end = 0;
 	p->max_pts = p->before_pts = INT64_MIN;
-	p->anchor_cluster = -1;
+	p->anchor_place = -1;
 	p->expected_ns = NONE;
 	p->is_partial = p->is_cues_wrong = false;
 	p->has_audio_since = true;
 	audio_clock_init(&p->clock, &p->index.audio, p->index.audio.source_base);
 }
 
-static int pass_frame(struct probe *p, const struct mkv_frame *f, struct err *err)
+static int pass_frame(struct probe *p, const struct frame *f, struct err *err)
 {
 	if (p->title.video && f->track == p->title.video->number)
 		return pass_video(p, f, err);
@@ -301,15 +352,14 @@ static int pass_frame(struct probe *p, const struct mkv_frame *f, struct err *er
 static int pass(struct probe *p, struct err *err)
 {
 	bool has_cues = p->next_cue < p->end_cue;
-	struct mkv_cursor cursor;
-	struct mkv_frame f;
-	int n = 0, ret = mkv_seek(&cursor, p->mkv, p->mkv->first_cluster, -1, err);
+	struct frame f = { .place = p->demux->first };
+	int n = 0, ret = demux_seek(p->demux, p->demux->first, err);
 
 	begin_pass(p);
 	while (!ret && !p->is_cues_wrong) {
 		if (p->next_cue < p->end_cue && is_sync_known(p))
-			ret = jump(p, &cursor, err);
-		if (ret || (ret = mkv_next(&cursor, &f, err)) <= 0)
+			ret = jump(p, f.place, err);
+		if (ret || (ret = demux_next(p->demux, &f, err)) <= 0)
 			break;
 		ret = pass_frame(p, &f, err);
 		if (!ret && ++n % TICK_FRAMES == 0)
@@ -318,6 +368,8 @@ static int pass(struct probe *p, struct err *err)
 			source_forget(p->task->source);
 	}
 	p->is_cues_wrong |= p->expected_ns != NONE || (p->title.audio && !p->has_audio_since);
+	if (!ret && p->title.video)
+		ret = cut_gop(p, err);
 	if (!ret && p->title.video)
 		end_gop(p);
 	if (!ret && has_cues)
@@ -340,6 +392,24 @@ static int pass_all(struct probe *p, struct err *err)
 
 /* ---- after the pass */
 
+/* What its playlist says until the segments are there. */
+static void set_bitrate(struct probe *p)
+{
+	struct record_video *v = &p->index.video;
+	const struct record_options *o = &p->task->job->options;
+	int64_t pixels = (int64_t)v->width * v->height;
+
+	if (v->is_copy)
+		v->bitrate = p->title.video->par && v->end_ticks > v->start_ticks
+				     ? timeline_scale_ceil(p->video_bytes, 8 * TICKS_PER_SECOND, v->end_ticks - v->start_ticks)
+				     : 0;
+	else
+		v->bitrate = o->video_bitrate ? o->video_bitrate
+					      : timeline_scale_ceil(pixels * v->encode.rate_num, BITS_PER_100_PIXELS, 100 * v->encode.rate_den);
+	if (v->bitrate > BITRATE_MOST)
+		v->bitrate = BITRATE_MOST;
+}
+
 static int end_video(struct probe *p, struct err *err)
 {
 	struct record_video *v = &p->index.video;
@@ -349,6 +419,9 @@ static int end_video(struct probe *p, struct err *err)
 		return err_set(err, ERR_DATA, "the video's sync sample is gone: has the file changed?");
 	v->start_ticks = p->index.syncs[0].start;
 	v->end_ticks = p->max_pts + duration;
+	if (!v->is_copy)
+		v->delay_ticks = p->title.nal.sps.reorder * title_frame_duration(&p->title, 0, p->last_gap);
+	set_bitrate(p);
 	if (v->delay_ticks > CUT_DELAY_MAX)
 		v->delay_ticks = CUT_DELAY_MAX;
 	return 0;
@@ -398,7 +471,7 @@ static void probe_finish(struct probe *p)
 static int open_title(struct probe *p, struct err *err)
 {
 	const struct title *t = &p->title;
-	int ret = title_init(&p->title, p->mkv, &p->task->job->options, err);
+	int ret = title_init(&p->title, p->demux, &p->task->job->options, err);
 
 	p->has_title = !ret;
 	if (ret)
@@ -406,7 +479,7 @@ static int open_title(struct probe *p, struct err *err)
 	p->index.video = t->record_video;
 	p->index.audio = t->record_audio;
 	p->index.origin_ns = t->origin_ns;
-	p->index.first_cluster = p->mkv->first_cluster;
+	p->index.first_place = p->demux->first;
 	if (!t->audio)
 		return 0;
 	return audio_ruler_create(&p->ruler, t->audio, p->index.audio.source_unit, err);
@@ -414,13 +487,14 @@ static int open_title(struct probe *p, struct err *err)
 
 int probe_run(struct task *task, struct err *err)
 {
-	struct probe p = { .task = task, .mkv = &task->source->mkv, .expected_ns = NONE };
+	struct probe p = { .task = task, .expected_ns = NONE };
 	int ret = source_open(task->source, &task->job->source, err);
 
+	p.demux = task->source->demux;
 	if (!ret)
 		ret = open_title(&p, err);
 	if (!ret)
-		ret = mkv_read_cues(&task->source->mkv, err);
+		ret = demux_read_cues(p.demux, err);
 	if (!ret)
 		ret = pass_all(&p, err);
 	if (!ret && p.title.video)

@@ -17,7 +17,7 @@
 #define BEHIND_TICKS (2 * TICKS_PER_SECOND) /* how far behind the time looked for a sync sample before it may still come */
 
 struct anchor {
-	int64_t time_ns, cluster; /* time on the file's timeline */
+	int64_t time_ns, place;   /* time on the file's timeline */
 	int64_t audio_pos;        /* of the first audio packet in or behind it, where it was counted; else INT64_MIN */
 };
 
@@ -30,17 +30,17 @@ struct seek {
 	struct buf unpacked, converted;
 };
 
-/* As mkv_next. It may take minutes, and somebody wants to know that we live, or wants us to stop. */
-static int next(struct seek *s, struct mkv_cursor *cursor, struct mkv_frame *f, struct err *err)
+/* As demux_next. It may take minutes, and somebody wants to know that we live, or wants us to stop. */
+static int next(struct seek *s, struct frame *f, struct err *err)
 {
 	int ret = ++s->n_read % TICK_FRAMES ? 0 : s->out->tick(s->out->arg, err);
 
-	return ret ? ret : mkv_next(cursor, f, err);
+	return ret ? ret : demux_next(s->t->demux, f, err);
 }
 
 /* ---- anchors */
 
-static int add_anchor(struct seek *s, int64_t time_ns, int64_t cluster, int64_t audio_pos, struct err *err)
+static int add_anchor(struct seek *s, int64_t time_ns, int64_t place, int64_t audio_pos, struct err *err)
 {
 	if (s->n == s->cap) {
 		size_t cap = s->cap ? s->cap * 2 : 256;
@@ -54,7 +54,7 @@ static int add_anchor(struct seek *s, int64_t time_ns, int64_t cluster, int64_t 
 		s->anchors = grown;
 		s->cap = cap;
 	}
-	s->anchors[s->n++] = (struct anchor){ time_ns, cluster, audio_pos };
+	s->anchors[s->n++] = (struct anchor){ time_ns, place, audio_pos };
 	return 0;
 }
 
@@ -63,17 +63,17 @@ static int compare(const void *a, const void *b)
 	const struct anchor *x = a, *y = b;
 
 	return x->time_ns != y->time_ns ? (x->time_ns > y->time_ns) - (x->time_ns < y->time_ns)
-					: (x->cluster > y->cluster) - (x->cluster < y->cluster);
+					: (x->place > y->place) - (x->place < y->place);
 }
 
 static int anchors_from_cues(struct seek *s, struct err *err)
 {
-	const struct mkv *mkv = s->t->mkv;
+	const struct demux *demux = s->t->demux;
 	int ret = 0;
 
-	for (size_t i = 0; i < mkv->n_cues && !ret; i++)
-		if (mkv->cues[i].track == s->t->video->number)
-			ret = add_anchor(s, mkv->cues[i].time_ns, mkv->cues[i].cluster, INT64_MIN, err);
+	for (size_t i = 0; i < demux->n_cues && !ret; i++)
+		if (demux->cues[i].track == s->t->video->number)
+			ret = add_anchor(s, demux->cues[i].time_ns, demux->cues[i].place, INT64_MIN, err);
 	qsort(s->anchors + 1, s->n - 1, sizeof *s->anchors, compare);
 	return ret;
 }
@@ -84,11 +84,11 @@ struct counter {
 	struct audio_clock clock;
 };
 
-static int count_audio(struct seek *s, struct counter *c, const struct mkv_frame *f, int64_t *anchor, struct err *err)
+static int count_audio(struct seek *s, struct counter *c, const struct frame *f, int64_t *anchor, struct err *err)
 {
 	struct bytes data;
 	int64_t samples, pos;
-	int ret = mkv_frame_data(s->t->mkv, f, &s->unpacked, &data, err);
+	int ret = demux_data(s->t->demux, f, &s->unpacked, &data, err);
 
 	if (ret)
 		return ret == ERR_DATA ? 0 : ret;
@@ -102,21 +102,20 @@ static int count_audio(struct seek *s, struct counter *c, const struct mkv_frame
 static int scan(struct seek *s, struct counter *c, int64_t until_ns, struct err *err)
 {
 	const struct title *t = s->t;
-	int64_t cluster = t->mkv->first_cluster;
+	int64_t place = t->demux->first;
 	bool is_counted = t->audio && c->ruler;
-	struct mkv_cursor cursor;
-	struct mkv_frame f;
+	struct frame f;
 	size_t counted = s->n; /* anchors that have their audio_pos */
-	int ret = mkv_seek(&cursor, t->mkv, cluster, -1, err);
+	int ret = demux_seek(t->demux, place, err);
 
-	while (!ret && (ret = next(s, &cursor, &f, err)) == 1) {
+	while (!ret && (ret = next(s, &f, err)) == 1) {
 		ret = 0;
-		if (f.cluster != cluster) {
-			cluster = f.cluster;
+		if (f.place != place) {
+			place = f.place;
 			if (f.time_ns > until_ns)
 				break;
 			if (f.time_ns >= s->anchors[s->n - 1].time_ns + ANCHOR_NS)
-				ret = add_anchor(s, f.time_ns, cluster, INT64_MIN, err);
+				ret = add_anchor(s, f.time_ns, place, INT64_MIN, err);
 		}
 		if (!ret && is_counted && f.track == t->audio->number) {
 			int64_t pos = INT64_MIN;
@@ -162,17 +161,17 @@ static size_t find_anchor(const struct seek *s, int64_t time_ns)
 
 /* ---- video */
 
-static int64_t ticks_of(const struct seek *s, const struct mkv_frame *f)
+static int64_t ticks_of(const struct seek *s, const struct frame *f)
 {
 	return timeline_ns_to_ticks(grid_snap(&s->t->record_video, f->time_ns) - s->t->origin_ns);
 }
 
 /* Can decoding start here? The same as the probe takes for a sync sample. */
-static int is_sync(struct seek *s, const struct mkv_frame *f, struct err *err)
+static int is_sync(struct seek *s, const struct frame *f, struct err *err)
 {
 	struct nal_sample sample;
 	struct bytes data;
-	int ret = mkv_frame_data(s->t->mkv, f, &s->unpacked, &data, err);
+	int ret = demux_data(s->t->demux, f, &s->unpacked, &data, err);
 
 	buf_reset(&s->converted);
 	if (!ret)
@@ -185,13 +184,12 @@ static int is_sync(struct seek *s, const struct mkv_frame *f, struct err *err)
 static int look_from(struct seek *s, const struct anchor *a, int64_t ticks, struct seek_place *place, bool *is_behind,
 		     struct err *err)
 {
-	struct mkv_cursor cursor;
-	struct mkv_frame f;
+	struct frame f;
 	bool is_found = false;
-	int ret = mkv_seek(&cursor, s->t->mkv, a->cluster, -1, err);
+	int ret = demux_seek(s->t->demux, a->place, err);
 
 	*is_behind = false;
-	while (!ret && (ret = next(s, &cursor, &f, err)) == 1) {
+	while (!ret && (ret = next(s, &f, err)) == 1) {
 		int64_t time = ticks_of(s, &f);
 
 		ret = 0;
@@ -205,8 +203,8 @@ static int look_from(struct seek *s, const struct anchor *a, int64_t ticks, stru
 		ret = 0;
 		is_found = true;
 		place->time = time;
-		place->video_cluster = f.cluster;
-		place->video_block = f.block;
+		place->video_place = f.place;
+		place->video_id = f.id;
 	}
 	return ret < 0 ? ret : is_found;
 }
@@ -233,14 +231,13 @@ static int find_video(struct seek *s, int64_t ticks, struct seek_place *place, s
 /* Position of the first audio packet in or behind a Cluster; 0: there is none. */
 static int first_audio(struct seek *s, const struct anchor *a, int64_t *pos, struct err *err)
 {
-	struct mkv_cursor cursor;
-	struct mkv_frame f;
-	int ret = mkv_seek(&cursor, s->t->mkv, a->cluster, -1, err);
+	struct frame f;
+	int ret = demux_seek(s->t->demux, a->place, err);
 
 	*pos = a->audio_pos;
 	if (ret || *pos != INT64_MIN)
 		return ret ? ret : 1;
-	while ((ret = next(s, &cursor, &f, err)) == 1)
+	while ((ret = next(s, &f, err)) == 1)
 		if (f.track == s->t->audio->number) {
 			*pos = timeline_ns_to_samples(f.time_ns - s->t->origin_ns, s->t->record_audio.source_rate);
 			return 1;
@@ -266,7 +263,7 @@ static int find_audio(struct seek *s, struct seek_place *place, struct err *err)
 		if (ret < 0)
 			return ret;
 		if (ret && pos <= need) {
-			place->audio_cluster = s->anchors[i].cluster;
+			place->audio_place = s->anchors[i].place;
 			place->audio_pos = pos;
 			return 0;
 		}
@@ -278,7 +275,7 @@ static int find_audio(struct seek *s, struct seek_place *place, struct err *err)
 
 void seek_beginning(const struct title *t, struct seek_place *place)
 {
-	*place = (struct seek_place){ .video_cluster = t->mkv->first_cluster, .audio_cluster = t->mkv->first_cluster,
+	*place = (struct seek_place){ .video_place = t->demux->first, .audio_place = t->demux->first,
 				      .audio_pos = t->record_audio.source_base };
 	if (t->video)
 		place->time = timeline_ns_to_ticks(title_first_video_ns(t) - t->origin_ns);
@@ -288,10 +285,10 @@ int seek_find(const struct title *t, const struct transcode_out *out, int64_t ti
 {
 	int64_t ns = t->origin_ns + timeline_scale_floor(ticks, NS_PER_SECOND, TICKS_PER_SECOND);
 	struct seek s = { .t = t, .out = out };
-	int ret = add_anchor(&s, INT64_MIN, t->mkv->first_cluster, t->record_audio.source_base, err);
+	int ret = add_anchor(&s, INT64_MIN, t->demux->first, t->record_audio.source_base, err);
 
 	seek_beginning(t, place);
-	if (!ret && t->video && t->mkv->n_cues && !(t->audio && t->facts.is_counted))
+	if (!ret && t->video && t->demux->n_cues && !(t->audio && t->facts.is_counted))
 		ret = anchors_from_cues(&s, err);
 	else if (!ret)
 		ret = anchors_from_scan(&s, ns, err);

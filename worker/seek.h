@@ -10,9 +10,9 @@
 
 struct seek_place {
 	int64_t time;          /* ticks: where both tracks start */
-	int64_t video_block;   /* offset of the block of the first video frame; 0: the title's first sync sample */
-	int64_t video_cluster; /* and its Cluster */
-	int64_t audio_cluster; /* where to read audio from, for the frame that holds `time` to be right */
+	int64_t video_id;   /* offset of the block of the first video frame; 0: the title's first sync sample */
+	int64_t video_place; /* and its Cluster */
+	int64_t audio_place; /* where to read audio from, for the frame that holds `time` to be right */
 	int64_t audio_pos;     /* source position of the first audio packet there */
 	int64_t audio_first;   /* that frame */
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The segment pipeline (stream_segment_fmp4): blocks of the mapped file -> stages -> cut -> fMP4 -> store.
- * What belongs into the segment is the plan's decision alone: video by the byte offsets of its blocks, audio by frame numbers.
+ * The segment pipeline (stream_segment_fmp4): frames of the source -> stages -> cut -> fMP4 -> store.
+ * What belongs into the segment is the plan's decision alone: video by the ids of its frames, audio by frame numbers.
  */
 #include "common/log.h"
 #include "common/timeline.h"
@@ -10,6 +10,7 @@
 #include "worker/fragment.h"
 #include "worker/grid.h"
 #include "worker/task.h"
+#include "worker/video_feed.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,24 +20,49 @@
 struct segment {
 	struct task *task;
 	const struct job *job;
-	struct nal_config nal;
+	struct nal_config nal;    /* of copied video */
+	struct video_feed video;  /* encoded */
 	struct audio_feed audio;
 	struct fragments out;
-	bool has_audio, is_audio_done, is_video_done;
+	bool has_video, has_audio, is_audio_done, is_video_done;
 	int64_t damaged_bytes; /* of the file, passed over */
 };
 
 /* ---- in */
 
-static int add_video(struct segment *s, const struct mkv_frame *f, struct err *err)
+static int copy_video(struct segment *s, const struct frame *f, struct err *err)
 {
 	int64_t pts = timeline_ns_to_ticks(grid_snap(&s->job->video, f->time_ns) - s->job->origin_ns);
-	int ret = fragments_add_video(&s->out, &s->task->source->mkv, &s->nal, f, pts, s->out.n_video == 0, err);
+	int ret;
 
+	if (f->id < s->job->segment.video_id)
+		return 0;
+	s->is_video_done = f->id >= s->job->segment.video_end;
+	if (s->is_video_done)
+		return 0;
+	ret = fragments_add_video(&s->out, s->task->source->demux, &s->nal, f, pts, s->out.n_video == 0, err);
 	return ret < 0 ? ret : 0;
 }
 
-static int add_audio(struct segment *s, const struct mkv_frame *f, struct err *err)
+static int take_video(void *arg, int64_t pts, bool is_sync, struct bytes data)
+{
+	struct err err;
+
+	return fragments_add_sample(&((struct segment *)arg)->out, pts, is_sync, data, &err);
+}
+
+static int encode_video(struct segment *s, const struct frame *f, struct err *err)
+{
+	int ret;
+
+	if (f->place < s->job->segment.video_place || s->is_video_done)
+		return 0;
+	ret = video_feed_push(&s->video, f, err);
+	s->is_video_done = ret == 1;
+	return ret < 0 ? ret : 0;
+}
+
+static int add_audio(struct segment *s, const struct frame *f, struct err *err)
 {
 	int ret = audio_feed_place(&s->audio, f, err);
 
@@ -46,41 +72,39 @@ static int add_audio(struct segment *s, const struct mkv_frame *f, struct err *e
 	return ret < 0 ? ret : 0;
 }
 
-static int add_frame(struct segment *s, const struct mkv_frame *f, struct err *err)
+static int add_frame(struct segment *s, const struct frame *f, struct err *err)
 {
 	const struct plan_segment *p = &s->job->segment;
 
-	if (s->job->video.is_present && f->track == (uint64_t)s->job->video.track) {
-		if (f->block >= p->video_end)
-			s->is_video_done = true;
-		else if (f->block >= p->video_block)
-			return add_video(s, f, err);
-	} else if (!s->is_audio_done && f->track == (uint64_t)s->job->audio.track && f->cluster >= p->audio_cluster) {
+	if (s->job->video.is_present && f->track == (uint64_t)s->job->video.track)
+		return s->job->video.is_copy ? copy_video(s, f, err) : encode_video(s, f, err);
+	if (!s->is_audio_done && f->track == (uint64_t)s->job->audio.track && f->place >= p->audio_place)
 		return add_audio(s, f, err);
-	}
 	return 0;
 }
 
 static int read_frames(struct segment *s, struct err *err)
 {
 	const struct plan_segment *p = &s->job->segment;
-	int64_t from = p->audio_cluster;
-	struct mkv_cursor cursor;
-	struct mkv_frame frame;
+	int64_t from = p->audio_place;
+	struct demux *demux = s->task->source->demux;
+	struct frame frame;
 	int n = 0, ret;
 
-	if (s->is_audio_done || (!s->is_video_done && p->video_cluster < from))
-		from = p->video_cluster;
-	ret = mkv_seek(&cursor, &s->task->source->mkv, from, -1, err);
+	if (s->is_audio_done || (!s->is_video_done && p->video_place < from))
+		from = p->video_place;
+	ret = demux_seek(demux, from, err);
 	while (!ret && !(s->is_video_done && s->is_audio_done)) {
-		ret = mkv_next(&cursor, &frame, err);
+		ret = demux_next(demux, &frame, err);
 		if (ret <= 0)
 			break;
 		ret = add_frame(s, &frame, err);
 		if (!ret && ++n % TICK_FRAMES == 0)
 			ret = s->task->tick(s->task, err);
 	}
-	s->damaged_bytes = cursor.damaged_bytes;
+	s->damaged_bytes = demux->damaged_bytes;
+	if (!ret && s->has_video && !s->is_video_done)
+		ret = video_stage_finish(s->video.stage, err);
 	if (!ret && s->has_audio && !s->is_audio_done)
 		ret = audio_stage_finish(s->audio.stage, p->audio_end, err);
 	return ret;
@@ -144,17 +168,25 @@ static int store_segment(struct task *task, struct iovec *iov, int n, struct err
 static int open_video(struct segment *s, struct err *err)
 {
 	const struct record_video *v = &s->job->video;
-	const struct mkv_track *t = mkv_track(&s->task->source->mkv, (uint64_t)v->track);
+	const struct plan_segment *p = &s->job->segment;
+	const struct track *t = demux_track(s->task->source->demux, (uint64_t)v->track);
 
-	if (!t || s->job->segment.video_block <= 0)
+	if (!t)
 		return err_set(err, ERR_DATA, "the file has no video track %lld", (long long)v->track);
+	if (!v->is_copy) {
+		int ret = video_feed_init(&s->video, s->task->source->demux, v, s->job->origin_ns, &s->job->options, p->start,
+					  p->start + p->duration, take_video, s, err);
+
+		s->has_video = !ret;
+		return ret;
+	}
 	return nal_config_init_lengths(&s->nal, !strncmp(v->codecs, "avc1", 4) ? NAL_H264 : NAL_H265, t->codec_private, err);
 }
 
 static int open_audio(struct segment *s, struct err *err)
 {
 	const struct plan_segment *p = &s->job->segment;
-	int ret = audio_feed_init(&s->audio, &s->task->source->mkv, &s->job->audio, s->job->origin_ns, &s->job->options, p->audio_pos,
+	int ret = audio_feed_init(&s->audio, s->task->source->demux, &s->job->audio, s->job->origin_ns, &s->job->options, p->audio_pos,
 				  p->audio_first, p->audio_end, fragments_add_audio, &s->out, err);
 
 	s->has_audio = !ret;
@@ -165,9 +197,11 @@ static void report_broken(const struct segment *s)
 {
 	int64_t audio = s->has_audio ? audio_stage_broken_packets(s->audio.stage) : 0;
 
-	if (s->out.broken || audio || s->damaged_bytes)
+	int64_t video = s->out.broken + (s->has_video ? video_feed_broken(&s->video) : 0);
+
+	if (video || audio || s->damaged_bytes)
 		log_warn("broken frames left out", "stream=%s start=%lld video=%lld audio=%lld damaged_bytes=%lld", s->job->stream,
-			 (long long)s->job->segment.start, (long long)s->out.broken, (long long)audio, (long long)s->damaged_bytes);
+			 (long long)s->job->segment.start, (long long)video, (long long)audio, (long long)s->damaged_bytes);
 }
 
 int segment_make(struct task *task, segment_put_fn *put, struct err *err)
@@ -194,6 +228,8 @@ int segment_make(struct task *task, segment_put_fn *put, struct err *err)
 	}
 	if (!ret)
 		report_broken(&s);
+	if (s.has_video)
+		video_feed_finish(&s.video);
 	if (s.has_audio)
 		audio_feed_finish(&s.audio);
 	fragments_finish(&s.out);

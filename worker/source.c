@@ -12,12 +12,13 @@ void source_init(struct source *s)
 {
 	s->is.size = -1;
 	s->map = NULL;
+	s->demux = NULL;
 }
 
 void source_finish(struct source *s)
 {
 	if (s->is.size >= 0) {
-		mkv_close(&s->mkv);
+		demux_close(s->demux);
 		munmap(s->map, (size_t)s->is.size);
 	}
 	source_init(s);
@@ -59,7 +60,7 @@ int source_open(struct source *s, const struct record_source *want, struct err *
 	if (ret)
 		return ret;
 	input_init_bytes(&s->input, (struct bytes){ s->map, (size_t)want->size });
-	ret = mkv_open(&s->mkv, &s->input, err);
+	ret = demux_open(&s->demux, &s->input, err);
 	if (ret) {
 		munmap(s->map, (size_t)want->size);
 		return ret;

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Source: a local media file mapped into memory, and its Matroska head. One is kept open from job to job.
+ * Source: a local media file mapped into memory, and its demuxer. One is kept open from job to job.
  */
 #ifndef SEGFARM_WORKER_SOURCE_H
 #define SEGFARM_WORKER_SOURCE_H
 
 #include "common/record.h"
-#include "worker/mkv.h"
+#include "worker/demux.h"
 
 struct source {
 	struct record_source is; /* what is open; size < 0: nothing */
 	void *map;
 	struct input input;
-	struct mkv mkv;
+	struct demux *demux; /* NULL: nothing is open */
 };
 
 void source_init(struct source *s);
 void source_finish(struct source *s);
 /* Opens `want`, or keeps it if it is open already. ERR_RETRY: cannot be read now; ERR_DATA: it is not the file that was submitted (size
- * or time differ), or no Matroska. */
+ * or time differ), or no media file. */
 int source_open(struct source *s, const struct record_source *want, struct err *err);
 /* Takes what was read out of this process' memory (the page cache keeps it): else it counts as ours for ever. */
 void source_forget(struct source *s);

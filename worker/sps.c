@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "worker/sps.h"
 
+#include "common/timeline.h"
 #include "worker/bits.h"
 
 #include <string.h>
@@ -107,19 +108,14 @@ static void read_vui_head(struct bits *b, struct nal_sps *s)
 /* units: ticks per frame. */
 static void read_timing(struct bits *b, struct nal_sps *s, int units)
 {
-	int64_t tick = bits_get(b, 32), scale = bits_get(b, 32), x, y;
+	int64_t tick = bits_get(b, 32), scale = bits_get(b, 32), common;
 
 	tick *= units;
 	if (!tick || !scale || b->is_over || scale / LIMIT_FRAME_RATE > tick)
 		return;
-	for (x = scale, y = tick; y;) {
-		int64_t rest = x % y;
-
-		x = y;
-		y = rest;
-	}
-	s->rate_num = scale / x;
-	s->rate_den = tick / x;
+	common = timeline_gcd(scale, tick);
+	s->rate_num = scale / common;
+	s->rate_den = tick / common;
 }
 
 /* ---- H.264 */

@@ -8,17 +8,18 @@
 
 #include "common/record.h"
 #include "worker/audio.h"
-#include "worker/mkv.h"
+#include "worker/demux.h"
 #include "worker/nal.h"
 
 #define TITLE_FIRST_PACKETS 16 /* audio packets looked at to know the stream */
 #define TITLE_FIRST_FRAMES 66 /* video frames: every rounding that a grid of 60000/1001 has */
 
 struct title {
-	const struct mkv *mkv;
-	const struct mkv_track *video, *audio; /* NULL: none is played */
-	enum nal_codec codec;
-	struct nal_config nal;      /* with video */
+	struct demux *demux;
+	const struct track *video, *audio; /* NULL: none is played */
+	bool is_video_copied;       /* else it is encoded */
+	enum nal_codec codec;       /* of video that is copied */
+	struct nal_config nal;      /* with video: of what comes out */
 	struct audio_facts facts;   /* with audio */
 	int64_t origin_ns;          /* the file's time that is timeline 0: where the earlier of the tracks begins */
 	struct record_video record_video; /* all but start, end and delay */
@@ -26,7 +27,15 @@ struct title {
 	int64_t times_ns[TITLE_FIRST_FRAMES]; /* of the first video frames from a sync sample on, as written */
 	int n_times;
 	/* internal: the first frames */
-	bool has_nal, has_facts;
+	bool has_video, has_nal, has_facts, may_copy_video;
+	struct title_packet {
+		struct buf data;
+		int64_t pts, dts, duration; /* as in struct video_packet, on the file's timeline */
+		bool is_hidden;
+	} packets[TITLE_FIRST_FRAMES]; /* of video that may have to be encoded, from the first sync sample on */
+	int n_packets;
+	size_t packet_bytes;
+	int64_t audio_skip;         /* samples that the container says to throw away at the start */
 	int64_t audio_origin_ns;    /* of the first audio packet */
 	int64_t audio_first_ns;     /* of the first one that decodes to samples */
 	struct buf first[TITLE_FIRST_PACKETS];
@@ -34,9 +43,9 @@ struct title {
 	struct buf scratch;
 };
 
-/* Reads the first frames of mkv, which must outlive it; a track that has none is left out. ERR_UNSUPPORTED names what cannot be
+/* Reads the first frames of demux, which must outlive it, from its beginning; a track that has none is left out. ERR_UNSUPPORTED names what cannot be
  * played, ERR_DATA: there is nothing to play. After an error it is finished. */
-int title_init(struct title *t, const struct mkv *mkv, const struct record_options *options, struct err *err);
+int title_init(struct title *t, struct demux *demux, const struct record_options *options, struct err *err);
 void title_finish(struct title *t);
 
 /* The file's time at which the first video frame is shown. */
@@ -44,6 +53,10 @@ int64_t title_first_video_ns(const struct title *t);
 /* Of a video frame, ticks: what its block says, else what its track says, else the gap to the frame before, else a guess;
  * 0: that is not known. On the grid of the frame rate, where there is one. > 0. */
 int64_t title_frame_duration(const struct title *t, int64_t said, int64_t gap);
+
+/* title_head.c, for title.c. */
+int title_pick_tracks(struct title *t, const struct record_options *options, struct err *err);
+int title_read_head(struct title *t, struct err *err);
 
 /* The init segment of a title whose records are complete, in `video` and `audio`. Appends to out. */
 int title_put_init(const struct title *t, const struct record_video *video, const struct record_audio *audio, struct buf *out,

@@ -16,7 +16,7 @@ static int pick(int from_container, int from_stream, bool has_stream)
 	return has_stream ? from_stream : 2;
 }
 
-static void set_colour(const struct mkv_colour *c, const struct nal_sps *sps, struct fmp4_track *t)
+static void set_colour(const struct track_colour *c, const struct nal_sps *sps, struct fmp4_track *t)
 {
 	t->primaries = pick(c->is_present ? c->primaries : 2, sps->primaries, sps->has_colour);
 	t->transfer = pick(c->is_present ? c->transfer : 2, sps->transfer, sps->has_colour);
@@ -25,20 +25,15 @@ static void set_colour(const struct mkv_colour *c, const struct nal_sps *sps, st
 	t->has_colour = sps->has_colour || t->primaries != 2 || t->transfer != 2 || t->matrix != 2 || t->is_full_range;
 }
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-	return b ? gcd(b, a % b) : a;
-}
-
 /* DisplayWidth and DisplayHeight may be a size in samples, in centimetres, in inches, or a ratio: their ratio is one in any
  * case. */
-static void set_par(const struct mkv_track *m, const struct nal_sps *sps, struct fmp4_track *t)
+static void set_par(const struct track *m, const struct nal_sps *sps, struct fmp4_track *t)
 {
 	t->par_num = (uint32_t)(sps->sar_num > 0 ? sps->sar_num : 0);
 	t->par_den = (uint32_t)(sps->sar_den > 0 ? sps->sar_den : 0);
 	if (m->display_width > 0 && m->display_height > 0 && m->display_unit <= DISPLAY_RATIO && m->width > 0 && m->height > 0) {
 		int64_t num = (int64_t)m->display_width * m->height, den = (int64_t)m->display_height * m->width;
-		int64_t common = gcd(num, den);
+		int64_t common = timeline_gcd(num, den);
 
 		while (num / common > UINT32_MAX || den / common > UINT32_MAX)
 			common *= 2;
@@ -64,7 +59,7 @@ struct light {
 /* From the container, else from the stream. */
 static void add_light(const struct title *title, struct light *light, struct fmp4_track *t)
 {
-	const struct mkv_colour *c = &title->video->colour;
+	const struct track_colour *c = &title->video->colour;
 	const struct nal_config *nal = &title->nal;
 
 	if (hdr_mdcv(c, light->mdcv))
@@ -77,7 +72,7 @@ static void add_light(const struct title *title, struct light *light, struct fmp
 		add_box(t, "clli", (struct bytes){ nal->light, sizeof nal->light });
 }
 
-static void add_mappings(const struct mkv_track *m, struct fmp4_track *t)
+static void add_mappings(const struct track *m, struct fmp4_track *t)
 {
 	for (int i = 0; i < m->n_mappings; i++) {
 		uint32_t type = m->mappings[i].type;
@@ -89,12 +84,13 @@ static void add_mappings(const struct mkv_track *m, struct fmp4_track *t)
 
 static void video_entry(const struct title *title, const struct record_video *v, struct light *light, struct fmp4_track *t)
 {
-	const struct mkv_track *m = title->video;
+	static const struct track turned = { 0 }; /* what the container said is in the picture already */
+	const struct track *m = v->is_copy ? title->video : &turned;
 	const struct nal_sps *sps = &title->nal.sps;
 
 	*t = (struct fmp4_track){
 		.id = 1,
-		.entry = title->codec == NAL_H264 ? FMP4_AVC1 : strncmp(v->codecs, "dvh1", 4) ? FMP4_HVC1 : FMP4_DVH1,
+		.entry = title->nal.codec == NAL_H264 ? FMP4_AVC1 : strncmp(v->codecs, "dvh1", 4) ? FMP4_HVC1 : FMP4_DVH1,
 		.timescale = TICKS_PER_SECOND,
 		.language = "und",
 		.config = buf_bytes(&title->nal.record),
@@ -105,7 +101,8 @@ static void video_entry(const struct title *title, const struct record_video *v,
 	};
 	set_colour(&m->colour, sps, t);
 	set_par(m, sps, t);
-	add_light(title, light, t);
+	if (v->is_copy)
+		add_light(title, light, t);
 	add_mappings(m, t);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * blocks, forward -> stages -> samples that wait -> a fragment as soon as one is complete -> out
+ * frames, forward -> stages -> samples that wait -> a fragment as soon as one is complete -> out
  *
  * Where the segment pipeline obeys a plan, this one has only seen the source so far. Video decode times come from a window of the
  * reorder depth (cut_order); audio frames are those of the global grid, so they are the same as in the segments.
@@ -13,6 +13,7 @@
 #include "worker/fragment.h"
 #include "worker/grid.h"
 #include "worker/seek.h"
+#include "worker/video_feed.h"
 
 #include <string.h>
 
@@ -25,7 +26,7 @@
 #define LIMIT_HOLE_SECONDS (INT64_C(24) * 3600)            /* of audio: it is filled with silence */
 
 struct transcode {
-	struct mkv *mkv;
+	struct demux *demux;
 	const struct transcode_request *request;
 	const struct transcode_out *out;
 	struct transcode_stats *stats;
@@ -36,6 +37,8 @@ struct transcode {
 	struct fragments f;
 	size_t waiting_bytes;      /* of the video samples in f */
 	/* video */
+	struct video_feed video_feed; /* of video that is encoded */
+	bool has_video_feed;
 	struct cut_order order;
 	size_t n_timed;            /* samples in f that have a decode time */
 	size_t n_wanted;           /* and up to the last one that is shown before end_ticks */
@@ -102,7 +105,7 @@ static bool next_fragment(const struct transcode *c, size_t *video, int64_t *aud
 			*audio = f->n_audio;
 		return true;
 	}
-	if (!f->n_audio || (c->place.video_block < 0 && !c->is_started))
+	if (!f->n_audio || (c->place.video_id < 0 && !c->is_started))
 		return false;
 	*audio = f->n_audio < usual ? f->n_audio : usual;
 	if (c->is_video_over)
@@ -175,7 +178,7 @@ static int take_audio(void *arg, int64_t n, int64_t samples, struct bytes data, 
 		c->f.audio_first = n + 1;
 		return 0;
 	}
-	if (c->place.video_block < 0 && !c->is_started && c->f.n_audio > LIMIT_WAITING_SAMPLES)
+	if (c->place.video_id < 0 && !c->is_started && c->f.n_audio > LIMIT_WAITING_SAMPLES)
 		fragments_drop(&c->f, 0, LIMIT_WAITING_SAMPLES / 2); /* nor has it been found for long */
 	return fragments_add_audio(&c->f, n, samples, data, err);
 }
@@ -199,7 +202,7 @@ static int fill_hole(struct transcode *c, struct err *err)
 	return ret;
 }
 
-static int add_audio(struct transcode *c, const struct mkv_frame *frame, struct err *err)
+static int add_audio(struct transcode *c, const struct frame *frame, struct err *err)
 {
 	int ret = audio_feed_place(&c->feed, frame, err);
 
@@ -224,11 +227,11 @@ static void end_audio_at(struct transcode *c, int64_t end)
 /* ---- video in */
 
 /* Is this the frame that the stream begins with? */
-static bool is_start(const struct transcode *c, const struct mkv_frame *frame, int64_t pts)
+static bool is_start(const struct transcode *c, const struct frame *frame, int64_t pts)
 {
 	if (!frame->is_key || frame->lace_index)
 		return false;
-	return c->place.video_block < 0 ? pts >= c->place.time : frame->block >= c->place.video_block;
+	return c->place.video_id < 0 ? pts >= c->place.time : frame->id >= c->place.video_id;
 }
 
 static void start(struct transcode *c, int64_t pts)
@@ -236,8 +239,8 @@ static void start(struct transcode *c, int64_t pts)
 	int64_t n;
 
 	c->is_started = true;
-	c->is_leading = c->place.video_block != 0;
-	if (c->place.video_block >= 0)
+	c->is_leading = c->place.video_id != 0;
+	if (c->place.video_id >= 0)
 		return;
 	c->place.time = pts;
 	if (!c->audio.is_present)
@@ -248,7 +251,7 @@ static void start(struct transcode *c, int64_t pts)
 }
 
 /* Pictures shown before the first frame, of which a decoder that begins with it knows nothing. */
-static bool is_passed_over(struct transcode *c, const struct mkv_frame *frame, int64_t pts)
+static bool is_passed_over(struct transcode *c, const struct frame *frame, int64_t pts)
 {
 	if (frame->is_key)
 		c->is_leading = false;
@@ -297,12 +300,12 @@ static void end_early(struct transcode *c)
 	end_video(c);
 }
 
-static void add_time(struct transcode *c, const struct mkv_frame *frame, int64_t pts)
+static void add_time(struct transcode *c, int64_t pts, int64_t duration_ns)
 {
 	c->waiting_bytes += c->f.samples[c->f.n_video - 1].data.size;
 	if (pts > c->max_pts) {
 		c->max_pts = pts;
-		c->max_duration = timeline_ns_to_ticks(frame->duration_ns);
+		c->max_duration = timeline_ns_to_ticks(duration_ns);
 	}
 	if (pts < c->end_ticks)
 		c->n_wanted = c->f.n_video;
@@ -313,7 +316,7 @@ static void add_time(struct transcode *c, const struct mkv_frame *frame, int64_t
 		c->n_timed++;
 }
 
-static int add_video(struct transcode *c, const struct mkv_frame *frame, struct err *err)
+static int copy_video(struct transcode *c, const struct frame *frame, struct err *err)
 {
 	int64_t pts = timeline_ns_to_ticks(grid_snap(&c->video, frame->time_ns) - c->title.origin_ns);
 	bool is_first = !c->is_started;
@@ -323,7 +326,7 @@ static int add_video(struct transcode *c, const struct mkv_frame *frame, struct 
 		return 0;
 	ret = is_first ? 0 : check_jump(c, pts, err);
 	if (!ret)
-		ret = fragments_add_video(&c->f, c->mkv, &c->title.nal, frame, pts, is_first, err);
+		ret = fragments_add_video(&c->f, c->demux, &c->title.nal, frame, pts, is_first, err);
 	if (ret != 1)
 		return ret;
 	if (is_first) {
@@ -332,20 +335,67 @@ static int add_video(struct transcode *c, const struct mkv_frame *frame, struct 
 		if (c->request->max_ticks < TIMELINE_MAX_TICKS)
 			c->end_ticks = c->place.time + c->request->max_ticks;
 	}
-	add_time(c, frame, pts);
+	add_time(c, pts, frame->duration_ns);
 	return 0;
+}
+
+/* ---- video that is encoded */
+
+static int take_video(void *arg, int64_t pts, bool is_sync, struct bytes data)
+{
+	struct transcode *c = arg;
+	struct err err;
+	int ret = fragments_add_sample(&c->f, pts, is_sync, data, &err);
+
+	if (!ret)
+		add_time(c, pts, 0);
+	return ret ? ret : put_complete(c, &err);
+}
+
+static int start_encoder(struct transcode *c, int64_t pts, struct err *err)
+{
+	int64_t from = c->place.video_id < 0 ? pts : c->place.time;
+	int ret;
+
+	start(c, from);
+	c->place.time = from;
+	if (c->request->max_ticks < TIMELINE_MAX_TICKS)
+		c->end_ticks = from + c->request->max_ticks;
+	cut_order_init(&c->order, c->title.nal.sps.reorder, c->video.delay_ticks, from > 0 ? from : 0);
+	ret = video_feed_init(&c->video_feed, c->demux, &c->video, c->title.origin_ns, &c->request->options, from, c->end_ticks,
+			      take_video, c, err);
+	c->has_video_feed = !ret;
+	return ret;
+}
+
+static int encode_video(struct transcode *c, const struct frame *frame, struct err *err)
+{
+	int64_t pts = timeline_ns_to_ticks(grid_snap(&c->video, frame->time_ns) - c->title.origin_ns);
+	int ret = 0;
+
+	if (!c->is_started && !is_start(c, frame, pts))
+		return 0;
+	if (!c->is_started)
+		ret = start_encoder(c, pts, err);
+	else if (frame->is_timed)
+		ret = check_jump(c, pts, err);
+	if (!ret)
+		ret = video_feed_push(&c->video_feed, frame, err);
+	if (ret == 1 && !c->is_video_over)
+		end_video(c);
+	return ret < 0 ? ret : 0;
 }
 
 /* ---- the pass */
 
-static int add_frame(struct transcode *c, const struct mkv_frame *frame, struct err *err)
+static int add_frame(struct transcode *c, const struct frame *frame, struct err *err)
 {
 	int ret = 0;
 
 	if (c->video.is_present && frame->track == (uint64_t)c->video.track && !c->is_video_over)
-		ret = add_video(c, frame, err);
+		ret = c->video.is_copy ? copy_video(c, frame, err) : encode_video(c, frame, err);
 	else if (c->has_feed && frame->track == (uint64_t)c->audio.track && !c->is_audio_over &&
-		 frame->cluster >= c->place.audio_cluster) /* positions are counted from there */
+		 frame->place >= c->place.audio_place) /* positions are counted from there */
 		ret = add_audio(c, frame, err);
 	return ret < 0 ? ret : put_complete(c, err);
 }
@@ -356,12 +406,14 @@ static int end(struct transcode *c, struct err *err)
 	int64_t frames;
 	int ret = 0;
 
-	if (!c->is_video_over) {
-		if (c->is_started)
+	if (c->has_video_feed && !c->is_video_over)
+		ret = video_stage_finish(c->video_feed.stage, err);
+	if (!ret && !c->is_video_over) {
+		if (c->is_started && c->f.n_video)
 			end_video(c);
 		c->is_video_over = true;
 	}
-	if (!c->is_audio_over) {
+	if (!ret && !c->is_audio_over) {
 		c->audio.source_end = c->feed.source_end;
 		frames = audio_frames(&c->audio, c->feed.source_end);
 		ret = audio_stage_finish(c->feed.stage, frames < c->audio_end ? frames : c->audio_end, err);
@@ -377,24 +429,22 @@ static int end(struct transcode *c, struct err *err)
 
 static int pass(struct transcode *c, struct err *err)
 {
-	int64_t from = c->place.audio_cluster;
-	struct mkv_cursor cursor;
-	struct mkv_frame frame;
+	int64_t from = c->place.audio_place;
+	struct frame frame;
 	int n = 0, ret;
 
-	if (!c->has_feed || (c->video.is_present && c->place.video_cluster < from))
-		from = c->place.video_cluster;
-	ret = mkv_seek(&cursor, c->mkv, from, -1, err);
-	c->mkv->in->hold = INT64_MAX;
+	if (!c->has_feed || (c->video.is_present && c->place.video_place < from))
+		from = c->place.video_place;
+	ret = demux_seek(c->demux, from, err);
 	while (!ret && !(c->is_video_over && c->is_audio_over)) {
-		ret = mkv_next(&cursor, &frame, err);
+		ret = demux_next(c->demux, &frame, err);
 		if (ret <= 0)
 			break;
 		ret = add_frame(c, &frame, err);
 		if (!ret && ++n % TICK_FRAMES == 0)
 			ret = c->out->tick(c->out->arg, err);
 	}
-	c->stats->damaged_bytes = cursor.damaged_bytes;
+	c->stats->damaged_bytes = c->demux->damaged_bytes;
 	return ret < 0 ? ret : end(c, err);
 }
 
@@ -414,7 +464,8 @@ static void set_delay(struct transcode *c)
 	if (n > 1)
 		gap = (most - least) / (n - 1);
 	/* the most that a stream is allowed is far more than most need, and players believe it */
-	c->video.delay_ticks = t->nal.sps.is_reorder_said
+	c->video.delay_ticks = !c->video.is_copy ? t->nal.sps.reorder * title_frame_duration(t, 0, gap) :
+			       t->nal.sps.is_reorder_said
 				       ? cut_delay_ahead(pts, (size_t)n, t->nal.sps.reorder, title_frame_duration(t, 0, gap))
 				       : cut_delay(pts, (size_t)n, sorted);
 	if (c->video.delay_ticks > CUT_DELAY_MAX)
@@ -429,7 +480,7 @@ static void seek_forward(struct transcode *c)
 		return;
 	c->place.time = c->request->start_ticks;
 	if (c->video.is_present)
-		c->place.video_block = -1;
+		c->place.video_id = -1;
 	if (c->audio.is_present)
 		c->place.audio_first = frame_at(c, c->place.time);
 }
@@ -438,12 +489,12 @@ static int find_place(struct transcode *c, struct err *err)
 {
 	int ret = 0;
 
-	if (!c->mkv->in->is_seekable) {
+	if (!c->demux->in->is_seekable) {
 		seek_forward(c);
 	} else if (!c->request->start_ticks) {
 		seek_beginning(&c->title, &c->place);
 	} else {
-		ret = mkv_read_cues(c->mkv, err);
+		ret = demux_read_cues(c->demux, err);
 		if (!ret)
 			ret = seek_find(&c->title, c->out, c->request->start_ticks, &c->place, err);
 	}
@@ -452,7 +503,7 @@ static int find_place(struct transcode *c, struct err *err)
 
 static int open_audio(struct transcode *c, struct err *err)
 {
-	int ret = audio_feed_init(&c->feed, c->mkv, &c->audio, c->title.origin_ns, &c->request->options, c->place.audio_pos,
+	int ret = audio_feed_init(&c->feed, c->demux, &c->audio, c->title.origin_ns, &c->request->options, c->place.audio_pos,
 				  c->place.audio_first, AUDIO_OPEN_END, take_audio, c, err);
 
 	c->has_feed = !ret;
@@ -496,6 +547,10 @@ static int run(struct transcode *c, struct err *err)
 	if (!ret)
 		ret = pass(c, err);
 	c->stats->broken_video = c->f.broken;
+	if (c->has_video_feed) {
+		c->stats->broken_video += video_feed_broken(&c->video_feed);
+		video_feed_finish(&c->video_feed);
+	}
 	if (c->has_feed) {
 		c->stats->broken_audio = audio_stage_broken_packets(c->feed.stage);
 		audio_feed_finish(&c->feed);
@@ -504,15 +559,14 @@ static int run(struct transcode *c, struct err *err)
 	return ret;
 }
 
-int transcode_run(struct mkv *mkv, const struct transcode_request *request, const struct transcode_out *out,
+int transcode_run(struct demux *demux, const struct transcode_request *request, const struct transcode_out *out,
 		  struct transcode_stats *stats, struct err *err)
 {
-	struct transcode c = { .mkv = mkv, .request = request, .out = out, .stats = stats };
+	struct transcode c = { .demux = demux, .request = request, .out = out, .stats = stats };
 	int ret;
 
 	*stats = (struct transcode_stats){ 0 };
-	mkv->in->hold = mkv->first_cluster >= 0 ? mkv->first_cluster : INT64_MAX;
-	ret = title_init(&c.title, mkv, &request->options, err);
+	ret = title_init(&c.title, demux, &request->options, err);
 	if (ret)
 		return ret;
 	ret = run(&c, err);

@@ -7,7 +7,7 @@
 #define SEGFARM_WORKER_TRANSCODE_H
 
 #include "common/record.h"
-#include "worker/mkv.h"
+#include "worker/demux.h"
 
 #include <sys/uio.h>
 
@@ -32,8 +32,8 @@ struct transcode_stats {
 	int64_t broken_video, broken_audio, damaged_bytes;    /* left out */
 };
 
-/* mkv is just opened. 0 at the end of the source or of max_ticks. After an error, what was put is a beginning that plays. */
-int transcode_run(struct mkv *mkv, const struct transcode_request *request, const struct transcode_out *out,
+/* demux is just opened. 0 at the end of the source or of max_ticks. After an error, what was put is a beginning that plays. */
+int transcode_run(struct demux *demux, const struct transcode_request *request, const struct transcode_out *out,
 		  struct transcode_stats *stats, struct err *err);
 
 #endif

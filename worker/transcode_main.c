@@ -283,18 +283,18 @@ static int transcode(struct run *r, const struct options *o, struct err *err)
 {
 	struct transcode_out out = { put, tick, r };
 	struct transcode_stats stats = { 0 };
-	struct mkv mkv;
+	struct demux *demux;
 	int ret = open_input(r, o->in, err);
 
 	if (ret)
 		return ret;
-	ret = mkv_open(&mkv, &r->input, err);
+	ret = demux_open(&demux, &r->input, err);
 	if (ret)
 		return err_prefix(err, "%.300s", strcmp(o->in, "-") ? o->in : "standard input");
-	ret = transcode_run(&mkv, &o->request, &out, &stats, err);
+	ret = transcode_run(demux, &o->request, &out, &stats, err);
 	if (stats.bytes || r->is_reader_gone || ret == ERR_STOPPED)
 		print_summary(r, &stats);
-	mkv_close(&mkv);
+	demux_close(demux);
 	return ret;
 }
 

@@ -3,20 +3,16 @@
  * bench-pipeline FILE REDIS-URL: what one worker's core does with a title whose tracks are copied. Every figure is the best of some
  * runs over a file that lies in the page cache, beside the limit that was measured in the same run.
  */
-#include "dispatcher/plan.h"
-#include "worker/task.h"
+#include "tests/jobs.h"
 
-#include <errno.h>
 #include <hiredis/hiredis.h>
 #include <libavutil/log.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #define RUNS 7
-#define STREAM "0123456789abcdef"
 #define PIECE (256 << 10)
 
 static struct source source;
@@ -37,36 +33,13 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static int no_tick(struct task *task, struct err *err)
-{
-	(void)task;
-	(void)err;
-	return 0;
-}
-
 static void run_probe(const struct job *job)
 {
-	struct task task = { .job = job, .store = store, .source = &source, .tick = no_tick };
+	struct task task = { .job = job, .store = store, .source = &source, .tick = jobs_tick };
 	struct err err;
 
 	if (probe_run(&task, &err))
 		fail("probe", err.msg);
-}
-
-static void make_plan(const struct job *probe, struct plan *plan)
-{
-	struct buf json = { 0 };
-	struct index index;
-	struct err err = { 0 };
-
-	if (store_get_value(store, STREAM, "index", &json, &err) != 1 || index_get(buf_bytes(&json), &index, &err) ||
-	    plan_make(&index, &probe->options, plan, &err))
-		fail("plan", err.msg);
-	buf_reset(&json);
-	if (plan_put(plan, &json) || store_put_plan(store, STREAM, buf_bytes(&json), plan->hash, &err))
-		fail("plan", err.msg);
-	index_finish(&index);
-	buf_finish(&json);
 }
 
 /* Seconds for the probe: a mapping that is new each time. */
@@ -90,15 +63,14 @@ static double time_scan(const struct job *job, int64_t *n)
 	struct err err;
 
 	for (int i = 0; i < RUNS; i++) {
-		struct mkv_cursor cursor;
-		struct mkv_frame frame;
+		struct frame frame;
 
 		source_finish(&source);
 		double from = now();
 		if (source_open(&source, &job->source, &err) ||
-		    mkv_seek(&cursor, &source.mkv, source.mkv.first_cluster, -1, &err))
+		    demux_seek(source.demux, source.demux->first, &err))
 			fail("scan", err.msg);
-		for (*n = 0; mkv_next(&cursor, &frame, &err) == 1; ++*n)
+		for (*n = 0; demux_next(source.demux, &frame, &err) == 1; ++*n)
 			;
 		double took = now() - from;
 		best = took < best ? took : best;
@@ -131,18 +103,11 @@ static double time_segments(const struct job *probe, const struct plan *plan, se
 		source_finish(&source);
 		for (size_t i = 0; i < plan->n_segments; i++) {
 			struct job job = *probe;
-			struct task task = { .job = &job, .store = store, .source = &source, .tick = no_tick };
-			struct store_segment key = { .stream = STREAM, .rendition = RECORD_RENDITION,
+			struct task task = { .job = &job, .store = store, .source = &source, .tick = jobs_tick };
+			struct store_segment key = { .stream = JOBS_STREAM, .rendition = RECORD_RENDITION,
 						     .start = plan->segments[i].start, .duration = plan->segments[i].duration };
 
-			job.type = JOB_SEGMENT;
-			memcpy(job.rendition, RECORD_RENDITION, sizeof RECORD_RENDITION);
-			memcpy(job.plan_hash, plan->hash, sizeof job.plan_hash);
-			job.number = (int64_t)i;
-			job.origin_ns = plan->origin_ns;
-			job.segment = plan->segments[i];
-			job.video = plan->video;
-			job.audio = plan->audio;
+			job_set_segment(&job, plan, i);
 			double from = now();
 			if (put ? segment_make(&task, put, &err) : segment_run(&task, &err))
 				fail("segment", err.msg);
@@ -215,33 +180,30 @@ static void row(const char *what, double bytes, double seconds, const char *limi
 
 int main(int argc, char **argv)
 {
-	struct job probe = { .id = 1, .type = JOB_PROBE, .stream = STREAM, .deadline_ms = 100000 };
 	int64_t bytes, frames;
+	struct job probe;
 	struct plan plan;
-	struct stat st;
 	struct err err;
 
 	av_log_set_level(AV_LOG_QUIET);
 	if (argc != 3 || strncmp(argv[2], "unix://", 7))
 		fail("usage", "bench-pipeline FILE unix://REDIS-SOCKET");
-	if (stat(argv[1], &st))
-		fail(argv[1], strerror(errno));
-	probe.source = (struct record_source){ .size = st.st_size,
-					       .mtime_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec };
-	snprintf(probe.source.path, sizeof probe.source.path, "%s", argv[1]);
-	record_options_init(&probe.options);
+	if (jobs_probe(&probe, argv[1], &err))
+		fail("source", err.msg);
+	size_t size = (size_t)probe.source.size;
 	source_init(&source);
-	sink = malloc((size_t)st.st_size + (1 << 20));
-	memset(sink, 0, (size_t)st.st_size + (1 << 20));
+	sink = malloc(size + (1 << 20));
+	memset(sink, 0, size + (1 << 20));
 	if (store_open(&store, argv[2], 10000, &err))
 		fail("redis", err.msg);
 
 	printf("%-52s %8.2f ms\n", "probe, with Cues", time_probe(&probe) * 1e3);
 	double took = time_scan(&probe, &frames);
-	printf("%-52s %8.2f ms   %lld blocks, of %.0f MB\n", "all block headers", took * 1e3, (long long)frames, (double)st.st_size / 1e6);
-	row("all block headers, of the file's bytes", (double)st.st_size, took, "", 0);
-	make_plan(&probe, &plan);
-	double copy = (double)st.st_size / time_memcpy((size_t)st.st_size);
+	printf("%-52s %8.2f ms   %lld blocks, of %.0f MB\n", "all block headers", took * 1e3, (long long)frames, (double)size / 1e6);
+	row("all block headers, of the file's bytes", (double)size, took, "", 0);
+	if (jobs_plan(store, &probe, &plan, &err))
+		fail("plan", err.msg);
+	double copy = (double)size / time_memcpy(size);
 	took = time_segments(&probe, &plan, put_memory, &bytes);
 	row("segments, copied tracks, into memory", (double)bytes, took, "memcpy", copy);
 	double set = 1024.0 * PIECE / time_set(argv[2] + 7, 1024);

@@ -11,7 +11,8 @@
 
 static struct record_video video(void)
 {
-	return (struct record_video){ true, 1, "avc1.640028", 1920, 800, 24000, 1001, -83416667, 500000, "SDR", 0, 1800000, 7508 };
+	return (struct record_video){ true, false, 1, "avc1.640028", 1920, 800, 24000, 1001, -83416667, 500000, "SDR", 0, 1800000, 7508,
+				      3000000, { 1920, 800, 90, 4, 3, 25, 1, 1, 2, 6, true, 1000, 7200 } };
 }
 
 static struct record_audio audio(void)
@@ -124,6 +125,23 @@ START_TEST(plan_comes_back_as_it_was)
 }
 END_TEST
 
+START_TEST(segment_job_says_what_the_plan_says_of_it)
+{
+	struct plan plan = sample_plan();
+	struct job want = sample_job(), job = { .id = want.id, .deadline_ms = want.deadline_ms, .stream = KEY };
+	struct buf json = { 0 }, again = { 0 };
+	job.source = want.source;
+	job.options = want.options;
+	want.origin_ns = plan.origin_ns;
+	job_set_segment(&job, &plan, 1);
+	ck_assert_int_eq(job_put(&want, &json), 0);
+	ck_assert_int_eq(job_put(&job, &again), 0);
+	ck_assert_str_eq(buf_cstr(&json), buf_cstr(&again));
+	buf_finish(&json);
+	buf_finish(&again);
+}
+END_TEST
+
 START_TEST(job_comes_back_as_it_was)
 {
 	struct job in = sample_job(), out;
@@ -186,10 +204,10 @@ static const char *const bad_plans[][2] = {
 	{ "\"grid_within_ns\":500000", "\"grid_within_ns\":500001" },
 	{ "\"rate_num\":24000,\"rate_den\":1001", "\"rate_num\":0,\"rate_den\":0" },
 	{ "\"rate_den\":1001", "\"rate_den\":2147483648" },
-	{ "\"format\":2", "\"format\":1" },
-	{ "\"format\":2", "\"format\":2,\"more\":1" },
-	{ "\"format\":2,", "" },
-	{ "\"format\":2", "\"format\":2,\"format\":2" },
+	{ "\"format\":3", "\"format\":1" },
+	{ "\"format\":3", "\"format\":3,\"more\":1" },
+	{ "\"format\":3,", "" },
+	{ "\"format\":3", "\"format\":3,\"format\":3" },
 	{ "\"origin_ns\":7", "\"origin_ns\":7.0" },
 	{ "\"origin_ns\":7", "\"origin_ns\":\"7\"" },
 	{ "\"origin_ns\":7", "\"origin_ns\":7200000000000001" },
@@ -205,10 +223,21 @@ static const char *const bad_plans[][2] = {
 	{ "\"audio_language\":\"\"", "\"audio_language\":\"abcdefghijklmnopqrstuvwxyz-abcdefghi\"" },
 	{ "\"audio_track\":0,\"audio_language\":\"\"", "\"audio_track\":1,\"audio_language\":\"de\"" },
 	{ "\"is_audio_copied\":false", "\"is_audio_copied\":0" },
+	{ "\"encoded_codecs\":\"\"", "\"encoded_codecs\":\"HEVC;\"" },
+	{ "\"video_crf\":23000", "\"video_crf\":51001" },
+	{ "\"video_preset\":2", "\"video_preset\":10" },
+	{ "\"video_bitrate\":0", "\"video_bitrate\":-1" },
+	{ "\"video_height\":0", "\"video_height\":16385" },
 	{ ",\"is_audio_copied\":false", "" },
 	{ "\"width\":1920", "\"width\":16385" },
 	{ "\"width\":1920", "\"width\":0" },
 	{ "\"rate_den\":1001", "\"rate_den\":0" },
+	{ "\"encode\":{\"width\":1920", "\"encode\":{\"width\":1921" },
+	{ "\"rotation\":90", "\"rotation\":45" },
+	{ "\"sar_num\":4", "\"sar_num\":0" },
+	{ "\"rate_num\":25", "\"rate_num\":0" },
+	{ "\"lead_ticks\":7200", "\"lead_ticks\":-1" },
+	{ "\"bitrate\":3000000", "\"bitrate\":-1" },
 	{ "\"range\":\"SDR\"", "\"range\":\"XXX\"" },
 	{ "avc1.640028", "avc1\\n#EXT" },
 	{ "avc1.640028", "" },
@@ -258,7 +287,7 @@ static const char *const bad_indexes[][2] = {
 	{ "[1080000,1080000,90000,180000", "[1080000,1080000,89999,180000" },
 	{ "287232,0]", "287232,2]" },
 	{ "287232,0]", "287232,false]" },
-	{ "\"first_cluster\":500", "\"first_cluster\":-1" },
+	{ "\"first_place\":500", "\"first_place\":-1" },
 	{ "\"syncs\":[", "\"syncs\":[7," },
 	{ "[0,0,500,520", "[-1,0,500,520" },
 };
@@ -401,6 +430,7 @@ Suite *suite_record(void)
 	TCase *t = tcase_create("record");
 	tcase_add_test(t, index_comes_back_as_it_was);
 	tcase_add_test(t, plan_comes_back_as_it_was);
+	tcase_add_test(t, segment_job_says_what_the_plan_says_of_it);
 	tcase_add_test(t, job_comes_back_as_it_was);
 	tcase_add_test(t, path_of_any_bytes_comes_back_as_it_was);
 	tcase_add_test(t, title_without_video_or_audio_is_a_title);

@@ -64,6 +64,20 @@ START_TEST(ticks_of_a_frame_of_44100_hz_are_the_nearest)
 }
 END_TEST
 
+START_TEST(common_divisor_is_the_greatest)
+{
+	ck_assert_int_eq(timeline_gcd(48000, 44100), 300);
+	ck_assert_int_eq(timeline_gcd(44100, 48000), 300);
+	ck_assert_int_eq(timeline_gcd(1001, 24000), 1);
+	ck_assert_int_eq(timeline_gcd(7, 7), 7);
+	ck_assert_int_eq(timeline_gcd(9, 0), 9);
+	ck_assert_int_eq(timeline_gcd(0, 9), 9);
+	ck_assert_int_eq(timeline_gcd(0, 0), 0);
+	ck_assert_int_eq(timeline_gcd(INT64_MAX, INT64_MAX - 1), 1);
+	ck_assert_int_eq(timeline_gcd(INT64_MAX / 7 * 6, INT64_MAX / 7 * 4), INT64_MAX / 7 * 2);
+}
+END_TEST
+
 Suite *suite_timeline(void)
 {
 	Suite *s = suite_create("common/timeline");
@@ -74,6 +88,7 @@ Suite *suite_timeline(void)
 	tcase_add_test(t, longest_times_do_not_overflow);
 	tcase_add_test(t, millisecond_times_come_back);
 	tcase_add_test(t, ticks_of_a_frame_of_44100_hz_are_the_nearest);
+	tcase_add_test(t, common_divisor_is_the_greatest);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -24,7 +24,7 @@ static void set_video(struct title *t, int64_t start, int64_t gop, int64_t secon
 {
 	struct record_video *video = &t->index.video;
 
-	*video = (struct record_video){ .is_present = true,
+	*video = (struct record_video){ .is_present = true, .is_copy = true,
 					.track = 1,
 					.codecs = "avc1.640028",
 					.width = 1920,
@@ -39,8 +39,8 @@ static void set_video(struct title *t, int64_t start, int64_t gop, int64_t secon
 	for (int64_t at = start; at < video->end_ticks && t->index.n_syncs < SYNCS_MAX; at += gop) {
 		int64_t i = (int64_t)t->index.n_syncs;
 
-		t->syncs[t->index.n_syncs++] = (struct record_sync){ .start = at, .pts = at, .cluster = 1000 + i * 1000,
-								    .block = 1020 + i * 1000, .audio_pos = INT64_MAX,
+		t->syncs[t->index.n_syncs++] = (struct record_sync){ .start = at, .pts = at, .place = 1000 + i * 1000,
+								    .id = 1020 + i * 1000, .audio_pos = INT64_MAX,
 								    .is_closed = true };
 	}
 }
@@ -59,7 +59,7 @@ static void start(struct title *t)
 {
 	memset(t, 0, sizeof(*t));
 	record_options_init(&t->options);
-	t->index.first_cluster = 500;
+	t->index.first_place = 500;
 }
 
 static int make(struct title *t)
@@ -84,13 +84,13 @@ static void check_plan(const struct title *t)
 		ck_assert_int_gt(s->duration, 0);
 		ck_assert_int_le(s->audio_first, s->audio_end);
 		if (audio->is_present)
-			ck_assert(s->audio_pos <= need || s->audio_cluster == t->index.first_cluster);
+			ck_assert(s->audio_pos <= need || s->audio_place == t->index.first_place);
 		if (i + 1 == plan->n_segments)
 			break;
 		ck_assert_int_eq(s->start + s->duration, next->start);
 		ck_assert_int_eq(s->audio_end, next->audio_first);
 		if (plan->video.is_present)
-			ck_assert_int_eq(s->video_end, next->video_block);
+			ck_assert_int_eq(s->video_end, next->video_id);
 	}
 	ck_assert_int_eq(plan->segments[0].audio_first, 0);
 	ck_assert_int_eq(plan->segments[plan->n_segments - 1].audio_end, audio->is_present ? audio->frames : 0);
@@ -149,7 +149,7 @@ START_TEST(an_open_gop_is_cut_at_its_leading_pictures)
 	/* the sync at 6 s starts at 5.92 s, before the target: the cut comes at the next */
 	ck_assert_uint_eq(t.plan.n_segments, 2);
 	ck_assert_int_eq(t.plan.segments[1].start, 12 * SECOND - 7200);
-	ck_assert_int_eq(t.plan.segments[1].video_block, t.syncs[2].block);
+	ck_assert_int_eq(t.plan.segments[1].video_id, t.syncs[2].id);
 	ck_assert(!t.plan.is_independent);
 	plan_finish(&t.plan);
 }
@@ -162,8 +162,8 @@ START_TEST(a_tail_under_half_a_second_joins_the_segment_before)
 	start(&t);
 	set_video(&t, 0, 6 * SECOND, 12);
 	t.index.video.end_ticks = 12 * SECOND + 44999;
-	t.syncs[t.index.n_syncs++] = (struct record_sync){ .start = 12 * SECOND, .pts = 12 * SECOND, .cluster = 9000,
-							  .block = 9020, .audio_pos = INT64_MAX };
+	t.syncs[t.index.n_syncs++] = (struct record_sync){ .start = 12 * SECOND, .pts = 12 * SECOND, .place = 9000,
+							  .id = 9020, .audio_pos = INT64_MAX };
 	ck_assert_int_eq(make(&t), 0);
 	ck_assert_uint_eq(t.plan.n_segments, 2);
 	plan_finish(&t.plan);
@@ -189,7 +189,7 @@ START_TEST(audio_alone_is_cut_on_its_own_frames)
 		ck_assert_int_eq(s->start, timeline_samples_to_ticks(s->audio_first * 1024, rates[_i]));
 		ck_assert_int_ge(s->start, (int64_t)i * 6 * SECOND);
 		ck_assert_int_lt(s->start - (int64_t)i * 6 * SECOND, 2400);
-		ck_assert_int_eq(s->audio_cluster, t.index.first_cluster);
+		ck_assert_int_eq(s->audio_place, t.index.first_place);
 	}
 	plan_finish(&t.plan);
 }
@@ -220,7 +220,7 @@ START_TEST(audio_alone_reads_from_the_anchors_that_the_index_has)
 	set_audio(&t, 48000, 0, 2813);
 	ck_assert_int_eq(make(&t), 0);
 	check_plan(&t);
-	ck_assert_int_eq(t.plan.segments[0].audio_cluster, t.index.first_cluster);
+	ck_assert_int_eq(t.plan.segments[0].audio_place, t.index.first_place);
 	ck_assert_int_eq(t.plan.segments[0].audio_pos, t.index.audio.source_base);
 	ck_assert_int_eq(t.plan.segments[2].audio_pos, 10 * 48000); /* 12 s less the warm-up: the anchor at 10 s */
 	plan_finish(&t.plan);
@@ -263,7 +263,7 @@ START_TEST(an_index_that_contradicts_itself_is_refused)
 	t.index.n_syncs = 0;
 	ck_assert_int_eq(make(&t), ERR_DATA);
 	set_video(&t, 0, 6 * SECOND, 60);
-	t.syncs[3].block = 10;
+	t.syncs[3].id = 10;
 	ck_assert_int_eq(make(&t), ERR_DATA);
 	set_video(&t, 0, 6 * SECOND, 60);
 	t.index.video.end_ticks = 0;
@@ -284,11 +284,11 @@ START_TEST(the_hash_follows_every_cut_and_option)
 	ck_assert_int_eq(make(&t), 0);
 	ck_assert_str_eq(first, t.plan.hash);
 	plan_finish(&t.plan);
-	t.syncs[2].block++;
+	t.syncs[2].id++;
 	ck_assert_int_eq(make(&t), 0);
 	ck_assert_str_ne(first, t.plan.hash);
 	plan_finish(&t.plan);
-	t.syncs[2].block--;
+	t.syncs[2].id--;
 	t.options.audio_quality++;
 	ck_assert_int_eq(make(&t), 0);
 	ck_assert_str_ne(first, t.plan.hash);

@@ -7,9 +7,9 @@
 #include "tests/suites.h"
 
 static struct plan_segment segments[] = {
-	{ .start = 0, .duration = 540540, .video_block = 1000, .video_end = 301000 },
-	{ .start = 540540, .duration = 585585, .video_block = 301000, .video_end = 501000 },
-	{ .start = 1126125, .duration = 90000, .video_block = 501000, .video_end = INT64_MAX },
+	{ .start = 0, .duration = 540540, .video_id = 1000, .video_end = 301000 },
+	{ .start = 540540, .duration = 585585, .video_id = 301000, .video_end = 501000 },
+	{ .start = 1126125, .duration = 90000, .video_id = 501000, .video_end = INT64_MAX },
 };
 static const int64_t sizes[] = { 600600, 1301300, 100000 };
 
@@ -17,7 +17,7 @@ static struct plan make_plan(void)
 {
 	struct plan plan = { .segments = segments, .n_segments = 3 };
 
-	plan.video = (struct record_video){ .is_present = true, .codecs = "avc1.640028", .width = 1920, .height = 1080,
+	plan.video = (struct record_video){ .is_present = true, .is_copy = true, .codecs = "avc1.640028", .width = 1920, .height = 1080,
 					    .rate_num = 24000, .rate_den = 1001, .range = "SDR" };
 	plan.audio = (struct record_audio){ .is_present = true, .codecs = "mp4a.40.2" };
 	plan.is_independent = true;

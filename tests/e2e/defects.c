@@ -75,7 +75,7 @@ void defects_check_as_plain(const char *source, const char *plain)
 void defects_check_frames(const struct hls_track *t, const char *source, uint64_t number)
 {
 	struct mkv_cursor cursor;
-	struct mkv_frame f;
+	struct frame f;
 	struct input in;
 	struct mkv mkv;
 	struct buf file;

@@ -234,7 +234,7 @@ static const struct {
 
 static void check_config(const struct hls_track *a, const char *source)
 {
-	const struct mkv_track *t;
+	const struct track *t;
 	struct input in;
 	struct mkv mkv;
 	struct buf file;

@@ -287,23 +287,23 @@ struct damage {
 	int64_t start_ns, end_ns;  /* of the Cluster */
 };
 
-static void note_damaged(struct damage *d, const struct mkv_frame *hit, const struct mkv_frame *f)
+static void note_damaged(struct damage *d, const struct frame *hit, const struct frame *f)
 {
-	if (f->cluster != hit->cluster) {
-		if (f->cluster > hit->cluster && f->time_ns < d->end_ns)
+	if (f->place != hit->place) {
+		if (f->place > hit->place && f->time_ns < d->end_ns)
 			d->end_ns = f->time_ns;
 		return;
 	}
 	if (f->time_ns < d->start_ns)
 		d->start_ns = f->time_ns;
-	ck_assert_msg(f->block < hit->block || f->track != 1 || !f->is_key, "the damage hits a sync sample");
-	d->lost += f->track == 1 && f->block >= hit->block;
+	ck_assert_msg(f->id < hit->id || f->track != 1 || !f->is_key, "the damage hits a sync sample");
+	d->lost += f->track == 1 && f->id >= hit->id;
 }
 
-static void find_damage(struct damage *d, const struct mkv *mkv, struct mkv_frame *hit)
+static void find_damage(struct damage *d, const struct mkv *mkv, struct frame *hit)
 {
 	struct mkv_cursor cursor;
-	struct mkv_frame f;
+	struct frame f;
 	size_t n = 0;
 
 	*d = (struct damage){ .first = DAMAGED_FRAME, .start_ns = INT64_MAX, .end_ns = INT64_MAX };
@@ -320,7 +320,7 @@ static void find_damage(struct damage *d, const struct mkv *mkv, struct mkv_fram
 
 static void damage(const char *from, const char *to, struct damage *d)
 {
-	struct mkv_frame hit;
+	struct frame hit;
 	struct input in;
 	struct mkv mkv;
 	struct buf file;
@@ -330,7 +330,7 @@ static void damage(const char *from, const char *to, struct damage *d)
 	ck_assert_int_eq(mkv_open(&mkv, &in, NULL), 0);
 	find_damage(d, &mkv, &hit);
 	mkv_close(&mkv);
-	craft_spoil(file.data + hit.block, DAMAGED_BYTES);
+	craft_spoil(file.data + hit.id, DAMAGED_BYTES);
 	craft_save(to, buf_bytes(&file));
 	buf_finish(&file);
 }

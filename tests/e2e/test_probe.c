@@ -6,9 +6,10 @@
 #include "tests/e2e/craft.h"
 #include "tests/e2e/media.h"
 #include "tests/e2e/sh.h"
+#include "tests/jobs.h"
 #include "tests/redis_fixture.h"
 #include "tests/suites.h"
-#include "worker/task.h"
+#include "worker/mkv.h"
 #include "worker/title.h"
 
 #include <dirent.h>
@@ -16,9 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#define STREAM "0123456789abcdef"
 #define FFMPEG "ffmpeg -nostdin -v error -y "
 #define PICTURE(rate) "-f lavfi -i testsrc2=size=320x180:rate=" rate " -f lavfi -i \"$A\" -t 40 "
 #define X264 "-c:v libx264 -preset ultrafast -g 48 -bf 3 "
@@ -60,42 +59,20 @@ static void stop(void)
 	redis_fixture_stop(&redis);
 }
 
-static int no_tick(struct task *task, struct err *err)
-{
-	(void)task;
-	(void)err;
-	return 0;
-}
-
-static void set_source(struct job *job, const char *path)
-{
-	struct stat st;
-
-	ck_assert(!stat(path, &st));
-	job->source = (struct record_source){ .size = st.st_size,
-					      .mtime_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec };
-	snprintf(job->source.path, sizeof job->source.path, "%s", path);
-	record_options_init(&job->options);
-}
-
 /* False: the file cannot be played. */
 static bool probe(const char *path, struct index *index)
 {
-	struct job job = { .id = 1, .type = JOB_PROBE, .stream = STREAM, .deadline_ms = 100000 };
+	struct job job;
 	struct source source;
-	struct task task = { .job = &job, .store = store, .source = &source, .tick = no_tick };
-	struct buf json = { 0 };
+	struct task task = { .job = &job, .store = store, .source = &source, .tick = jobs_tick };
 	struct err err;
 
-	set_source(&job, path);
+	ck_assert_msg(!jobs_probe(&job, path, &err), "%s", err.msg);
 	source_init(&source);
 	bool is_playable = !probe_run(&task, &err);
 	source_finish(&source);
-	if (is_playable) {
-		ck_assert_int_eq(store_get_value(store, STREAM, "index", &json, NULL), 1);
-		ck_assert_msg(!index_get(buf_bytes(&json), index, &err), "%s", err.msg);
-		buf_finish(&json);
-	}
+	if (is_playable)
+		ck_assert_msg(!jobs_index(store, &job, index, &err), "%s", err.msg);
 	return is_playable;
 }
 
@@ -115,7 +92,7 @@ static void check_same(const struct index *a, const struct index *b, const char 
 	ck_assert_msg(a->n_syncs == b->n_syncs, "%s: %zu sync samples, %zu by the headers", what, a->n_syncs, b->n_syncs);
 	for (size_t i = 0; i < a->n_syncs; i++) {
 		const struct record_sync *x = &a->syncs[i], *y = &b->syncs[i];
-		ck_assert_msg(x->start == y->start && x->pts == y->pts && x->cluster == y->cluster && x->block == y->block &&
+		ck_assert_msg(x->start == y->start && x->pts == y->pts && x->place == y->place && x->id == y->id &&
 				      x->is_closed == y->is_closed && x->audio_pos == y->audio_pos,
 			      "%s: sync sample %zu: start %lld %lld, pts %lld %lld, audio %lld %lld", what, i, (long long)x->start,
 			      (long long)y->start, (long long)x->pts, (long long)y->pts, (long long)x->audio_pos,
@@ -242,7 +219,7 @@ static void spoil_sync_samples(struct buf *file, int keep_from)
 	struct input in;
 	struct mkv mkv;
 	struct mkv_cursor c;
-	struct mkv_frame f;
+	struct frame f;
 	struct err err;
 	int n = 0;
 
@@ -250,7 +227,7 @@ static void spoil_sync_samples(struct buf *file, int keep_from)
 	ck_assert_msg(!mkv_open(&mkv, &in, &err), "%s", err.msg);
 	ck_assert(!mkv_seek(&c, &mkv, mkv.first_cluster, -1, &err));
 	while (mkv_next(&c, &f, &err) == 1)
-		if (mkv_track(&mkv, f.track)->type == MKV_VIDEO && f.is_key && n++ < keep_from)
+		if (mkv_track(&mkv, f.track)->type == TRACK_VIDEO && f.is_key && n++ < keep_from)
 			memset(file->data + f.at, 0xFF, (size_t)f.size);
 	mkv_close(&mkv);
 	input_close(&in);
@@ -274,7 +251,7 @@ START_TEST(a_video_begins_with_its_first_sync_sample_that_can_be_read)
 	ck_assert_int_eq(b.video.is_present, broken[_i] < INT32_MAX);
 	if (b.video.is_present) {
 		ck_assert_uint_eq(b.n_syncs, a.n_syncs - (size_t)broken[_i]);
-		ck_assert_int_eq(b.syncs[0].block, a.syncs[broken[_i]].block);
+		ck_assert_int_eq(b.syncs[0].id, a.syncs[broken[_i]].id);
 		ck_assert_int_eq(b.origin_ns, a.origin_ns);
 	}
 	buf_finish(&file);
@@ -303,6 +280,7 @@ START_TEST(a_source_that_breaks_off_early_may_be_tried_again)
 	struct record_options options;
 	struct title title;
 	struct input in;
+	struct demux *demux;
 	struct mkv mkv;
 	struct buf file;
 	struct err err;
@@ -316,9 +294,9 @@ START_TEST(a_source_that_breaks_off_early_may_be_tried_again)
 
 	input_init_source(&in, &(struct input_source){ read_to_limit, NULL, NULL, &left }, INT64_MAX);
 	record_options_init(&options);
-	ck_assert_msg(!mkv_open(&mkv, &in, &err), "%s", err.msg);
-	ck_assert_int_eq(title_init(&title, &mkv, &options, &err), ERR_RETRY);
-	mkv_close(&mkv);
+	ck_assert_msg(!demux_open(&demux, &in, &err), "%s", err.msg);
+	ck_assert_int_eq(title_init(&title, demux, &options, &err), ERR_RETRY);
+	demux_close(demux);
 	input_close(&in);
 	buf_finish(&file);
 }
@@ -336,9 +314,9 @@ static int no_put(struct task *task, struct iovec *iov, int n, struct err *err)
 /* 20 hours between two frames: more than a sample's duration can say. */
 START_TEST(a_segment_is_not_longer_than_a_sample_may_last)
 {
-	struct job job = { .id = 1, .type = JOB_SEGMENT };
+	struct job job;
 	struct source source;
-	struct task task = { .job = &job, .source = &source, .tick = no_tick };
+	struct task task = { .job = &job, .source = &source, .tick = jobs_tick };
 	struct index index;
 	struct plan plan;
 	struct err err;
@@ -348,13 +326,11 @@ START_TEST(a_segment_is_not_longer_than_a_sample_may_last)
 
 	start();
 	ck_assert(probe(path, &index));
-	set_source(&job, path);
+	ck_assert_msg(!jobs_probe(&job, path, &err), "%s", err.msg);
 	ck_assert_msg(!plan_make(&index, &job.options, &plan, &err), "%s", err.msg);
 	ck_assert_uint_ge(plan.n_segments, 2);
 	ck_assert_int_gt(plan.segments[0].duration, UINT32_MAX);
-	job.segment = plan.segments[0];
-	job.origin_ns = plan.origin_ns;
-	job.video = plan.video;
+	job_set_segment(&job, &plan, 0);
 	source_init(&source);
 	ck_assert_int_eq(segment_make(&task, no_put, &err), ERR_LIMIT);
 	source_finish(&source);

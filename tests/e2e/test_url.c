@@ -122,8 +122,8 @@ static const struct {
 	{ "/missing", "/missing: Server returned 404 Not Found\n" },
 	{ "/broken", "/broken: Server returned 5XX Server Error reply\n" },
 	{ "/nothing", "/nothing: the server closed the connection without an answer\n" },
-	{ "/page", "/page: not a Matroska file\n" },
-	{ "/noise", "/noise: not a Matroska file\n" },
+	{ "/page", "/page: this is no media file of a kind that is known" },
+	{ "/noise", "/noise: this is no media file of a kind that is known" },
 	{ "/head", "/head: the server does not answer\n" },
 };
 

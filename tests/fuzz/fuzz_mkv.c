@@ -18,20 +18,20 @@
 #define LIMIT_JUMPS 32
 #define LIMIT_UNPACKED 32 /* a kilobyte may unpack to a megabyte, and there may be a thousand of them */
 
-static struct mkv_frame frames[LIMIT_FRAMES];
+static struct frame frames[LIMIT_FRAMES];
 
-static bool is_same(const struct mkv_frame *a, const struct mkv_frame *b)
+static bool is_same(const struct frame *a, const struct frame *b)
 {
-	return a->track == b->track && a->cluster == b->cluster && a->block == b->block && a->time_ns == b->time_ns &&
+	return a->track == b->track && a->place == b->place && a->id == b->id && a->time_ns == b->time_ns &&
 	       a->lace_index == b->lace_index && a->lace_count == b->lace_count && a->is_key == b->is_key &&
 	       a->duration_ns == b->duration_ns && a->discard_ns == b->discard_ns && a->at == b->at && a->size == b->size;
 }
 
-static void check_frame(const struct mkv *mkv, const struct mkv_frame *f)
+static void check_frame(const struct mkv *mkv, const struct frame *f)
 {
 	ASSERT(mkv_track(mkv, f->track));
-	ASSERT(f->at > f->block && f->size >= 0 && f->at <= mkv->in->size && f->size <= mkv->in->size - f->at);
-	ASSERT(f->cluster >= mkv->segment_data && f->block > f->cluster && f->block < mkv->segment_end);
+	ASSERT(f->at > f->id && f->size >= 0 && f->at <= mkv->in->size && f->size <= mkv->in->size - f->at);
+	ASSERT(f->place >= mkv->segment_data && f->id > f->place && f->id < mkv->segment_end);
 	ASSERT(f->lace_index >= 0 && f->lace_index < f->lace_count && f->lace_count <= 256);
 	ASSERT(f->time_ns >= -TIMELINE_MAX_NS && f->time_ns <= TIMELINE_MAX_NS && f->duration_ns >= 0);
 }
@@ -48,8 +48,8 @@ static int read_all(const struct mkv *mkv)
 	ASSERT(!mkv_seek(&c, mkv, mkv->first_cluster, -1, &err));
 	while (n < LIMIT_FRAMES && mkv_next(&c, &frames[n], &err) == 1) {
 		check_frame(mkv, &frames[n]);
-		ASSERT(!n || frames[n].block > frames[n - 1].block ||
-		       (frames[n].block == frames[n - 1].block && frames[n].lace_index > frames[n - 1].lace_index));
+		ASSERT(!n || frames[n].id > frames[n - 1].id ||
+		       (frames[n].id == frames[n - 1].id && frames[n].lace_index > frames[n - 1].lace_index));
 		n++;
 	}
 	ASSERT(c.damaged_bytes >= 0 && c.damaged_bytes <= mkv->in->size);
@@ -60,10 +60,10 @@ static int read_all(const struct mkv *mkv)
 static void check_jump(const struct mkv *mkv, int first, int n)
 {
 	struct mkv_cursor c;
-	struct mkv_frame f;
+	struct frame f;
 	struct err err;
 
-	ASSERT(!mkv_seek(&c, mkv, frames[first].cluster, -1, &err));
+	ASSERT(!mkv_seek(&c, mkv, frames[first].place, -1, &err));
 	for (int i = first; i < n; i++)
 		ASSERT(mkv_next(&c, &f, &err) == 1 && is_same(&f, &frames[i]));
 }
@@ -71,35 +71,35 @@ static void check_jump(const struct mkv *mkv, int first, int n)
 static void check_jumps(const struct mkv *mkv, int n)
 {
 	struct mkv_cursor c;
-	struct mkv_frame f;
+	struct frame f;
 	struct err err;
 	int jumps = 0;
 
 	for (int i = 0; i < n && jumps < LIMIT_JUMPS; i++)
-		if (!i || frames[i].cluster != frames[i - 1].cluster) {
+		if (!i || frames[i].place != frames[i - 1].place) {
 			check_jump(mkv, i, n);
 			jumps++;
 		}
 	for (int i = 0; i < n && i < LIMIT_JUMPS; i++)
-		if (!mkv_seek(&c, mkv, frames[i].cluster, frames[i].block, &err) && mkv_next(&c, &f, &err) == 1)
-			ASSERT(f.block >= frames[i].block);
+		if (!mkv_seek(&c, mkv, frames[i].place, frames[i].id, &err) && mkv_next(&c, &f, &err) == 1)
+			ASSERT(f.id >= frames[i].id);
 }
 
 static void follow_cues(struct mkv *mkv)
 {
 	struct ebml_element e;
 	struct mkv_cursor c;
-	struct mkv_frame f;
+	struct frame f;
 	struct err err;
 
 	if (mkv_read_cues(mkv, &err))
 		return;
 	for (size_t i = 0; i < mkv->n_cues && i < LIMIT_JUMPS; i++) {
-		const struct mkv_cue *cue = &mkv->cues[i];
+		const struct cue *cue = &mkv->cues[i];
 
-		ASSERT(cue->cluster >= mkv->segment_data && cue->cluster < mkv->segment_end && cue->time_ns >= 0);
-		if (mkv_element(mkv, cue->cluster, mkv_bound(mkv), &e) &&
-		    !mkv_seek(&c, mkv, cue->cluster, cue->relative < 0 ? -1 : e.data + cue->relative, &err) &&
+		ASSERT(cue->place >= mkv->segment_data && cue->place < mkv->segment_end && cue->time_ns >= 0);
+		if (mkv_element(mkv, cue->place, mkv_bound(mkv), &e) &&
+		    !mkv_seek(&c, mkv, cue->place, cue->relative < 0 ? -1 : e.data + cue->relative, &err) &&
 		    mkv_next(&c, &f, &err) == 1)
 			check_frame(mkv, &f);
 	}
@@ -112,13 +112,13 @@ static void unpack(const struct mkv *mkv, int n)
 	struct err err;
 
 	for (int i = 0; i < n && i < LIMIT_UNPACKED; i++) {
-		const struct mkv_track *t = mkv_track(mkv, frames[i].track);
+		const struct track *t = mkv_track(mkv, frames[i].track);
 		int ret = mkv_frame_data(mkv, &frames[i], &scratch, &data, &err);
 
 		ASSERT(!ret || ret == ERR_DATA || ret == ERR_LIMIT);
-		if (!ret && t->compression == MKV_COMPRESSION_STRIP)
+		if (!ret && t->compression == TRACK_COMPRESSION_STRIP)
 			ASSERT(data.size == t->stripped.size + (size_t)frames[i].size);
-		if (!ret && t->compression == MKV_COMPRESSION_NONE)
+		if (!ret && t->compression == TRACK_COMPRESSION_NONE)
 			ASSERT(data.size == (size_t)frames[i].size && data.data == mkv->in->data + frames[i].at);
 	}
 	buf_finish(&scratch);
@@ -179,14 +179,14 @@ static void check_frames(const struct mkv *mkv, struct bytes all, int n)
 {
 	struct buf scratch = { .limit = 1 << 20 };
 	struct mkv_cursor c;
-	struct mkv_frame f;
+	struct frame f;
 	struct bytes data;
 	struct err err;
 	int i;
 
 	ASSERT(!mkv_seek(&c, mkv, mkv->first_cluster, -1, &err));
 	for (i = 0; i < n && mkv_next(&c, &f, &err) == 1; i++) {
-		bool is_packed = mkv_track(mkv, f.track)->compression != MKV_COMPRESSION_NONE;
+		bool is_packed = mkv_track(mkv, f.track)->compression != TRACK_COMPRESSION_NONE;
 
 		ASSERT(is_same(&f, &frames[i]));
 		if (is_packed && i >= LIMIT_UNPACKED)

@@ -79,7 +79,7 @@ static int64_t read_pipe(void *arg, uint8_t *to, size_t n, struct err *err)
 /* The size tells which way. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct mkv mkv;
+	struct demux *demux;
 	struct transcode_request request = { .max_ticks = INT64_MAX };
 	struct transcode_stats stats = { 0 };
 	struct sink sink = { 0 };
@@ -98,11 +98,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		input_init_source(&in, &source, INT64_MAX);
 	else
 		input_init_bytes(&in, (struct bytes){ data, size });
-	if (!mkv_open(&mkv, &in, &err)) {
-		ret = transcode_run(&mkv, &request, &out, &stats, &err);
+	if (!demux_open(&demux, &in, &err)) {
+		ret = transcode_run(demux, &request, &out, &stats, &err);
 		ASSERT(ret <= 0 && (!ret || (err.code == ret && err.msg[0])));
 		ASSERT(ret || stats.bytes == sink.bytes);
-		mkv_close(&mkv);
+		demux_close(demux);
 	}
 	input_close(&in);
 	return 0;

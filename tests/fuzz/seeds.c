@@ -319,7 +319,7 @@ static void seed_fmp4(void)
 /* ---- fuzz_record, fuzz_msg */
 
 static const struct record_video video = {
-	.is_present = true, .track = 1, .codecs = "avc1.640028", .width = 1920, .height = 800, .rate_num = 24000, .rate_den = 1001,
+	.is_present = true, .is_copy = true, .track = 1, .codecs = "avc1.640028", .width = 1920, .height = 800, .rate_num = 24000, .rate_den = 1001,
 	.range = "SDR", .start_ticks = 0, .end_ticks = 1800000, .delay_ticks = 7508,
 };
 static const struct record_audio audio = {
@@ -339,14 +339,14 @@ static struct plan_segment segments[3] = {
 
 static void seed_record(void)
 {
-	struct job job = { .id = 9, .type = JOB_SEGMENT, .stream = KEY, .deadline_ms = 60000, .rendition = "main", .plan_hash = KEY,
-			   .number = 1, .origin_ns = -3, .segment = segments[1], .video = video, .audio = audio };
+	struct job job = { .id = 9, .stream = KEY, .deadline_ms = 60000 };
 	struct plan plan = { .hash = KEY, .video = video, .audio = audio, .origin_ns = 7, .is_independent = true,
 			     .segments = segments, .n_segments = 3 };
 	struct index index = { video, audio, -5000000, 500, syncs, 3 };
 	struct buf b = { 0 };
 
 	record_options_init(&plan.options);
+	job_set_segment(&job, &plan, 1);
 	job.options = plan.options;
 	job.source = (struct record_source){ .path = "/srv/Ein \"Film\".mkv", .size = 1 << 30, .mtime_ns = -1 };
 	buf_put_u8(&b, 0);

@@ -194,3 +194,46 @@ void mkv_put_cue(struct buf *b, uint64_t time, int track, uint64_t cluster)
 	mkv_end_master(b, p);
 	mkv_end_master(b, m);
 }
+
+void mkv_put_cues(struct buf *b, size_t data, size_t first, size_t second)
+{
+	size_t m = mkv_begin_master(b, ID_CUES);
+	mkv_put_cue(b, 100, MKV_VIDEO_TRACK, second - data);
+	mkv_put_cue(b, 0, MKV_AUDIO_TRACK, first - data);
+	mkv_put_cue(b, 0, MKV_VIDEO_TRACK, first - data);
+	mkv_put_cue(b, 5, MKV_VIDEO_TRACK, 1 << 30); /* out of the file */
+	mkv_end_master(b, m);
+}
+
+void mkv_put_group(struct buf *b, int track, int16_t time, const char *data, uint64_t duration, int64_t reference,
+		   int64_t discard)
+{
+	size_t g = mkv_begin_master(b, ID_BLOCK_GROUP);
+	mkv_put_block(b, track, time, 0, data, strlen(data));
+	if (duration)
+		mkv_put_uint(b, 0x9B, duration);
+	size_t more = mkv_begin_master(b, 0x75A1); /* BlockAdditions */
+	mkv_put_string(b, 0xA6, "more");
+	mkv_end_master(b, more);
+	if (reference)
+		mkv_put_uint(b, 0xFB, (uint64_t)reference);
+	if (discard)
+		mkv_put_uint(b, 0x75A2, (uint64_t)discard);
+	mkv_end_master(b, g);
+}
+
+size_t mkv_begin_one_track(struct buf *b)
+{
+	mkv_put_header(b, "matroska");
+	mkv_begin_unknown(b, ID_SEGMENT);
+	size_t tracks = mkv_begin_master(b, ID_TRACKS), entry = mkv_begin_master(b, ID_TRACK_ENTRY);
+	mkv_put_uint(b, 0xD7, 1);
+	mkv_put_uint(b, 0x83, 1);
+	return entry | tracks << 32;
+}
+
+void mkv_end_one_track(struct buf *b, size_t marks)
+{
+	mkv_end_master(b, marks & 0xFFFFFFFF);
+	mkv_end_master(b, marks >> 32);
+}

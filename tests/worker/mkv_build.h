@@ -39,5 +39,13 @@ void mkv_put_block(struct buf *b, int track, int16_t time, uint8_t flags, const 
 size_t mkv_put_cluster(struct buf *b, uint64_t time, char first);
 void mkv_put_seek(struct buf *b, uint32_t id, uint64_t position);
 void mkv_put_cue(struct buf *b, uint64_t time, int track, uint64_t cluster);
+/* Cues for both tracks, two Clusters, and one that is out of the file; positions are counted from the Segment's data. */
+void mkv_put_cues(struct buf *b, size_t data, size_t first, size_t second);
+/* A BlockGroup with BlockAdditions; 0: no BlockDuration, ReferenceBlock, DiscardPadding. */
+void mkv_put_group(struct buf *b, int track, int16_t time, const char *data, uint64_t duration, int64_t reference,
+		   int64_t discard);
+/* Header, Segment, and Tracks with a video track; its fields are the caller's to write between these two. */
+size_t mkv_begin_one_track(struct buf *b);
+void mkv_end_one_track(struct buf *b, size_t marks);
 
 #endif

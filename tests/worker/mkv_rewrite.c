@@ -11,12 +11,12 @@
 #include <zlib.h>
 
 #define MS INT64_C(1000000)
-#define TRACKS_MAX 16
+#define WORK_TRACKS_MAX 16
 #define STRIPPED 3 /* bytes that are put into the track's header: the same in every frame of it, or the packing is a no-op */
 #define CRC_BYTES 6
 #define JUNK_FROM_CLUSTER 2
 
-struct frame {
+struct work_frame {
 	uint64_t track;
 	int cluster;
 	int64_t time_ns, duration_ns;
@@ -24,14 +24,14 @@ struct frame {
 	struct bytes data;
 };
 
-struct track {
+struct work_track {
 	uint64_t number, type;
 	struct bytes entry;           /* the children */
 	uint8_t stripped[STRIPPED];
 	size_t n_stripped;
 };
 
-struct cue {
+struct work_cue {
 	int64_t units;
 	uint64_t track;
 	size_t cluster;               /* position in the Segment */
@@ -39,9 +39,9 @@ struct cue {
 
 struct work {
 	const struct rewrite *how;
-	struct track tracks[TRACKS_MAX];
+	struct work_track tracks[WORK_TRACKS_MAX];
 	int n_tracks;
-	struct frame *frames;
+	struct work_frame *frames;
 	int n;
 	struct buf *out;
 	int64_t scale;
@@ -49,7 +49,7 @@ struct work {
 	int n_clusters;
 	/* positions in the Segment, as far as the last pass found them; no size depends on them but on the number of Cues */
 	size_t info, tracks_at, cues_at, second_seek_head;
-	struct cue *cues;
+	struct work_cue *cues;
 	size_t n_cues, n_noted;
 };
 
@@ -96,16 +96,16 @@ static uint64_t value_in(struct bytes file, const struct ebml_element *parent, u
 
 static void read_track(struct work *w, struct bytes file, const struct ebml_element *entry)
 {
-	struct track *t = &w->tracks[w->n_tracks++];
+	struct work_track *t = &w->tracks[w->n_tracks++];
 	struct ebml_element e;
 
-	ck_assert_int_le(w->n_tracks, TRACKS_MAX);
+	ck_assert_int_le(w->n_tracks, WORK_TRACKS_MAX);
 	ck_assert_msg(!mkv_find_in(file, entry, 0x6D80, 0, &e), "a packed track");
-	*t = (struct track){ .number = value_in(file, entry, 0xD7, 0), .type = value_in(file, entry, 0x83, 0),
+	*t = (struct work_track){ .number = value_in(file, entry, 0xD7, 0), .type = value_in(file, entry, 0x83, 0),
 			     .entry = value_of(file, entry) };
 }
 
-static void read_block(struct work *w, struct frame f, struct bytes block)
+static void read_block(struct work *w, struct work_frame f, struct bytes block)
 {
 	int length = ebml_vint(block.data, block.size, &f.track);
 
@@ -122,11 +122,11 @@ static void read_block(struct work *w, struct frame f, struct bytes block)
 
 static void read_cluster(struct work *w, struct bytes file, const struct ebml_element *cluster, int n)
 {
-	struct frame f = { .cluster = n, .time_ns = (int64_t)value_in(file, cluster, ID_TIMESTAMP, 0) * MS };
+	struct work_frame f = { .cluster = n, .time_ns = (int64_t)value_in(file, cluster, ID_TIMESTAMP, 0) * MS };
 	struct ebml_element e, block;
 
 	for (int64_t at = cluster->data; ebml_read(file, at, cluster->end, &e); at = e.end) {
-		struct frame g = f;
+		struct work_frame g = f;
 
 		if (e.id == ID_SIMPLE_BLOCK)
 			read_block(w, f, value_of(file, &e));
@@ -153,7 +153,7 @@ static void read_file(struct work *w, struct bytes file)
 	ck_assert_int_gt(w->n, 0);
 }
 
-static struct track *track_of(struct work *w, uint64_t number)
+static struct work_track *track_of(struct work *w, uint64_t number)
 {
 	int i = 0;
 
@@ -167,7 +167,7 @@ static struct track *track_of(struct work *w, uint64_t number)
 static void find_stripped(struct work *w)
 {
 	for (int i = 0; i < w->n; i++) {
-		struct track *t = track_of(w, w->frames[i].track);
+		struct work_track *t = track_of(w, w->frames[i].track);
 		struct bytes data = w->frames[i].data;
 		bool is_first = true;
 		size_t n = 0;
@@ -215,7 +215,7 @@ static size_t position(const struct work *w)
 	return w->out->size - w->data + (w->how->padding ? w->how->padding + 9 : 0);
 }
 
-static void put_packing(struct work *w, const struct track *t)
+static void put_packing(struct work *w, const struct work_track *t)
 {
 	size_t all, one, m;
 
@@ -238,7 +238,7 @@ static void put_packing(struct work *w, const struct track *t)
 	mkv_end_master(w->out, all);
 }
 
-static void put_track(struct work *w, const struct track *t)
+static void put_track(struct work *w, const struct work_track *t)
 {
 	size_t m = mkv_begin_master(w->out, ID_TRACK_ENTRY);
 	struct ebml_element e;
@@ -331,7 +331,7 @@ static void put_zlib(struct buf *b, struct bytes data)
 	free(packed);
 }
 
-static void put_frame(struct work *w, struct buf *b, const struct track *t, struct bytes data)
+static void put_frame(struct work *w, struct buf *b, const struct work_track *t, struct bytes data)
 {
 	struct buf made = { 0 };
 
@@ -365,7 +365,7 @@ static int gather(struct work *w, int first, int last, int *which)
 	return n;
 }
 
-static int64_t units(const struct work *w, const struct frame *f)
+static int64_t units(const struct work *w, const struct work_frame *f)
 {
 	int64_t ns = f->time_ns + w->how->shift_ns;
 
@@ -382,7 +382,7 @@ static void put_additions(struct buf *b)
 	mkv_end_master(b, all);
 }
 
-static void put_group(struct work *w, const struct frame *f, int n, const struct bytes *block)
+static void put_group(struct work *w, const struct work_frame *f, int n, const struct bytes *block)
 {
 	size_t m = mkv_begin_master(w->out, ID_BLOCK_GROUP);
 
@@ -400,7 +400,7 @@ static void put_group(struct work *w, const struct frame *f, int n, const struct
 
 static void put_block(struct work *w, int first, int last, int64_t base)
 {
-	const struct frame *f = &w->frames[first];
+	const struct work_frame *f = &w->frames[first];
 	struct buf frames = { 0 }, block = { 0 };
 	int which[256], n = gather(w, first, last, which);
 	bool is_laced = n > 1;
@@ -448,13 +448,13 @@ static int end_of_cluster(const struct work *w, int first)
 static void note_cue(struct work *w, int first, int last, size_t cluster)
 {
 	for (int i = first; i < last; i++) {
-		const struct frame *f = &w->frames[i];
+		const struct work_frame *f = &w->frames[i];
 
 		if (!f->is_key || track_of(w, f->track)->type != MKV_VIDEO_TRACK || units(w, f) < 0)
 			continue;
 		w->cues = realloc(w->cues, (w->n_noted + 1) * sizeof *w->cues);
 		ck_assert_ptr_nonnull(w->cues);
-		w->cues[w->n_noted++] = (struct cue){ units(w, f), f->track, cluster };
+		w->cues[w->n_noted++] = (struct work_cue){ units(w, f), f->track, cluster };
 	}
 }
 
@@ -503,7 +503,7 @@ static void put_cues(struct work *w)
 	w->cues_at = position(w);
 	size_t m = begin_level1(w, ID_CUES);
 	for (size_t i = 0; i < w->n_cues; i++) {
-		const struct cue *c = &w->cues[w->how->cues == REWRITE_CUES_REVERSED ? w->n_cues - 1 - i : i];
+		const struct work_cue *c = &w->cues[w->how->cues == REWRITE_CUES_REVERSED ? w->n_cues - 1 - i : i];
 
 		mkv_put_cue(w->out, (uint64_t)c->units, (int)c->track, c->cluster);
 	}

@@ -100,9 +100,13 @@ static void put_names(struct buf *text, struct bytes whole, struct bytes in)
 	}
 }
 
-void mp4_put_names(struct buf *text, struct bytes whole)
+void mp4_assert_names(struct bytes whole, const char *want)
 {
-	put_names(text, whole, whole);
+	struct buf text = { 0 };
+
+	put_names(&text, whole, whole);
+	ck_assert_str_eq(buf_cstr(&text), want);
+	buf_finish(&text);
 }
 
 /* ---- fragments */

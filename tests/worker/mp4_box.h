@@ -18,8 +18,8 @@ struct mp4_box mp4_find(struct bytes whole, const char *path, int nth);
 bool mp4_has(struct bytes whole, const char *path);
 /* Its body; a box that is not there fails the test. */
 struct bytes mp4_body(struct bytes whole, const char *path, int nth);
-/* Appends "moov(mvhd trak(...)...)". */
-void mp4_put_names(struct buf *text, struct bytes whole);
+/* Its boxes are these: "moov(mvhd trak(...)...)". */
+void mp4_assert_names(struct bytes whole, const char *want);
 
 /* What a reader makes of a traf: each sample with tfhd's defaults filled in. */
 struct mp4_traf {

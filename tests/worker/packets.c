@@ -45,7 +45,7 @@ static void read_ours(struct packets *p, struct bytes file, const struct mkv *mk
 
 	struct buf scratch = { 0 };
 	struct mkv_cursor cursor;
-	struct mkv_frame f;
+	struct frame f;
 	struct bytes data;
 	int ret;
 
@@ -57,8 +57,8 @@ static void read_ours(struct packets *p, struct bytes file, const struct mkv *mk
 			p->err.code = 0; /* broken compression: this frame only */
 			continue;
 		}
-		ebml_read(file, f.block, (int64_t)file.size, &e);
-		*add(p) = (struct packet){ index_of(mkv, f.track), f.block, e.end, f.cluster, f.lace_index, f.time_ns, f.duration_ns,
+		ebml_read(file, f.id, (int64_t)file.size, &e);
+		*add(p) = (struct packet){ index_of(mkv, f.track), f.id, e.end, f.place, f.lace_index, f.time_ns, f.duration_ns,
 					   data.size, XXH3_64bits(data.data, data.size), f.is_key };
 	}
 	ck_assert_int_eq(ret, 0);
@@ -255,7 +255,7 @@ static void count(struct packets_report *r, enum packets_difference d, const str
 }
 
 /* How much CodecDelay is longer in libavformat, which has it in whole units. */
-static int64_t delay_error(const struct packets *p, const struct mkv_track *t)
+static int64_t delay_error(const struct packets *p, const struct track *t)
 {
 	int64_t delay = (int64_t)t->codec_delay_ns;
 
@@ -265,7 +265,7 @@ static int64_t delay_error(const struct packets *p, const struct mkv_track *t)
 static void compare_times(const struct packets *p, const struct packet *ours, const struct packet *libav,
 			  struct packets_report *r)
 {
-	const struct mkv_track *t = &p->tracks[ours->track];
+	const struct track *t = &p->tracks[ours->track];
 	int64_t error = delay_error(p, t), late = ours->time_ns - libav->time_ns;
 	bool is_laced = ours->lace > 0, has_step = t->default_duration_ns || ours->duration_ns;
 
@@ -292,7 +292,7 @@ static void compare_packets(const struct packets *p, const struct packet *ours, 
 		count(r, PACKETS_BYTES, ours, libav);
 	if (ours->is_key && !libav->is_key && ours->lace)
 		count(r, PACKETS_LACE_KEY, ours, libav);
-	else if (ours->is_key && !libav->is_key && p->tracks[ours->track].type == MKV_OTHER)
+	else if (ours->is_key && !libav->is_key && p->tracks[ours->track].type == TRACK_OTHER)
 		count(r, PACKETS_SUBTITLE, ours, libav);
 	else if (ours->is_key != libav->is_key)
 		count(r, PACKETS_KEY, ours, libav);

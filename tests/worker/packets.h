@@ -34,7 +34,7 @@ struct packets {
 	int64_t damaged; /* bytes, ours only */
 	struct err err;  /* code 0: the file could be opened */
 	/* ours only */
-	struct mkv_track *tracks; /* views in it are dead */
+	struct track *tracks; /* views in it are dead */
 	int64_t scale_ns;
 };
 

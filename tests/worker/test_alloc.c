@@ -3,8 +3,6 @@
  * Every allocation of a probe and of a segment fails in turn: it ends with an error that says so, nothing is leaked, nothing
  * wrong is stored. Allocations of libraries are among them.
  */
-#include "worker/task.h"
-
 #include <check.h>
 #include <libavutil/log.h>
 #include <signal.h>
@@ -12,19 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/log.h"
-#include "dispatcher/plan.h"
 #include "tests/e2e/media.h"
+#include "tests/jobs.h"
 #include "tests/redis_fixture.h"
 #include "tests/suites.h"
+#include "worker/mkv.h"
 #include "tests/worker/alloc_fail.h"
 #include "tests/worker/mkv_build.h"
 
-#define STREAM "0123456789abcdef"
 #define TIMEOUT_MS 20000
 
 /* Short titles: copied, unpacked, and with audio that is encoded, for which libav asks for memory thousands of times (ALLOC_STEP=1:
@@ -50,12 +47,6 @@ static struct buf init, index_json, segment; /* what is right */
 static char *who;                            /* shared with child processes */
 static int64_t n_live_before;                /* of connecting alone */
 
-static int tick(struct task *task, struct err *e)
-{
-	(void)task, (void)e;
-	return 0;
-}
-
 struct outcome {
 	int ret;
 	int64_t n_asked, n_live;
@@ -66,7 +57,7 @@ static struct outcome work(const struct job *const *jobs, int n_jobs, int64_t n)
 {
 	struct source source;
 	struct store *store = NULL;
-	struct task task = { .source = &source, .tick = tick };
+	struct task task = { .source = &source, .tick = jobs_tick };
 	struct outcome o = { 0 };
 
 	err = (struct err){ 0 };
@@ -89,7 +80,7 @@ static struct outcome work(const struct job *const *jobs, int n_jobs, int64_t n)
 static void get_value(const char *which, struct buf *out)
 {
 	buf_reset(out);
-	ck_assert_msg(store_get_value(watcher, STREAM, which, out, &err) >= 0, "%s", err.msg);
+	ck_assert_msg(store_get_value(watcher, JOBS_STREAM, which, out, &err) >= 0, "%s", err.msg);
 }
 
 /* Empty where there is none. */
@@ -106,23 +97,10 @@ static void get_segment(struct buf *out)
 
 static void forget(void)
 {
-	const char *reply = redis_fixture_command(&redis, "DEL segfarm:{" STREAM "}:index segfarm:{" STREAM "}:init:main"
-							  " segfarm:{" STREAM "}:segs:main");
+	const char *reply = redis_fixture_command(&redis, "DEL segfarm:{" JOBS_STREAM "}:index segfarm:{" JOBS_STREAM "}:init:main"
+							  " segfarm:{" JOBS_STREAM "}:segs:main");
 
 	ck_assert_msg(reply[0] == ':', "%s", reply);
-}
-
-static void set_source(const char *path)
-{
-	struct stat st;
-
-	ck_assert_int_eq(stat(path, &st), 0);
-	probe_job = (struct job){ .id = 1, .type = JOB_PROBE, .stream = STREAM, .deadline_ms = 60000 };
-	snprintf(probe_job.source.path, sizeof probe_job.source.path, "%s", path);
-	probe_job.source.size = st.st_size;
-	probe_job.source.mtime_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
-	record_options_init(&probe_job.options);
-	probe_job.options.target_ticks = 45000;
 }
 
 /* The first segment, or the second one where there is one: it starts within the file. */
@@ -131,34 +109,21 @@ static void set_segment(void)
 	size_t i = plan.n_segments > 1;
 
 	segment_job = probe_job;
-	segment_job.type = JOB_SEGMENT;
-	memcpy(segment_job.rendition, RECORD_RENDITION, sizeof RECORD_RENDITION);
-	memcpy(segment_job.plan_hash, plan.hash, sizeof plan.hash);
-	segment_job.number = (int64_t)i;
-	segment_job.origin_ns = plan.origin_ns;
-	segment_job.segment = plan.segments[i];
-	segment_job.video = plan.video;
-	segment_job.audio = plan.audio;
-	address = (struct store_segment){ STREAM, RECORD_RENDITION, plan.segments[i].start, plan.segments[i].duration };
+	job_set_segment(&segment_job, &plan, i);
+	address = (struct store_segment){ JOBS_STREAM, RECORD_RENDITION, plan.segments[i].start, plan.segments[i].duration };
 }
 
 /* Without a failure, which also makes what libraries make once. */
 static void make_reference(const char *path)
 {
 	const struct job *probe[] = { &probe_job }, *made[] = { &segment_job };
-	struct index index;
-	struct buf json = { 0 };
 
-	set_source(path);
+	ck_assert_msg(!jobs_probe(&probe_job, path, &err), "%s", err.msg);
+	probe_job.options.target_ticks = 45000;
 	ck_assert_msg(!work(probe, 1, 0).ret, "%s", err.msg);
 	get_value("init:main", &init);
 	get_value("index", &index_json);
-	ck_assert_msg(!index_get(buf_bytes(&index_json), &index, &err), "%s", err.msg);
-	ck_assert_msg(!plan_make(&index, &probe_job.options, &plan, &err), "%s", err.msg);
-	index_finish(&index);
-	ck_assert_int_eq(plan_put(&plan, &json), 0);
-	ck_assert_msg(!store_put_plan(watcher, STREAM, buf_bytes(&json), plan.hash, &err), "%s", err.msg);
-	buf_finish(&json);
+	ck_assert_msg(!jobs_plan(watcher, &probe_job, &plan, &err), "%s", err.msg);
 	set_segment();
 	ck_assert_msg(!work(made, 1, 0).ret, "%s", err.msg);
 	get_segment(&segment);
@@ -320,7 +285,7 @@ static int64_t read_some(void *arg, uint8_t *to, size_t n, struct err *e)
 	return (int64_t)n;
 }
 
-static bool is_right(const struct mkv_frame *f, struct bytes data, int i)
+static bool is_right(const struct frame *f, struct bytes data, int i)
 {
 	return f->time_ns == i * INT64_C(40000000) && data.size == frame_size(i) && data.data[0] == i &&
 	       !memcmp(data.data, data.data + 1, data.size - 1);
@@ -332,7 +297,7 @@ static int read_pipe(struct bytes file, int *n)
 	struct input_source source = { read_some, NULL, NULL, &file };
 	struct buf scratch = { 0 };
 	struct mkv_cursor c;
-	struct mkv_frame f;
+	struct frame f;
 	struct bytes data;
 	struct input in;
 	struct mkv mkv;

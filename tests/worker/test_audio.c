@@ -15,7 +15,7 @@
 #define PACKETS_MAX 4000
 
 struct title {
-	struct mkv_track track;
+	struct track track;
 	struct record_audio audio;
 	struct record_options options;
 	AVPacket *packets[PACKETS_MAX];
@@ -89,7 +89,7 @@ static void make_title(struct title *t, const char *codec_id, enum AVCodecID id,
 	av_frame_free(&f);
 	snprintf(t->track.codec_id, sizeof t->track.codec_id, "%s", codec_id);
 	t->track.number = 1;
-	t->track.type = MKV_AUDIO;
+	t->track.type = TRACK_AUDIO;
 	t->track.rate = rate;
 	t->track.channels = channels;
 	t->track.bit_depth = 16;

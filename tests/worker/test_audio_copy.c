@@ -27,9 +27,9 @@ static void teardown(void)
 	mem_release();
 }
 
-static struct mkv_track track_of(const char *codec_id, const char *codec_private)
+static struct track track_of(const char *codec_id, const char *codec_private)
 {
-	struct mkv_track t = { .number = 2, .type = MKV_AUDIO, .rate = 48000, .channels = 2, .bit_depth = 16,
+	struct track t = { .number = 2, .type = TRACK_AUDIO, .rate = 48000, .channels = 2, .bit_depth = 16,
 			       .codec_private = mem_hex(codec_private) };
 
 	snprintf(t.codec_id, sizeof t.codec_id, "%s", codec_id);
@@ -38,12 +38,12 @@ static struct mkv_track track_of(const char *codec_id, const char *codec_private
 
 static int read_facts(const char *codec_id, const char *codec_private, const char *packet)
 {
-	struct mkv_track t = track_of(codec_id, codec_private);
+	struct track t = track_of(codec_id, codec_private);
 	struct bytes first[2] = { mem_hex(""), mem_hex(packet) };
 
 	audio_facts_finish(&facts);
 	facts = (struct audio_facts){ 0 };
-	return audio_copy_facts(&facts, audio_codec_find(codec_id), &t, first, 2, &err);
+	return audio_copy_facts(&facts, audio_codec_find(&t), &t, first, 2, &err);
 }
 
 /* ---- facts */
@@ -164,7 +164,7 @@ static const struct record_audio opus_audio = { .is_present = true, .is_copy = t
 						.source_unit = 120, .source_base = -312, .source_end = 7388, .delay = 312 };
 
 /* Frames [first, end) of the packets, without some, as a run. What it points to lives in *f. */
-static void run_stage(const struct mkv_track *t, const struct record_audio *a, int64_t first, int64_t end, unsigned without,
+static void run_stage(const struct track *t, const struct record_audio *a, int64_t first, int64_t end, unsigned without,
 		      struct fragments *f, struct fmp4_sample *samples, struct fmp4_run *run)
 {
 	struct record_options options;
@@ -187,7 +187,7 @@ static void run_stage(const struct mkv_track *t, const struct record_audio *a, i
 
 START_TEST(packets_of_any_length_follow_each_other_to_the_sample)
 {
-	struct mkv_track t = track_of("A_OPUS", OPUS_HEAD);
+	struct track t = track_of("A_OPUS", OPUS_HEAD);
 
 	for (int64_t cut = 1; cut < 64; cut++) {
 		int64_t bounds[] = { 0, cut, 65 }, next = 0;
@@ -216,7 +216,7 @@ END_TEST
 
 START_TEST(a_hole_within_a_segment_lasts_the_packet_before_on)
 {
-	struct mkv_track t = track_of("A_OPUS", OPUS_HEAD);
+	struct track t = track_of("A_OPUS", OPUS_HEAD);
 	struct fmp4_sample samples[65];
 	struct fmp4_run run;
 	struct fragments f;
@@ -232,7 +232,7 @@ END_TEST
 
 START_TEST(a_hole_at_the_start_of_a_segment_moves_its_decode_time)
 {
-	struct mkv_track t = track_of("A_OPUS", OPUS_HEAD);
+	struct track t = track_of("A_OPUS", OPUS_HEAD);
 	struct fmp4_sample samples[65];
 	struct fmp4_run run;
 	struct fragments f;
@@ -253,7 +253,7 @@ END_TEST
 
 START_TEST(a_hole_in_aac_is_silence)
 {
-	struct mkv_track t = track_of("A_AAC", "1190");
+	struct track t = track_of("A_AAC", "1190");
 	struct record_audio a = { .is_present = true, .is_copy = true, .codecs = "mp4a.40.2", .rate = 48000, .channels = 2,
 				  .unit = 1024, .frames = 4, .source_rate = 48000, .source_unit = 1024, .source_end = 4096 };
 	struct fmp4_sample samples[4];

@@ -8,9 +8,9 @@
 #include "tests/worker/mem.h"
 
 /* DCI-P3 with D65, 1000 cd/m2: what most HDR10 titles say. */
-static struct mkv_colour p3(void)
+static struct track_colour p3(void)
 {
-	return (struct mkv_colour){
+	return (struct track_colour){
 		.chromaticity = { { 0.68, 0.32 }, { 0.265, 0.69 }, { 0.15, 0.06 }, { 0.3127, 0.329 } },
 		.luminance_max = 1000,
 		.luminance_min = 0.0001,
@@ -22,7 +22,7 @@ static struct mkv_colour p3(void)
 /* G(13250,34500) B(7500,3000) R(34000,16000) WP(15635,16450) L(10000000,1) */
 START_TEST(the_mastering_display_is_in_steps_green_first)
 {
-	struct mkv_colour c = p3();
+	struct track_colour c = p3();
 	uint8_t mdcv[HDR_MDCV_SIZE];
 
 	ck_assert(hdr_mdcv(&c, mdcv));
@@ -33,7 +33,7 @@ END_TEST
 START_TEST(a_mastering_display_that_is_not_whole_is_not_told)
 {
 	uint8_t mdcv[HDR_MDCV_SIZE];
-	struct mkv_colour c;
+	struct track_colour c;
 
 	for (int i = 0; i < 8; i++) {
 		c = p3();
@@ -61,7 +61,7 @@ END_TEST
 
 START_TEST(content_light_levels_are_in_candela)
 {
-	struct mkv_colour c = p3();
+	struct track_colour c = p3();
 	uint8_t clli[HDR_CLLI_SIZE];
 
 	ck_assert(hdr_clli(&c, clli));

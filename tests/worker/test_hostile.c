@@ -28,7 +28,7 @@
 
 /* What identifies a frame, its bytes included. */
 struct seen {
-	struct mkv_frame frame;
+	struct frame frame;
 	uint32_t crc;
 	int ret; /* of mkv_frame_data */
 };
@@ -70,7 +70,7 @@ static int go_to(void *arg, int64_t at, struct err *e)
 	return 0;
 }
 
-static void add_frame(struct frames *f, const struct mkv *mkv, const struct mkv_frame *frame, struct buf *scratch)
+static void add_frame(struct frames *f, const struct mkv *mkv, const struct frame *frame, struct buf *scratch)
 {
 	struct seen *s = &f->all[f->n++];
 	struct bytes data = { 0 };
@@ -87,7 +87,7 @@ static int read_frames(struct input *in, struct frames *f)
 {
 	struct buf scratch = { 0 };
 	struct mkv_cursor c;
-	struct mkv_frame frame;
+	struct frame frame;
 	struct mkv mkv;
 	int ret = mkv_open(&mkv, in, &err);
 
@@ -127,9 +127,9 @@ static int read_trickle(struct bytes file, size_t step, bool is_pipe, struct fra
 
 static bool is_same(const struct seen *a, const struct seen *b)
 {
-	const struct mkv_frame *x = &a->frame, *y = &b->frame;
+	const struct frame *x = &a->frame, *y = &b->frame;
 
-	return x->track == y->track && x->cluster == y->cluster && x->block == y->block && x->time_ns == y->time_ns &&
+	return x->track == y->track && x->place == y->place && x->id == y->id && x->time_ns == y->time_ns &&
 	       x->lace_index == y->lace_index && x->lace_count == y->lace_count && x->is_key == y->is_key &&
 	       x->duration_ns == y->duration_ns && x->discard_ns == y->discard_ns && x->at == y->at && x->size == y->size &&
 	       a->ret == b->ret && a->crc == b->crc;
@@ -348,7 +348,7 @@ static int n_certain(const struct frames *f, int64_t cut)
 {
 	int n = n_before(f, cut), last = n;
 
-	while (last && n && f->all[last - 1].frame.block == f->all[n - 1].frame.block)
+	while (last && n && f->all[last - 1].frame.id == f->all[n - 1].frame.id)
 		last--;
 	return last;
 }
@@ -369,16 +369,16 @@ static void read_title(struct bytes file)
 	struct record_options options;
 	struct title title;
 	struct input in;
-	struct mkv mkv;
+	struct demux *demux;
 
 	input_init_bytes(&in, file);
-	if (mkv_open(&mkv, &in, &err))
+	if (demux_open(&demux, &in, &err))
 		return;
 	record_options_init(&options);
-	mkv_read_cues(&mkv, &err);
-	if (!title_init(&title, &mkv, &options, &err))
+	demux_read_cues(demux, &err);
+	if (!title_init(&title, demux, &options, &err))
 		title_finish(&title);
-	mkv_close(&mkv);
+	demux_close(demux);
 }
 
 START_TEST(a_cut_loses_what_is_behind_it_and_nothing_else)

@@ -174,7 +174,7 @@ static uint64_t digest(struct input *input, int *n)
 {
 	struct buf scratch = { 0 };
 	struct mkv_cursor c;
-	struct mkv_frame f;
+	struct frame f;
 	struct bytes data;
 	struct mkv mkv;
 	uint64_t h = 0xcbf29ce484222325;
@@ -186,7 +186,7 @@ static uint64_t digest(struct input *input, int *n)
 	for (; mkv_next(&c, &f, NULL) == 1; ++*n) {
 		ck_assert_int_eq(mkv_frame_data(&mkv, &f, &scratch, &data, NULL), 0);
 		h = hash(h, &f.time_ns, sizeof(f.time_ns));
-		h = hash(h, &f.block, sizeof(f.block));
+		h = hash(h, &f.id, sizeof(f.id));
 		h = hash(h, data.data, data.size);
 	}
 	h = hash(h, &c.damaged_bytes, sizeof(c.damaged_bytes));
@@ -238,7 +238,7 @@ END_TEST
 START_TEST(a_broken_wire_is_an_error_and_no_end)
 {
 	struct mkv_cursor c;
-	struct mkv_frame f;
+	struct frame f;
 	struct mkv mkv;
 	struct err err;
 	int ret;

@@ -91,7 +91,7 @@ static int64_t n_clusters(void)
 static int64_t count(int64_t *damaged)
 {
 	struct mkv_cursor c;
-	struct mkv_frame f;
+	struct frame f;
 	struct mkv mkv;
 	int64_t n = 0;
 	int ret;

@@ -364,7 +364,7 @@ static const struct shape {
 static void check_track(const struct shape *shape, const struct packets *base, const struct packets *ours, int track)
 {
 	int64_t scale = shape->how.scale_ns ? shape->how.scale_ns : MS;
-	int64_t late = shape->how.shift_ns + (base->tracks[track].type == MKV_AUDIO ? shape->sound_late_ns : 0);
+	int64_t late = shape->how.shift_ns + (base->tracks[track].type == TRACK_AUDIO ? shape->sound_late_ns : 0);
 	size_t i = 0, k = 0;
 
 	for (;; i++, k++) {
@@ -403,7 +403,7 @@ static void check_cues(const struct shape *shape, struct bytes file, const struc
 		n_keys++;
 		for (size_t k = 0; k < mkv->n_cues; k++)
 			n += mkv->cues[k].time_ns == p->time_ns && mkv->cues[k].track == mkv->tracks[0].number &&
-			     mkv->cues[k].cluster == p->cluster;
+			     mkv->cues[k].place == p->cluster;
 	}
 	ck_assert_uint_ge(n_keys, 5);
 	ck_assert_msg(mkv->n_cues == (shape->how.cues == REWRITE_CUES_NONE ? 0 : n_keys) && n == mkv->n_cues,

@@ -152,15 +152,15 @@ static void run(const struct buf *file, int64_t start, struct hls *h)
 	struct buf made = { 0 };
 	struct transcode_out out = { put, tick, &made };
 	struct input in;
-	struct mkv mkv;
+	struct demux *demux;
 	struct err err;
 	char path[600];
 
 	record_options_init(&request.options);
 	input_init_bytes(&in, buf_bytes(file));
-	ck_assert_msg(!mkv_open(&mkv, &in, &err), "%s", err.msg);
-	ck_assert_msg(!transcode_run(&mkv, &request, &out, &stats, &err), "%s", err.msg);
-	mkv_close(&mkv);
+	ck_assert_msg(!demux_open(&demux, &in, &err), "%s", err.msg);
+	ck_assert_msg(!transcode_run(demux, &request, &out, &stats, &err), "%s", err.msg);
+	demux_close(demux);
 	input_close(&in);
 	snprintf(path, sizeof path, "%s/seek.mp4", sh_scratch());
 	craft_save(path, buf_bytes(&made));

@@ -120,16 +120,16 @@ static int run_from(struct buf *file, int64_t start_ticks, struct seen *s, struc
 	struct transcode_out out = { put, tick, s };
 	struct transcode_stats stats;
 	struct input in;
-	struct mkv mkv;
+	struct demux *demux;
 	int ret;
 
 	record_options_init(&request.options);
 	input_init_bytes(&in, buf_bytes(file));
-	ck_assert_msg(!mkv_open(&mkv, &in, err), "%s", err->msg);
-	ret = transcode_run(&mkv, &request, &out, &stats, err);
+	ck_assert_msg(!demux_open(&demux, &in, err), "%s", err->msg);
+	ret = transcode_run(demux, &request, &out, &stats, err);
 	ck_assert_int_eq(stats.video_frames, s->frames);
 	ck_assert_int_eq(stats.fragments, s->fragments);
-	mkv_close(&mkv);
+	demux_close(demux);
 	input_close(&in);
 	buf_finish(file);
 	mem_release();

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "worker/demux.h"
+
+#include <string.h>
+
+int demux_open(struct demux **d, struct input *in, struct err *err)
+{
+	static const uint8_t ebml[4] = { 0x1A, 0x45, 0xDF, 0xA3 };
+	struct bytes head = input_view(in, 0, sizeof ebml);
+
+	*d = NULL;
+	if (head.size < sizeof ebml && input_status(in, err))
+		return err->code;
+	if (head.size >= sizeof ebml && !memcmp(head.data, ebml, sizeof ebml))
+		return demux_open_mkv(d, in, err);
+	return demux_open_av(d, in, err);
+}
+
+void demux_close(struct demux *d)
+{
+	if (d)
+		d->class->close(d);
+}
+
+int demux_seek(struct demux *d, int64_t place, struct err *err)
+{
+	d->damaged_bytes = 0;
+	return d->class->seek(d, place, err);
+}
+
+int demux_next(struct demux *d, struct frame *frame, struct err *err)
+{
+	return d->class->next(d, frame, err);
+}
+
+int demux_data(struct demux *d, const struct frame *frame, struct buf *scratch, struct bytes *out, struct err *err)
+{
+	return d->class->data(d, frame, scratch, out, err);
+}
+
+int demux_read_cues(struct demux *d, struct err *err)
+{
+	return d->class->read_cues ? d->class->read_cues(d, err) : 0;
+}
+
+const struct track *demux_track(const struct demux *d, uint64_t number)
+{
+	for (int i = 0; i < d->n_tracks; i++)
+		if (d->tracks[i].number == number)
+			return &d->tracks[i];
+	return NULL;
+}

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Every container but Matroska, through libavformat, which reads from our input and can open nothing by itself.
+ *
+ * Places: in containers without an index of their own (MPEG-TS, MPEG-PS) the offset of a packet, else a decode time. What was read
+ * since the beginning is kept until somebody goes back there for the second time, so that a pipe can be looked into.
+ */
+#include "worker/demux.h"
+#include "worker/asc.h"
+#include "worker/demux_av.h"
+
+#include <errno.h>
+#include <libavformat/avformat.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IO_BUFFER (64 << 10)
+#define LIMIT_PROBE (16 << 20)        /* bytes read to know the streams */
+#define LIMIT_ANALYZE_US (10 * INT64_C(1000000))
+#define LIMIT_HEAD_PACKETS 8192       /* kept from the beginning on */
+#define LIMIT_HEAD_BYTES (64u << 20)
+#define LIMIT_PACKETS_AT_ONCE 4096    /* with one position */
+#define LIMIT_CONFIG_PACKETS 2048     /* read to find configurations */
+#define NS 1000000000
+#define TIME_BIAS (INT64_C(1) << 50)  /* ns: times may be below 0, places not */
+
+struct stream {
+	int64_t pos;      /* of the latest packet */
+	int n_at_pos;     /* packets before it that were there too */
+	int64_t id;       /* of the latest packet */
+	int64_t next_ns;  /* where the latest one ends, as a guess for one that has no time */
+	bool is_adts;     /* AAC whose configuration is in its frames */
+};
+
+struct demux_av {
+	struct demux is;
+	AVFormatContext *ctx;
+	int64_t at;               /* where libavformat reads next */
+	struct track tracks[TRACKS_MAX];
+	struct stream streams[TRACKS_MAX];
+	int main;                 /* the stream that seeking goes by */
+	bool is_by_byte;
+	AVPacket *packet;         /* the one in hand */
+	/* the first packets since the beginning; more are kept while is_recording. Given out from next_head on */
+	AVPacket *head[LIMIT_HEAD_PACKETS];
+	int n_head, next_head;
+	size_t head_bytes;
+	bool is_recording;
+	int n_seeks;
+};
+
+/* ---- I/O */
+
+static int read_io(void *arg, uint8_t *to, int n)
+{
+	struct demux_av *a = arg;
+	struct bytes view = input_view(a->is.in, a->at, 1);
+	struct err err;
+
+	if (!view.size)
+		return input_status(a->is.in, &err) ? AVERROR(EIO) : AVERROR_EOF;
+	if ((size_t)n > view.size)
+		n = (int)view.size;
+	memcpy(to, view.data, (size_t)n);
+	a->at += n;
+	a->is.in->keep = a->at;
+	return n;
+}
+
+static int64_t seek_io(void *arg, int64_t offset, int whence)
+{
+	struct demux_av *a = arg;
+
+	if (whence & AVSEEK_SIZE)
+		return a->is.in->size == INT64_MAX ? AVERROR(ENOSYS) : a->is.in->size;
+	if ((whence & ~AVSEEK_FORCE) != SEEK_SET || offset < 0)
+		return AVERROR(EINVAL);
+	return a->at = offset;
+}
+
+static int deny_io(AVFormatContext *ctx, AVIOContext **io, const char *url, int flags, AVDictionary **options)
+{
+	(void)ctx, (void)io, (void)url, (void)flags, (void)options;
+	return AVERROR(EPERM);
+}
+
+/* ---- open */
+
+static int say(struct demux_av *a, int code, struct err *err)
+{
+	if (input_status(a->is.in, err))
+		return err->code;
+	if (code == AVERROR(ENOMEM))
+		return err_set(err, ERR_NOMEM, "out of memory");
+	if (code == AVERROR(EPERM))
+		return err_set(err, ERR_UNSUPPORTED, "the source only names other files or URLs, which are not opened");
+	if (code == AVERROR_INVALIDDATA || code == AVERROR_EOF)
+		return err_set(err, ERR_DATA, "this is no media file of a kind that is known, or it is broken at its very beginning");
+	return err_set(err, ERR_DATA, "the container cannot be read: %s", av_err2str(code));
+}
+
+static void close_ctx(struct demux_av *a)
+{
+	AVIOContext *io = a->ctx ? a->ctx->pb : NULL;
+
+	avformat_close_input(&a->ctx);
+	if (io)
+		av_freep(&io->buffer);
+	avio_context_free(&io);
+}
+
+static int open_ctx(struct demux_av *a)
+{
+	uint8_t *buffer = av_malloc(IO_BUFFER);
+	AVIOContext *io = buffer ? avio_alloc_context(buffer, IO_BUFFER, 0, a, read_io, NULL, a->is.in->is_seekable ? seek_io : NULL)
+				 : NULL;
+	int ret;
+
+	a->at = 0;
+	a->ctx = io ? avformat_alloc_context() : NULL;
+	if (!a->ctx) {
+		if (io)
+			avio_context_free(&io);
+		av_free(buffer);
+		return AVERROR(ENOMEM);
+	}
+	a->ctx->pb = io;
+	a->ctx->flags |= AVFMT_FLAG_CUSTOM_IO;
+	a->ctx->io_open = deny_io;
+	a->ctx->max_streams = TRACKS_MAX;
+	a->ctx->probesize = LIMIT_PROBE;
+	a->ctx->max_analyze_duration = LIMIT_ANALYZE_US;
+	ret = avformat_open_input(&a->ctx, "", NULL, NULL);
+	if (ret < 0) { /* which has freed ctx, but not what is ours */
+		av_freep(&io->buffer);
+		avio_context_free(&io);
+		return ret;
+	}
+	ret = avformat_find_stream_info(a->ctx, NULL);
+	return ret < 0 && ret != AVERROR_EOF ? ret : 0;
+}
+
+static void read_tracks(struct demux_av *a)
+{
+	a->main = -1;
+	a->is.n_tracks = 0;
+	for (unsigned i = 0; i < a->ctx->nb_streams && i < TRACKS_MAX; i++) {
+		AVStream *st = a->ctx->streams[i];
+		struct track *t = &a->tracks[a->is.n_tracks++];
+
+		demux_av_track(t, st);
+		a->streams[i] = (struct stream){ .pos = -1, .next_ns = 0 };
+		st->discard = t->type == TRACK_OTHER ? AVDISCARD_ALL : AVDISCARD_DEFAULT;
+		if (t->type != TRACK_OTHER && (a->main < 0 || (t->type == TRACK_VIDEO && a->tracks[a->main].type != TRACK_VIDEO)))
+			a->main = (int)i;
+	}
+}
+
+/* ---- the first packets */
+
+static void forget_head(struct demux_av *a)
+{
+	for (int i = 0; i < a->n_head; i++)
+		av_packet_free(&a->head[i]);
+	a->n_head = a->next_head = 0;
+	a->head_bytes = 0;
+	a->is_recording = false;
+}
+
+static void record(struct demux_av *a)
+{
+	if (a->n_head == LIMIT_HEAD_PACKETS || a->head_bytes + (size_t)a->packet->size > LIMIT_HEAD_BYTES ||
+	    !(a->head[a->n_head] = av_packet_clone(a->packet))) {
+		forget_head(a);
+		return;
+	}
+	a->head_bytes += (size_t)a->packet->size;
+	a->n_head++;
+}
+
+static int read_packet(struct demux_av *a)
+{
+	int ret;
+
+	av_packet_unref(a->packet);
+	if (a->next_head < a->n_head) {
+		ret = av_packet_ref(a->packet, a->head[a->next_head]);
+		if (!a->is_recording)
+			av_packet_free(&a->head[a->next_head]);
+		a->next_head++;
+		return ret;
+	}
+	if (!a->is_recording)
+		forget_head(a);
+	ret = av_read_frame(a->ctx, a->packet);
+	if (!ret && a->is_recording)
+		record(a);
+	return ret;
+}
+
+/* AAC without a configuration has it in the header of each frame, which is not passed on. */
+static int read_adts(struct demux_av *a, AVStream *st, struct err *err)
+{
+	struct buf config = { 0 };
+	size_t size;
+
+	if (asc_read_adts((struct bytes){ a->packet->data, (size_t)a->packet->size }, &size, &config) && !buf_failed(&config)) {
+		st->codecpar->extradata = av_mallocz(config.size + AV_INPUT_BUFFER_PADDING_SIZE);
+		if (!st->codecpar->extradata) {
+			buf_finish(&config);
+			return err_set(err, ERR_NOMEM, "out of memory");
+		}
+		memcpy(st->codecpar->extradata, config.data, config.size);
+		st->codecpar->extradata_size = (int)config.size;
+		a->tracks[st->index].codec_private = (struct bytes){ st->codecpar->extradata, config.size };
+		a->streams[st->index].is_adts = true;
+	}
+	buf_finish(&config);
+	return 0;
+}
+
+static bool lacks_config(const AVStream *st)
+{
+	return st->codecpar->codec_id == AV_CODEC_ID_AAC && st->codecpar->extradata_size <= 0;
+}
+
+/* Reads on until the first frame of each such track is there, and begins again. */
+static int find_configs(struct demux_av *a, struct err *err)
+{
+	int n = 0, ret = 0;
+
+	for (int i = 0; i < a->is.n_tracks; i++)
+		n += lacks_config(a->ctx->streams[i]);
+	for (int i = 0; i < LIMIT_CONFIG_PACKETS && n > 0 && !ret && read_packet(a) >= 0; i++)
+		if (a->packet->stream_index < a->is.n_tracks && lacks_config(a->ctx->streams[a->packet->stream_index])) {
+			ret = read_adts(a, a->ctx->streams[a->packet->stream_index], err);
+			n -= a->streams[a->packet->stream_index].is_adts;
+		}
+	a->next_head = 0;
+	return ret;
+}
+
+/* ---- frames */
+
+static int64_t to_ns(int64_t ts, AVRational tb)
+{
+	return av_rescale_q(ts, tb, (AVRational){ 1, NS });
+}
+
+/* What rises from frame to frame of a track, the same wherever reading began. */
+static int64_t frame_id(const struct demux_av *a, struct stream *s, int64_t decode_ns)
+{
+	const AVPacket *p = a->packet;
+
+	if (a->is_by_byte && p->pos >= 0) {
+		s->n_at_pos = p->pos == s->pos && s->n_at_pos < LIMIT_PACKETS_AT_ONCE - 1 ? s->n_at_pos + 1 : 0;
+		s->pos = p->pos;
+		return s->pos * LIMIT_PACKETS_AT_ONCE + s->n_at_pos;
+	}
+	if (a->is_by_byte || decode_ns == FRAME_NO_TIME)
+		return s->id + 1;
+	return decode_ns + TIME_BIAS;
+}
+
+static int64_t frame_place(const struct demux_av *a, const struct stream *s, int64_t decode_ns)
+{
+	if (a->is_by_byte)
+		return s->pos >= 0 ? s->pos : 0;
+	return decode_ns == FRAME_NO_TIME || decode_ns + TIME_BIAS < 0 ? a->is.first : decode_ns + TIME_BIAS;
+}
+
+static void read_skip(const AVPacket *p, const struct track *t, struct frame *f)
+{
+	size_t size = 0;
+	const uint8_t *skip = av_packet_get_side_data(p, AV_PKT_DATA_SKIP_SAMPLES, &size);
+
+	if (!skip || size < 8 || t->rate < 1)
+		return;
+	f->skip_samples = (int64_t)(skip[0] | skip[1] << 8 | skip[2] << 16 | (int64_t)skip[3] << 24);
+	f->discard_ns = (int64_t)((double)(skip[4] | skip[5] << 8 | skip[6] << 16 | (int64_t)skip[7] << 24) * NS / t->rate);
+}
+
+static void fill_frame(struct demux_av *a, struct frame *f)
+{
+	const AVPacket *p = a->packet;
+	const AVStream *st = a->ctx->streams[p->stream_index];
+	struct stream *s = &a->streams[p->stream_index];
+	int64_t ts = p->pts != AV_NOPTS_VALUE ? p->pts : p->dts;
+
+	*f = (struct frame){ .track = a->tracks[p->stream_index].number, .lace_count = 1, .size = p->size };
+	f->is_timed = p->pts != AV_NOPTS_VALUE;
+	f->is_key = p->flags & AV_PKT_FLAG_KEY;
+	f->is_hidden = p->flags & AV_PKT_FLAG_DISCARD;
+	f->decode_ns = p->dts != AV_NOPTS_VALUE ? to_ns(p->dts, st->time_base) : FRAME_NO_TIME;
+	f->time_ns = ts != AV_NOPTS_VALUE ? to_ns(ts, st->time_base) : s->next_ns;
+	f->lace_index = ts == AV_NOPTS_VALUE; /* follows the one before, whatever its time */
+	f->duration_ns = p->duration > 0 ? to_ns(p->duration, st->time_base) : 0;
+	f->id = s->id = frame_id(a, s, f->decode_ns);
+	f->place = frame_place(a, s, f->decode_ns);
+	s->next_ns = f->time_ns + f->duration_ns;
+	read_skip(p, &a->tracks[p->stream_index], f);
+}
+
+static int next(struct demux *d, struct frame *f, struct err *err)
+{
+	struct demux_av *a = (struct demux_av *)d;
+	int ret;
+
+	for (;;) {
+		ret = read_packet(a);
+		if (ret == AVERROR(ENOMEM))
+			return err_set(err, ERR_NOMEM, "out of memory");
+		if (ret < 0)
+			return input_status(d->in, err);
+		if (a->packet->stream_index >= d->n_tracks || a->tracks[a->packet->stream_index].type == TRACK_OTHER)
+			continue;
+		if (a->packet->flags & AV_PKT_FLAG_CORRUPT || a->packet->size <= 0) {
+			d->damaged_bytes += a->packet->size;
+			continue;
+		}
+		fill_frame(a, f);
+		return 1;
+	}
+}
+
+static int data(struct demux *d, const struct frame *f, struct buf *scratch, struct bytes *out, struct err *err)
+{
+	struct demux_av *a = (struct demux_av *)d;
+	const AVPacket *p = a->packet;
+	size_t head = 0;
+
+	(void)f, (void)scratch;
+	*out = (struct bytes){ p->data, (size_t)p->size };
+	if (a->streams[p->stream_index].is_adts && !asc_read_adts(*out, &head, NULL))
+		return err_set(err, ERR_DATA, "a broken ADTS header");
+	*out = (struct bytes){ p->data + head, (size_t)p->size - head };
+	return 0;
+}
+
+/* ---- places */
+
+static void reset_streams(struct demux_av *a)
+{
+	for (int i = 0; i < a->is.n_tracks; i++)
+		a->streams[i] = (struct stream){ .pos = -1, .is_adts = a->streams[i].is_adts };
+}
+
+/* Where everything begins: what is kept from there, else all is opened again. */
+static int seek_first(struct demux_av *a, struct err *err)
+{
+	int ret;
+
+	reset_streams(a);
+	if (a->is_recording) {
+		a->next_head = 0;
+		a->is_recording = a->n_seeks++ == 0;
+		return 0;
+	}
+	if (!a->is.in->is_seekable)
+		return err_set(err, ERR_DATA, "no video or audio was found at the beginning of the stream");
+	forget_head(a);
+	close_ctx(a);
+	ret = open_ctx(a);
+	if (ret < 0)
+		return say(a, ret, err);
+	if ((int)a->ctx->nb_streams < a->is.n_tracks)
+		return err_set(err, ERR_DATA, "the file has changed");
+	read_tracks(a);
+	a->is_recording = true;
+	ret = find_configs(a, err);
+	a->is_recording = false;
+	return ret;
+}
+
+static int seek(struct demux *d, int64_t place, struct err *err)
+{
+	struct demux_av *a = (struct demux_av *)d;
+	const AVStream *st = a->main >= 0 ? a->ctx->streams[a->main] : NULL;
+	int ret;
+
+	if (place == d->first || !st)
+		return seek_first(a, err);
+	forget_head(a);
+	reset_streams(a);
+	if (a->is_by_byte)
+		ret = av_seek_frame(a->ctx, -1, place, AVSEEK_FLAG_BYTE);
+	else
+		ret = av_seek_frame(a->ctx, a->main, av_rescale_q(place - TIME_BIAS, (AVRational){ 1, NS }, st->time_base),
+				    AVSEEK_FLAG_BACKWARD);
+	return ret < 0 ? seek_first(a, err) : 0;
+}
+
+/* ---- public */
+
+static void close_av(struct demux *d)
+{
+	struct demux_av *a = (struct demux_av *)d;
+
+	forget_head(a);
+	av_packet_free(&a->packet);
+	close_ctx(a);
+	free(a);
+}
+
+int demux_open_av(struct demux **d, struct input *in, struct err *err)
+{
+	static const struct demux_class class = { seek, next, data, NULL, close_av };
+	struct demux_av *a = calloc(1, sizeof *a);
+	int ret;
+
+	if (!a)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	a->is = (struct demux){ .class = &class, .in = in, .tracks = a->tracks, .first = 0 };
+	a->packet = av_packet_alloc();
+	ret = a->packet ? open_ctx(a) : AVERROR(ENOMEM);
+	if (ret < 0) {
+		say(a, ret, err);
+		close_av(&a->is);
+		return err->code;
+	}
+	a->is_by_byte = a->ctx->iformat->flags & AVFMT_TS_DISCONT && !strncmp(a->ctx->iformat->name, "mpeg", 4);
+	a->is_recording = true;
+	read_tracks(a);
+	ret = find_configs(a, err);
+	if (ret) {
+		close_av(&a->is);
+		return ret;
+	}
+	*d = &a->is;
+	return 0;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Which tracks are played, and their first frames.
+ */
+#include "worker/title.h"
+
+#include "common/timeline.h"
+#include "worker/audio_codec.h"
+#include "worker/decide.h"
+#include "worker/video.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define FIRST_NS (3 * NS_PER_SECOND)
+#define LIMIT_HEAD_BLOCKS 200000 /* blocks read to find the first of each track */
+#define LIMIT_FIRST_BYTES (16u << 20) /* audio packets are kept until they are more */
+#define LIMIT_VIDEO_BYTES (64u << 20) /* video packets, the same */
+
+/* ---- tracks */
+
+/* `want`: "", or in lower case the whole language or what it begins with: pt of pt-BR. */
+static bool is_language(const char *language, const char *want)
+{
+	size_t n = strlen(want);
+
+	return !n || (!strncasecmp(language, want, n) && (!language[n] || language[n] == '-'));
+}
+
+static int no_such_track(const struct demux *demux, enum track_type type, struct err *err)
+{
+	char list[200] = " none";
+	size_t n = 0;
+
+	for (int i = 0; i < demux->n_tracks && n < sizeof list; i++)
+		if (demux->tracks[i].type == type)
+			n += (size_t)snprintf(list + n, sizeof list - n, " %llu (%s, %s)", (unsigned long long)demux->tracks[i].number,
+					      demux->tracks[i].language, demux->tracks[i].codec_id);
+	return err_set(err, ERR_UNSUPPORTED, "there is no such %s track; there is:%s", type == TRACK_VIDEO ? "video" : "audio", list);
+}
+
+/* The one asked for, or the first that can be played. */
+static int pick_video(struct title *title, const struct record_options *options, struct err *err)
+{
+	const struct track *other = NULL;
+
+	for (int i = 0; i < title->demux->n_tracks && !title->video; i++) {
+		const struct track *t = &title->demux->tracks[i];
+
+		if (t->type != TRACK_VIDEO || (options->video_track && t->number != (uint64_t)options->video_track))
+			continue;
+		if (avcodec_find_decoder(codec_id(t)))
+			title->video = t;
+		else
+			other = t;
+	}
+	if (!title->video && other)
+		return err_set(err, ERR_UNSUPPORTED, "video codec %s is not known", other->codec_id);
+	return !title->video && options->video_track ? no_such_track(title->demux, TRACK_VIDEO, err) : 0;
+}
+
+/* Of those asked for the one with the default flag, else the first. */
+static int pick_audio(struct title *title, const struct record_options *options, struct err *err)
+{
+	bool is_asked = options->audio_track || options->audio_language[0];
+	const struct track *other = NULL;
+
+	for (int i = 0; i < title->demux->n_tracks; i++) {
+		const struct track *t = &title->demux->tracks[i];
+
+		if (t->type != TRACK_AUDIO || (options->audio_track && t->number != (uint64_t)options->audio_track) ||
+		    !is_language(t->language, options->audio_language))
+			continue;
+		if (!audio_codec_find(t))
+			other = t;
+		else if (!title->audio || (t->is_default && !title->audio->is_default))
+			title->audio = t;
+	}
+	if (!title->audio && other && (is_asked || !title->video))
+		return err_set(err, ERR_UNSUPPORTED, "audio codec %s is not known", other->codec_id);
+	return !title->audio && is_asked ? no_such_track(title->demux, TRACK_AUDIO, err) : 0;
+}
+
+static int check_readable(const struct track *t, struct err *err)
+{
+	if (!t || !t->is_encrypted)
+		return 0;
+	return err_set(err, ERR_UNSUPPORTED, "track %llu is encrypted, or packed in a way that is not known",
+		       (unsigned long long)t->number);
+}
+
+int title_pick_tracks(struct title *title, const struct record_options *options, struct err *err)
+{
+	int ret = pick_video(title, options, err);
+
+	title->may_copy_video = title->video && decide_may_copy_video(avcodec_get_name(codec_id(title->video)), options);
+	if (!ret)
+		ret = pick_audio(title, options, err);
+	if (!ret && !title->video && !title->audio)
+		ret = err_set(err, ERR_UNSUPPORTED, "the file has neither a video nor an audio track");
+	if (!ret)
+		ret = check_readable(title->video, err);
+	return ret ? ret : check_readable(title->audio, err);
+}
+
+/* ---- head: the first frames of each track */
+
+/* Can decoding start with it? The same as the probe takes for a sync sample. */
+static int is_sync(const struct title *title, struct bytes data, struct err *err)
+{
+	struct buf converted = { 0 };
+	struct nal_sample sample;
+	int ret = nal_sample_read(&title->nal, data, &converted, &sample, err);
+
+	buf_finish(&converted);
+	return ret == ERR_DATA ? 0 : ret ? ret : sample.has_picture;
+}
+
+/* From the first sync sample: its configuration, and whether it may be copied. 1: it is one. */
+static int read_sync(struct title *title, const struct frame *f, struct bytes data, struct err *err)
+{
+	enum AVCodecID id = codec_id(title->video);
+	int ret;
+
+	title->codec = id == AV_CODEC_ID_HEVC ? NAL_H265 : NAL_H264;
+	if (!title->may_copy_video)
+		return 1;
+	ret = nal_config_init(&title->nal, title->codec, title->video->codec_private, data, err);
+	if (ret == ERR_UNSUPPORTED || ret == ERR_NOMEM)
+		return ret == ERR_NOMEM ? ret : 1;
+	if (ret)
+		return err_prefix(err, "video track %llu", (unsigned long long)title->video->number);
+	ret = is_sync(title, data, err);
+	title->is_video_copied = ret == 1 && decide_copies(title->codec, &title->nal.sps, f->is_timed && !f->is_hidden);
+	title->has_nal = title->is_video_copied;
+	if (!title->has_nal)
+		nal_config_finish(&title->nal);
+	return ret;
+}
+
+/* The first ones say what is encoded. Matroska says when every frame is shown: there the first sync sample decides already. */
+static int keep_packet(struct title *title, const struct frame *f, struct bytes data, struct err *err)
+{
+	struct title_packet *p = &title->packets[title->n_packets];
+
+	if (title->is_video_copied && !title->video->par)
+		return 0;
+	if (title->n_packets == TITLE_FIRST_FRAMES || title->packet_bytes > LIMIT_VIDEO_BYTES)
+		return 0;
+	p->pts = f->is_timed ? timeline_ns_to_ticks(f->time_ns) : VIDEO_TIME_NONE;
+	p->dts = f->decode_ns != FRAME_NO_TIME ? timeline_ns_to_ticks(f->decode_ns) : VIDEO_TIME_NONE;
+	p->duration = timeline_ns_to_ticks(f->duration_ns);
+	p->is_hidden = f->is_hidden;
+	buf_put(&p->data, data.data, data.size);
+	title->packet_bytes += data.size;
+	return buf_failed(&title->packets[title->n_packets++].data) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+}
+
+static void not_copied(struct title *title)
+{
+	if (title->has_nal)
+		nal_config_finish(&title->nal);
+	title->has_nal = title->is_video_copied = false;
+}
+
+static int first_video(struct title *title, const struct frame *f, struct err *err)
+{
+	struct bytes data;
+	int ret;
+
+	if (title->n_times == TITLE_FIRST_FRAMES)
+		return 0;
+	if (!title->has_video && (!f->is_key || f->lace_index))
+		return 0;
+	if (!title->has_video || !title->is_video_copied || title->video->par) {
+		ret = demux_data(title->demux, f, &title->scratch, &data, err);
+		if (!ret && !title->has_video) {
+			ret = read_sync(title, f, data, err);
+			title->has_video = ret == 1;
+		}
+		if (ret < 0 || !title->has_video)
+			return ret == ERR_DATA && title->has_video ? 0 : ret;
+		if (title->is_video_copied && (!f->is_timed || f->is_hidden))
+			not_copied(title);
+		ret = keep_packet(title, f, data, err);
+		if (ret)
+			return ret;
+	}
+	if (!f->is_hidden)
+		title->times_ns[title->n_times++] = f->time_ns;
+	return 0;
+}
+
+static bool has_enough_audio(const struct title *title)
+{
+	size_t bytes = 0;
+
+	for (int i = 0; i < title->n_first; i++)
+		bytes += title->first[i].size;
+	return !title->audio || title->n_first == TITLE_FIRST_PACKETS || bytes > LIMIT_FIRST_BYTES;
+}
+
+static int first_audio(struct title *title, const struct frame *f, struct err *err)
+{
+	struct bytes data;
+	int ret;
+
+	if (has_enough_audio(title))
+		return 0;
+	ret = demux_data(title->demux, f, &title->scratch, &data, err);
+	if (ret)
+		return ret == ERR_DATA ? 0 : ret;
+	if (!title->n_first) {
+		title->audio_origin_ns = f->time_ns;
+		title->audio_skip = f->skip_samples;
+	}
+	if (!title->n_first || (title->n_first == 1 && audio_codec_find(title->audio)->is_first_silent))
+		title->audio_first_ns = f->time_ns;
+	buf_put(&title->first[title->n_first], data.data, data.size);
+	return buf_failed(&title->first[title->n_first++]) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+}
+
+/* Video frames are read on behind the first sync sample: in an open GOP the first to be shown come after it, and the frame rate's grid
+ * shows only in many. But nobody who waits for a slow source wants to wait for long. */
+static bool has_enough_video(const struct title *title)
+{
+	int reorder = !title->is_video_copied || title->nal.sps.reorder < 0 ? 16 : title->nal.sps.reorder;
+
+	return !title->video || title->n_times == TITLE_FIRST_FRAMES ||
+	       (!title->is_video_copied && (title->n_packets == TITLE_FIRST_FRAMES || title->packet_bytes > LIMIT_VIDEO_BYTES)) ||
+	       (title->n_times > reorder + 1 && title->times_ns[title->n_times - 1] - title->times_ns[0] > FIRST_NS);
+}
+
+/* A track that has no frame is left out; but where reading failed, it may have some. */
+static int drop_empty(struct title *title, struct err *err)
+{
+	bool is_video_empty = title->video && !title->n_times, is_audio_empty = title->audio && !title->n_first;
+
+	if ((is_video_empty || is_audio_empty) && input_status(title->demux->in, err))
+		return err->code;
+	if (is_video_empty)
+		title->video = NULL;
+	if (is_audio_empty)
+		title->audio = NULL;
+	if (!title->video && !title->audio)
+		return err_set(err, ERR_DATA, "no video sync sample and no audio packet was found in the file");
+	return 0;
+}
+
+int title_read_head(struct title *title, struct err *err)
+{
+	struct frame f;
+	int ret = demux_seek(title->demux, title->demux->first, err);
+
+	for (int n = 0; n < LIMIT_HEAD_BLOCKS && !ret; n++) {
+		if ((has_enough_video(title) && has_enough_audio(title)) || demux_next(title->demux, &f, err) != 1)
+			break;
+		if (title->video && f.track == title->video->number) {
+			ret = first_video(title, &f, err);
+		} else if (title->audio && f.track == title->audio->number) {
+			ret = first_audio(title, &f, err);
+		}
+	}
+	return ret ? ret : drop_empty(title, err);
+}

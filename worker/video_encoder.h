@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Frames to H.264 samples (libx264).
+ */
+#ifndef SEGFARM_WORKER_VIDEO_ENCODER_H
+#define SEGFARM_WORKER_VIDEO_ENCODER_H
+
+#include "worker/video.h"
+
+#include <libavutil/frame.h>
+
+struct video_encoder;
+int video_encoder_create(struct video_encoder **e, const struct record_encode *params, const struct video_options *options,
+			 video_stage_fn *fn, void *arg, struct err *err);
+void video_encoder_destroy(struct video_encoder *e);
+/* A frame of params' size, yuv420p or yuvj420p, pts rising. The first one becomes IDR, and those that shall be. */
+int video_encoder_push(struct video_encoder *e, const AVFrame *frame, bool is_idr, struct err *err);
+/* No more frames come: the samples that are left. */
+int video_encoder_finish(struct video_encoder *e, struct err *err);
+/* Parameter sets of every encoder of params and options; to be finished with nal_config_finish. */
+int video_encoder_config(struct nal_config *nal, const struct record_encode *params, const struct video_options *options,
+			 struct err *err);
+
+#endif
