@@ -1,26 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "dispatcher/dispatch.h"
 
-#include "common/key.h"
 #include "common/log.h"
 #include "common/proc.h"
 #include "dispatcher/play.h"
 #include "dispatcher/stream.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define CHECK_MS 250      /* between looks at workers and deadlines */
 #define ROUNDS_MAX 64     /* of one dispatch_work: others want their turn as well */
 #define MESSAGES_MAX 1024 /* of one round */
-#define NOOP_KEY "0000000000000000"
 
 /* --- workers */
 
@@ -59,7 +53,7 @@ static struct dispatch_stream *find_stream(const struct dispatch *d, int number)
 	return NULL;
 }
 
-static void note_trouble(struct dispatch *d, const struct err *err)
+void dispatch_note_trouble(struct dispatch *d, const struct err *err)
 {
 	if (err->code == ERR_RETRY && !d->is_store_down)
 		log_warn("store is down", "reason=\"%s\"", err->msg);
@@ -110,7 +104,7 @@ static void finish_item(struct dispatch *d, struct queue_item *item)
 		d->counters.jobs_done++;
 		queue_done(&d->queue, item);
 		if (ret < 0)
-			note_trouble(d, &err); /* what it made is looked for when the store is back */
+			dispatch_note_trouble(d, &err); /* what it made is looked for when the store is back */
 	} else if (!ret) {
 		d->is_store_suspect = true;
 		fail_item(d, item, QUEUE_LOST, ERR_RETRY, "the worker said done, but the store does not have it");
@@ -350,7 +344,7 @@ static void send_job(struct dispatch *d, struct queue_item *item)
 	struct err err = { 0 };
 
 	if (s && item->slot && !s->is_noop && (!s->has_plan || item->slot > s->plan.n_segments)) {
-		queue_done(&d->queue, item);
+		queue_discard(&d->queue, item);
 		return;
 	}
 	if (s) {
@@ -427,7 +421,7 @@ static void reconcile_all(struct dispatch *d)
 		int ret = stream_reconcile(d, d->streams[i], &err);
 
 		if (ret == ERR_RETRY) {
-			note_trouble(d, &err);
+			dispatch_note_trouble(d, &err);
 			return;
 		}
 		if (ret < 0)
@@ -443,7 +437,7 @@ static void check_store(struct dispatch *d, int64_t now_ms)
 	bool was_down = d->is_store_down;
 
 	if (store_ping(d->store, &err) < 0) {
-		note_trouble(d, &err);
+		dispatch_note_trouble(d, &err);
 		d->is_store_down = true;
 	} else if (was_down || d->is_store_suspect || store_generation(d->store) != d->generation) {
 		d->is_store_down = d->is_store_suspect = false;
@@ -525,142 +519,6 @@ void dispatch_finish(struct dispatch *d)
 	memset(d, 0, sizeof(*d));
 }
 
-int dispatch_look_at(const char *path, struct record_source *source, struct err *err)
-{
-	char resolved[PATH_MAX];
-	struct stat st;
-	int fd;
-
-	memset(source, 0, sizeof(*source));
-	if (!realpath(path, resolved))
-		return err_set(err, ERR_USAGE, "%.300s: %s", path,
-			       errno == ENOENT ? "there is no such file" : strerror(errno));
-	/* O_NONBLOCK: opening a FIFO must not wait for its other end */
-	fd = open(resolved, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		int ret = err_set(err, ERR_USAGE, "%.300s cannot be read: %s", path, strerror(errno));
-
-		if (fd >= 0)
-			close(fd);
-		return ret;
-	}
-	close(fd);
-	if (S_ISDIR(st.st_mode))
-		return err_set(err, ERR_USAGE, "%.300s is a directory, not a media file", path);
-	if (!S_ISREG(st.st_mode))
-		return err_set(err, ERR_USAGE, "%.300s is not a regular file", path);
-	if (!st.st_size)
-		return err_set(err, ERR_USAGE, "%.300s is empty", path);
-	snprintf(source->path, sizeof(source->path), "%s", resolved);
-	source->size = st.st_size;
-	source->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
-	return 0;
-}
-
-static int add_stream(struct dispatch *d, const char *key, const struct record_source *source,
-		      const struct record_options *options, struct dispatch_stream **stream, struct err *err)
-{
-	int ret = stream_create(d, key, stream, err);
-
-	if (ret < 0)
-		return ret;
-	(*stream)->source = *source;
-	(*stream)->options = *options;
-	ret = stream_reconcile(d, *stream, err);
-	if (ret == ERR_RETRY)
-		note_trouble(d, err); /* accepted already: it goes on when the store is back */
-	else if (ret < 0)
-		stream_give_up(d, *stream, 0, ret, 1, err->msg);
-	return 0;
-}
-
-int dispatch_add(struct dispatch *d, const struct record_source *source, const struct record_options *options,
-		 struct dispatch_stream **stream, struct err *err)
-{
-	char key[RECORD_KEY_SIZE];
-	int ret;
-
-	key_derive_source(source, options, key);
-	*stream = dispatch_find(d, key);
-	if (*stream)
-		return 0;
-	ret = store_put_stream(d->store, key, source, options, err);
-	if (ret < 0)
-		return ret;
-	return add_stream(d, key, source, options, stream, err);
-}
-
-struct key_list {
-	char (*keys)[RECORD_KEY_SIZE];
-	size_t n;
-};
-
-static int list_key(void *arg, const char *key)
-{
-	struct key_list *list = arg;
-	char (*grown)[RECORD_KEY_SIZE] = realloc(list->keys, (list->n + 1) * sizeof(*grown));
-
-	if (!grown)
-		return ERR_NOMEM;
-	list->keys = grown;
-	snprintf(list->keys[list->n++], RECORD_KEY_SIZE, "%s", key);
-	return 0;
-}
-
-static int resume_key(struct dispatch *d, const char *key, struct err *err)
-{
-	struct record_source source, now;
-	struct record_options options;
-	struct dispatch_stream *stream;
-	int ret;
-
-	if (!key_is_valid(key) || dispatch_find(d, key))
-		return 0;
-	ret = store_get_stream(d->store, key, &source, &options, err);
-	if (ret == ERR_DATA) {
-		log_warn("stream in the store is damaged", "stream=%s reason=\"%s\"", key, err->msg);
-		return 0;
-	}
-	if (ret <= 0)
-		return ret;
-	ret = add_stream(d, key, &source, &options, &stream, err);
-	if (ret < 0)
-		return ret;
-	if (stream->state != DISPATCH_DONE && (dispatch_look_at(source.path, &now, err) < 0 ||
-					       now.size != source.size || now.mtime_ns != source.mtime_ns))
-		stream_give_up(d, stream, 0, ERR_DATA, 1, "the source file is not what it was when it was accepted");
-	return 0;
-}
-
-int dispatch_resume(struct dispatch *d, struct err *err)
-{
-	struct key_list list = { 0 };
-	int ret = store_list_streams(d->store, list_key, &list, err);
-
-	for (size_t i = 0; i < list.n && ret >= 0; i++)
-		ret = resume_key(d, list.keys[i], err);
-	free(list.keys);
-	return ret;
-}
-
-int dispatch_add_noop(struct dispatch *d, size_t count, struct dispatch_stream **stream, struct err *err)
-{
-	int ret = stream_create(d, NOOP_KEY, stream, err);
-
-	if (ret < 0)
-		return ret;
-	(*stream)->is_noop = true;
-	(*stream)->state = DISPATCH_WORKING;
-	snprintf((*stream)->source.path, sizeof((*stream)->source.path), "/");
-	record_options_init(&(*stream)->options);
-	if (!queue_set_slots(&d->queue, (*stream)->number, count))
-		return err_set(err, ERR_NOMEM, "out of memory for %zu jobs", count);
-	for (size_t i = 0; i < count; i++)
-		if (queue_push(&d->queue, (*stream)->number, (uint32_t)i) < 0)
-			return err_set(err, ERR_NOMEM, "out of memory for %zu jobs", count);
-	return 0;
-}
-
 struct dispatch_stream *dispatch_find(const struct dispatch *d, const char *key)
 {
 	for (int i = 0; i < d->n_streams; i++)
@@ -679,7 +537,7 @@ void dispatch_remake(struct dispatch *d, struct dispatch_stream *stream, size_t 
 	dispatch_address(stream, segment, &address);
 	log_warn("segment is gone, making it again", "stream=%s start=%" PRId64, stream->key, address.start);
 	if (store_drop_commit(d->store, &address, &err) < 0)
-		note_trouble(d, &err);
+		dispatch_note_trouble(d, &err);
 	stream_unmake(stream, segment);
 	d->is_store_suspect = true; /* it may not be the only one */
 	if (stream->state == DISPATCH_DONE)

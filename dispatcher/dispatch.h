@@ -80,6 +80,8 @@ struct dispatch {
 int dispatch_init(struct dispatch *d, const char *endpoint, const char *redis_url, struct err *err);
 void dispatch_finish(struct dispatch *d);
 
+/* ---- accept.c */
+
 /* Facts of a local file: ERR_USAGE with one sentence when it is missing, a directory or unreadable. */
 int dispatch_look_at(const char *path, struct record_source *source, struct err *err);
 /* Accepts a source: it is in the store when this returns. The same one twice is one stream. */
@@ -89,6 +91,8 @@ int dispatch_add(struct dispatch *d, const struct record_source *source, const s
 int dispatch_resume(struct dispatch *d, struct err *err);
 /* A stream of `count` empty jobs. */
 int dispatch_add_noop(struct dispatch *d, size_t count, struct dispatch_stream **stream, struct err *err);
+
+/* ---- dispatch.c */
 
 /* Does everything that can be done now, until the bus is silent. Must be called when its descriptor is readable, when
  * the time of dispatch_next_ms has come, and after any other call, before going to sleep. true: there is more to do. */

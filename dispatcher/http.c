@@ -148,6 +148,7 @@ static struct store *use_store(struct http *h, struct err *err)
 	return h->store;
 }
 
+/* 1 it is in hand, 0 what is there is not what was committed. */
 static int load_piece(struct outgoing *out, int number, struct err *err)
 {
 	int64_t expected =
@@ -160,7 +161,7 @@ static int load_piece(struct outgoing *out, int number, struct err *err)
 	buf_reset(&out->piece);
 	ret = store_get_piece(out->http->store, &out->address, number, &out->piece, err);
 	if (ret <= 0)
-		return ret;
+		return ret == ERR_DATA ? 0 : ret;
 	if (out->piece.size != (size_t)expected)
 		return 0;
 	out->number = number;
@@ -228,7 +229,7 @@ static int open_segment(struct outgoing *out, struct err *err)
 		return ERR_RETRY;
 	ret = store_get_commit(store, &out->address, &out->commit, err);
 	if (ret <= 0)
-		return ret;
+		return ret == ERR_DATA ? 0 : ret;
 	if (out->commit.bytes <= 0 ||
 	    out->commit.pieces != (out->commit.bytes + STORE_PIECE - 1) / (int64_t)STORE_PIECE)
 		return 0;
@@ -241,7 +242,7 @@ static enum MHD_Result answer_segment(struct http *h, struct MHD_Connection *con
 	int64_t i = playlist_find_segment(&s->plan, name);
 	struct outgoing *out;
 	struct err err = { 0 };
-	uint64_t size;
+	struct MHD_Response *response;
 	int ret;
 
 	if (i < 0)
@@ -262,10 +263,10 @@ static enum MHD_Result answer_segment(struct http *h, struct MHD_Connection *con
 		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
 				 ret ? "the store does not answer" : "this segment is gone and is made again");
 	}
-	size = (uint64_t)out->commit.bytes;
-	return http_send(connection, MHD_HTTP_OK,
-			     MHD_create_response_from_callback(size, STORE_PIECE, read_segment, out, free_outgoing),
-			     TYPE_MP4, CACHE_FOREVER);
+	response = MHD_create_response_from_callback((uint64_t)out->commit.bytes, STORE_PIECE, read_segment, out, free_outgoing);
+	if (!response)
+		free_outgoing(out);
+	return http_send(connection, MHD_HTTP_OK, response, TYPE_MP4, CACHE_FOREVER);
 }
 
 static enum MHD_Result answer_init(struct http *h, struct MHD_Connection *connection, const struct dispatch_stream *s)
@@ -548,11 +549,10 @@ void http_work(struct http *http)
 
 int http_timeout_ms(const struct http *http)
 {
+	int wait_ms = http_plays_wait(&http->plays) ? HTTP_PLAY_POLL_MS : -1, most_ms = wait_ms < 0 ? 60000 : wait_ms;
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 
-	if (http_plays_wait(&http->plays))
-		return HTTP_PLAY_POLL_MS;
 	if (MHD_get_timeout(http->daemon, &timeout_ms) != MHD_YES)
-		return -1;
-	return timeout_ms < 60000 ? (int)timeout_ms : 60000;
+		return wait_ms;
+	return timeout_ms < (unsigned)most_ms ? (int)timeout_ms : most_ms;
 }

@@ -322,6 +322,12 @@ void queue_done(struct queue *q, struct queue_item *item)
 	free_item(q, item);
 }
 
+void queue_discard(struct queue *q, struct queue_item *item)
+{
+	q->workers[item->worker].credits++;
+	queue_done(q, item);
+}
+
 /* Counts the failure: true when the item may be tried again. */
 static bool may_try_again(struct queue_item *item, enum queue_failure failure, int64_t now_ms)
 {

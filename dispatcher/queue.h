@@ -100,6 +100,9 @@ int queue_give(struct queue *q, int64_t now_ms, struct queue_item **item);
 /* The send failed: as if it had never been given (the worker loses the credit). */
 void queue_take_back(struct queue *q, struct queue_item *item);
 
+/* It was not sent, for nobody wants it any more: the item is freed, the worker keeps the credit. */
+void queue_discard(struct queue *q, struct queue_item *item);
+
 /* The job `job` in flight at `worker`, or NULL: it does not hold that. */
 struct queue_item *queue_find(struct queue *q, int worker, int64_t job);
 struct queue_item *queue_first_job(const struct queue *q, int worker);

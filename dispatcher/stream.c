@@ -396,6 +396,8 @@ void stream_give_up(struct dispatch *d, struct dispatch_stream *s, uint32_t slot
 		set_state(d, s, DISPATCH_FAILED);
 		return;
 	}
+	if (s->segments[i] != DISPATCH_MISSING) /* an earlier attempt has made it in the end */
+		return;
 	s->segments[i] = DISPATCH_QUARANTINED;
 	s->n_quarantined++;
 	if (!s->error[0])

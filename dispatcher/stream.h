@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * One stream's way from source to last segment, as the dispatcher sees it: what is in the store, what is missing.
- * Internal to dispatch.c.
+ * Internal to dispatch.c and accept.c.
  */
 #ifndef SEGFARM_DISPATCHER_STREAM_H
 #define SEGFARM_DISPATCHER_STREAM_H
@@ -24,5 +24,8 @@ int stream_check_slot(struct dispatch *d, struct dispatch_stream *s, uint32_t sl
 void stream_give_up(struct dispatch *d, struct dispatch_stream *s, uint32_t slot, int code, int attempts,
 		    const char *reason);
 void stream_unmake(struct dispatch_stream *s, size_t segment);
+
+/* dispatch.c: a call to the store has failed; ERR_RETRY: it is down. */
+void dispatch_note_trouble(struct dispatch *d, const struct err *err);
 
 #endif

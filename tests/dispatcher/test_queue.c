@@ -249,6 +249,18 @@ START_TEST(a_job_that_could_not_be_sent_is_next_again)
 }
 END_TEST
 
+START_TEST(a_job_that_is_not_sent_costs_no_credit)
+{
+	int worker = add_worker(1);
+
+	add_stream(2);
+	queue_discard(&q, give(0));
+	ck_assert_ptr_null(queue_first_job(&q, worker));
+	ck_assert_uint_eq(give(0)->slot, 1);
+	ck_assert_ptr_null(give(0));
+}
+END_TEST
+
 START_TEST(dropping_a_stream_leaves_what_is_in_flight)
 {
 	int stream = add_stream(3), worker = add_worker(2);
@@ -334,6 +346,7 @@ Suite *suite_queue(void)
 	tcase_add_test(tc, forgiving_makes_what_waits_ready_and_starts_its_minute_anew);
 	tcase_add_test(tc, a_deadline_runs_from_when_a_job_is_its_workers_first);
 	tcase_add_test(tc, a_job_that_could_not_be_sent_is_next_again);
+	tcase_add_test(tc, a_job_that_is_not_sent_costs_no_credit);
 	tcase_add_test(tc, dropping_a_stream_leaves_what_is_in_flight);
 	tcase_add_test(tc, a_removed_workers_number_is_used_again_without_its_credits);
 	tcase_add_test(tc, an_urgent_job_goes_first_and_has_its_worker_for_itself);

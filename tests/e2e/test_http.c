@@ -486,11 +486,13 @@ START_TEST(player_that_comes_too_early_is_told_to_come_again)
 }
 END_TEST
 
-START_TEST(what_redis_loses_is_made_again)
+START_TEST(what_redis_loses_or_breaks_is_made_again)
 {
 	static const char *const losses[] = {
 		"for k in $(redis --raw KEYS 'segfarm:*:seg:main:*:1'); do redis DEL $k; done",
 		"redis FLUSHALL",
+		"for k in $(redis --raw KEYS 'segfarm:*:seg:main:*:1'); do redis SET $k ''; done",
+		"k=$(redis --raw KEYS 'segfarm:*:segs:main'); for f in $(redis --raw HKEYS $k); do redis HSET $k $f broken; done",
 	};
 	struct stack s;
 
@@ -552,7 +554,7 @@ Suite *suite_http(void)
 	tcase_add_test(t, bad_requests_disturb_nobody);
 	tcase_add_test(t, redis_that_dies_while_serving_is_replaced_and_filled_again);
 	tcase_add_test(t, player_that_comes_too_early_is_told_to_come_again);
-	tcase_add_loop_test(t, what_redis_loses_is_made_again, 0, 2);
+	tcase_add_loop_test(t, what_redis_loses_or_breaks_is_made_again, 0, 4);
 	tcase_add_test(t, redis_that_comes_back_empty_is_filled_again);
 	tcase_add_test(t, endpoint_has_one_dispatcher);
 	tcase_add_test(t, accepted_stream_stays_accepted_when_serve_is_killed);
