@@ -224,6 +224,7 @@ static void put_video(struct buf *b, const struct record_video *v)
 	jput_open(b, "video", '{');
 	jput_int(b, "track", v->track);
 	jput_str(b, "codecs", v->codecs);
+	jput_str(b, "supplemental", v->supplemental);
 	jput_int(b, "width", v->width);
 	jput_int(b, "height", v->height);
 	jput_int(b, "rate_num", v->rate_num);
@@ -256,6 +257,7 @@ static int get_video(struct jget *parent, struct record_video *v)
 	jget_str(&g, "codecs", v->codecs, sizeof(v->codecs), CODECS_CHARS);
 	if (!v->codecs[0])
 		jget_fail(&g, "codecs", "is empty");
+	jget_str(&g, "supplemental", v->supplemental, sizeof(v->supplemental), CODECS_CHARS "/");
 	v->width = (int)jget_int(&g, "width", 1, SIZE_MAX_SAMPLES);
 	v->height = (int)jget_int(&g, "height", 1, SIZE_MAX_SAMPLES);
 	v->rate_num = jget_int(&g, "rate_num", 0, FRAME_RATE_MAX);

@@ -82,6 +82,7 @@ struct record_video {
 	bool is_copy;         /* samples pass through; else decoded and encoded to H.264 */
 	int64_t track;        /* the container's track number */
 	char codecs[32];      /* RFC 6381, e.g. avc1.640028 */
+	char supplemental[32]; /* what else it is, and the brand of that: SUPPLEMENTAL-CODECS, e.g. dvh1.08.07/db4h; "": nothing */
 	int width, height;    /* cropped, in samples: 1 to 16384 */
 	int64_t rate_num, rate_den; /* frames per second; 0/0 unknown */
 	int64_t grid_ns;        /* the file's time of one frame of the exact grid of that rate */

@@ -457,10 +457,10 @@ END_TEST
 
 /* ---- facts */
 
-static struct video_params params_of(const char *name, struct video_source *over)
+static struct record_encode params_of(const char *name, struct video_source *over)
 {
 	static struct clip c;
-	struct video_params p;
+	struct record_encode p;
 
 	open_by_name(&c, name);
 	if (over) {
@@ -476,7 +476,7 @@ static struct video_params params_of(const char *name, struct video_source *over
 
 START_TEST(hdr_becomes_bt709_of_limited_range)
 {
-	struct video_params p = params_of("video_hdr.mp4", NULL);
+	struct record_encode p = params_of("video_hdr.mp4", NULL);
 
 	ck_assert_int_eq(p.hdr_peak, 1000);
 	ck_assert(p.primaries == 1 && p.transfer == 1 && p.matrix == 1 && !p.is_full_range);
@@ -491,7 +491,7 @@ START_TEST(what_the_container_says_of_pixels_and_colour_is_kept)
 {
 	struct video_source said = { .rotation = -90, .sar_num = 64, .sar_den = 45, .primaries = 5, .transfer = 6, .matrix = 5,
 				     .rate_num = 30000, .rate_den = 1001 };
-	struct video_params p = params_of("video_vp9.webm", &said);
+	struct record_encode p = params_of("video_vp9.webm", &said);
 
 	ck_assert(p.rotation == 270 && p.width == 180 && p.height == 320);
 	ck_assert(p.sar_num == 45 && p.sar_den == 64);
@@ -505,7 +505,7 @@ END_TEST
 START_TEST(a_rate_that_nobody_says_is_measured)
 {
 	struct video_source silent = { .rate_num = 0 };
-	struct video_params p = params_of("video_mpeg2.ts", &silent);
+	struct record_encode p = params_of("video_mpeg2.ts", &silent);
 
 	ck_assert(p.rate_num == 25 && p.rate_den == 1);
 }
