@@ -111,6 +111,34 @@ static void close_ctx(struct demux_av *a)
 	avio_context_free(&io);
 }
 
+/* Are frames of an MP4 file in memory just where its sample tables say? Not where some tables come later (fragments), and not in
+ * formats that libavformat looks into or puts together. */
+static bool may_skim(const struct demux_av *a)
+{
+	const struct input *in = a->is.in;
+	bool is_plain = in->is_stable && strstr(a->ctx->iformat->name, "mp4");
+
+	for (unsigned i = 0; i < a->ctx->nb_streams && is_plain; i++) {
+		const AVCodecParameters *par = a->ctx->streams[i]->codecpar;
+
+		is_plain = (par->codec_type != AVMEDIA_TYPE_VIDEO && par->codec_type != AVMEDIA_TYPE_AUDIO) ||
+			   ((par->codec_id == AV_CODEC_ID_H264 || par->codec_id == AV_CODEC_ID_HEVC || par->codec_id == AV_CODEC_ID_AAC) &&
+			    par->extradata_size > 0);
+	}
+	for (int64_t at = 0; is_plain && at + 16 <= in->size;) {
+		const uint8_t *box = in->data + at;
+		uint64_t size = get_u32(box);
+
+		is_plain = memcmp(box + 4, "moof", 4) != 0;
+		if (size == 1)
+			size = (uint64_t)get_u32(box + 8) << 32 | get_u32(box + 12);
+		if (size < 8 || size > (uint64_t)(in->size - at))
+			break;
+		at += (int64_t)size;
+	}
+	return is_plain;
+}
+
 static int open_ctx(struct demux_av *a)
 {
 	uint8_t *buffer = av_malloc(IO_BUFFER);
@@ -138,34 +166,11 @@ static int open_ctx(struct demux_av *a)
 		avio_context_free(&io);
 		return ret;
 	}
+	a->is.is_stable = may_skim(a);
+	if (a->is.is_stable) /* parsers would look into the frames */
+		a->ctx->flags |= AVFMT_FLAG_NOPARSE | AVFMT_FLAG_NOFILLIN;
 	ret = avformat_find_stream_info(a->ctx, NULL);
 	return ret < 0 && ret != AVERROR_EOF ? ret : 0;
-}
-
-/* Are frames of an MP4 file in memory just where its sample tables say? Not where some tables come later (fragments), and not in
- * formats that libavformat looks into or puts together. */
-static bool may_skim(const struct demux_av *a)
-{
-	const struct input *in = a->is.in;
-	bool is_plain = in->is_stable && strstr(a->ctx->iformat->name, "mp4");
-
-	for (int i = 0; i < a->is.n_tracks && is_plain; i++) {
-		enum AVCodecID id = a->ctx->streams[i]->codecpar->codec_id;
-
-		is_plain = a->tracks[i].type == TRACK_OTHER || id == AV_CODEC_ID_H264 || id == AV_CODEC_ID_HEVC || id == AV_CODEC_ID_AAC;
-	}
-	for (int64_t at = 0; is_plain && at + 16 <= in->size;) {
-		const uint8_t *box = in->data + at;
-		uint64_t size = get_u32(box);
-
-		is_plain = memcmp(box + 4, "moof", 4) != 0;
-		if (size == 1)
-			size = (uint64_t)get_u32(box + 8) << 32 | get_u32(box + 12);
-		if (size < 8 || size > (uint64_t)(in->size - at))
-			break;
-		at += (int64_t)size;
-	}
-	return is_plain;
 }
 
 static void read_tracks(struct demux_av *a)
@@ -462,7 +467,7 @@ int demux_open_av(struct demux **d, struct input *in, struct err *err)
 		close_av(&a->is);
 		return ret;
 	}
-	a->is_skimmed = a->is.is_stable = may_skim(a);
+	a->is_skimmed = a->is.is_stable;
 	*d = &a->is;
 	return 0;
 }
