@@ -69,7 +69,8 @@ struct video_params {
 
 struct video_facts {
 	struct video_params params;
-	struct nal_config nal;    /* of the output: avcC record, codecs, and sps.reorder: frames of composition delay; owned */
+	struct nal_config nal;    /* of the output: avcC record, codecs, and sps.reorder: frames of composition delay (its rate is no
+				   * frame rate: params has that); owned */
 	bool is_interlaced;       /* a field-coded picture was seen among the first: it will be deinterlaced */
 };
 /* first: packets of the track in file order from a sync sample on, of some 20 frames or more (as many as the source's reorder depth
