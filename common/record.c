@@ -35,6 +35,11 @@ static bool in_range(int64_t v, int64_t min, int64_t max)
 
 /* --- source */
 
+bool record_is_url(const char *path)
+{
+	return !strncmp(path, "http://", 7) || !strncmp(path, "https://", 8);
+}
+
 static void put_source(struct buf *b, const struct record_source *s)
 {
 	jput_raw(b, "path", s->path);
@@ -47,8 +52,8 @@ static int get_source(const json_t *object, struct record_source *s, struct err 
 {
 	struct jget g = jget_begin(object, "source", err);
 	jget_raw(&g, "path", s->path, sizeof(s->path));
-	if (s->path[0] != '/')
-		jget_fail(&g, "path", "is not absolute");
+	if (s->path[0] != '/' && !record_is_url(s->path))
+		jget_fail(&g, "path", "is neither absolute nor a URL");
 	s->size = jget_int(&g, "size", 0, OFFSET_MAX);
 	s->mtime_ns = jget_int(&g, "mtime_ns", INT64_MIN, INT64_MAX - 1);
 	return jget_end(&g);
@@ -224,6 +229,7 @@ static void put_video(struct buf *b, const struct record_video *v)
 	jput_open(b, "video", '{');
 	jput_int(b, "track", v->track);
 	jput_str(b, "codecs", v->codecs);
+	jput_str(b, "supplemental", v->supplemental);
 	jput_int(b, "width", v->width);
 	jput_int(b, "height", v->height);
 	jput_int(b, "rate_num", v->rate_num);
@@ -256,6 +262,7 @@ static int get_video(struct jget *parent, struct record_video *v)
 	jget_str(&g, "codecs", v->codecs, sizeof(v->codecs), CODECS_CHARS);
 	if (!v->codecs[0])
 		jget_fail(&g, "codecs", "is empty");
+	jget_str(&g, "supplemental", v->supplemental, sizeof(v->supplemental), CODECS_CHARS "/");
 	v->width = (int)jget_int(&g, "width", 1, SIZE_MAX_SAMPLES);
 	v->height = (int)jget_int(&g, "height", 1, SIZE_MAX_SAMPLES);
 	v->rate_num = jget_int(&g, "rate_num", 0, FRAME_RATE_MAX);

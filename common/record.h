@@ -27,10 +27,11 @@
 
 /* Where the bytes come from, and which bytes they are: a changed file is another source. */
 struct record_source {
-	char path[RECORD_PATH_MAX + 1]; /* absolute, resolved */
-	int64_t size;                   /* bytes */
-	int64_t mtime_ns;               /* modification time since the epoch */
+	char path[RECORD_PATH_MAX + 1]; /* absolute, resolved; or a URL, http:// or https:// */
+	int64_t size;                   /* bytes; 0 of a URL, which is taken to give the same bytes always */
+	int64_t mtime_ns;               /* modification time since the epoch; 0 of a URL */
 };
+bool record_is_url(const char *path);
 
 int record_source_put(const struct record_source *source, struct buf *json);
 int record_source_get(struct bytes json, struct record_source *source, struct err *err);
@@ -82,6 +83,7 @@ struct record_video {
 	bool is_copy;         /* samples pass through; else decoded and encoded to H.264 */
 	int64_t track;        /* the container's track number */
 	char codecs[32];      /* RFC 6381, e.g. avc1.640028 */
+	char supplemental[32]; /* what else it is, and the brand of that: SUPPLEMENTAL-CODECS, e.g. dvh1.08.07/db4h; "": nothing */
 	int width, height;    /* cropped, in samples: 1 to 16384 */
 	int64_t rate_num, rate_den; /* frames per second; 0/0 unknown */
 	int64_t grid_ns;        /* the file's time of one frame of the exact grid of that rate */

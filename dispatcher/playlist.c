@@ -51,6 +51,8 @@ static void put_video(const struct record_video *video, struct buf *out)
 {
 	int64_t thousandths;
 
+	if (video->supplemental[0])
+		buf_printf(out, ",SUPPLEMENTAL-CODECS=\"%s\"", video->supplemental);
 	buf_printf(out, ",RESOLUTION=%dx%d", video->width, video->height);
 	if (video->rate_num > 0 && video->rate_den > 0) {
 		thousandths = timeline_scale_round(video->rate_num, 1000, video->rate_den);

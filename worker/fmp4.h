@@ -39,6 +39,7 @@ struct fmp4_track {
 	bool has_colour;          /* colr nclx */
 	int primaries, transfer, matrix;
 	bool is_full_range;
+	char brand[5];            /* ftyp: a compatible brand besides the usual ones; "": none */
 	struct fmp4_child boxes[FMP4_BOXES_MAX];
 	int n_boxes;
 	/* audio */

@@ -6,6 +6,8 @@
 
 #include "common/timeline.h"
 
+#include <stdio.h>
+
 #define MAX_DURATION_TICKS (INT64_C(24) * 3600 * TICKS_PER_SECOND)
 
 /* 16.16, and 2.30 in the last column. Turns the picture clockwise about the origin and moves it back into the first
@@ -228,6 +230,7 @@ static const char *init_brands(const struct fmp4_track *tracks, int n)
 
 int fmp4_put_init(struct buf *out, const struct fmp4_track *tracks, int n_tracks, int64_t duration_ticks, struct err *err)
 {
+	char brands[32];
 	size_t moov;
 	int ret;
 
@@ -236,7 +239,8 @@ int fmp4_put_init(struct buf *out, const struct fmp4_track *tracks, int n_tracks
 		if ((ret = fmp4_check_entry(&tracks[i], err)))
 			return ret;
 	}
-	fmp4_put_brands(out, "ftyp", init_brands(tracks, n_tracks));
+	snprintf(brands, sizeof brands, "%s%s", init_brands(tracks, n_tracks), n_tracks ? tracks[0].brand : "");
+	fmp4_put_brands(out, "ftyp", brands);
 	moov = fmp4_box(out, "moov");
 	put_mvhd(out, tracks, n_tracks);
 	for (int i = 0; i < n_tracks; i++)

@@ -61,9 +61,9 @@ static void close_url(void *arg)
 	avio_closep(&io);
 }
 
-int input_open_url(struct input *in, const char *url, int (*is_stopped)(void *), struct err *err)
+int input_open_url(struct input *in, const char *url, int (*is_stopped)(void *), void *arg, struct err *err)
 {
-	AVIOInterruptCB interrupt = { is_stopped, NULL };
+	AVIOInterruptCB interrupt = { is_stopped, arg };
 	AVDictionary *options = NULL;
 	AVIOContext *io = NULL;
 	int ret = av_dict_set(&options, "protocol_whitelist", protocols, 0);

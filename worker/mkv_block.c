@@ -304,6 +304,8 @@ static void pass_level1(struct mkv_cursor *c, const struct ebml_element *e)
 		enter_cluster(c, e);
 	else if (e->id == EBML_ID_HEADER)
 		c->at = end; /* another file joined to this one */
+	else if (mkv_is_too_large(c->mkv, e))
+		pass_too_large(c, e);
 	else if (e->end > end && mkv_is_level1(e->id))
 		pass_cut(c);
 	else if (e->end <= end && (mkv_is_level1(e->id) || is_void(e->id) || mkv_level1_follows(c->mkv, e->end)))
@@ -350,6 +352,8 @@ static void pass_in_cluster(struct mkv_cursor *c, const struct ebml_element *e)
 
 	if (ends_cluster(c, e))
 		c->cluster_end = c->at;
+	else if (mkv_is_too_large(c->mkv, e))
+		pass_too_large(c, e);
 	else if (is_child && e->end > mkv_bound(c->mkv))
 		pass_cut(c);
 	else if (is_child && e->end <= c->cluster_end)
@@ -363,7 +367,7 @@ static void pass_in_cluster(struct mkv_cursor *c, const struct ebml_element *e)
 /* Whether an element is cut shows only when it was to be read, where the input's size is not known. */
 static void find_end(const struct mkv_cursor *c, const struct ebml_element *e)
 {
-	if (c->mkv->in->size == INT64_MAX && mkv_is_cluster_child(e->id) && !e->is_unknown)
+	if (c->mkv->in->size == INT64_MAX && mkv_is_cluster_child(e->id) && !e->is_unknown && !mkv_is_too_large(c->mkv, e))
 		input_view(c->mkv->in, e->start, e->end - e->start);
 }
 
@@ -373,8 +377,6 @@ static void pass_element(struct mkv_cursor *c)
 
 	if (!mkv_element(c->mkv, c->at, mkv_bound(c->mkv), &e))
 		resync(c);
-	else if (e.id != ID_CLUSTER && mkv_is_too_large(c->mkv, &e))
-		pass_too_large(c, &e);
 	else if (c->at < c->cluster_end) {
 		find_end(c, &e);
 		pass_in_cluster(c, &e);

@@ -75,16 +75,36 @@ int64_t title_first_video_ns(const struct title *title)
 	return grid_snap(&title->record_video, first);
 }
 
+/* The brand of a base layer that is what its compatibility promises; NULL: it is not. Dolby Vision Streams within the ISO BMFF. */
+static const char *dolby_brand(const struct hdr_dovi *d, const char *range)
+{
+	static const struct {
+		int compatibility;
+		const char *range, *brand;
+	} layers[] = { { 1, "PQ", "db1p" }, { 2, "SDR", "db2g" }, { 4, "HLG", "db4h" } };
+
+	for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+		if (d->profile == 8 && d->compatibility == layers[i].compatibility && !strcmp(range, layers[i].range))
+			return layers[i].brand;
+	return NULL;
+}
+
 /* Dolby Vision of profile 5 has no base layer that other decoders show in its colours: it is announced as what it is (dvh1), so
- * that they leave it alone. All other profiles keep their base layer's name. */
+ * that they leave it alone. All other profiles keep their base layer's name; what profile 8 is besides is told as well. */
 static void dolby_facts(const struct title *title, struct record_video *v)
 {
 	struct hdr_dovi d;
 
 	for (int i = 0; i < title->video->n_mappings && title->codec == NAL_H265; i++) {
 		const struct track_mapping *m = &title->video->mappings[i];
+		const char *brand;
 
-		if (m->type >> 16 != ('d' << 8 | 'v') || !hdr_dovi(m->data, &d) || d.profile != 5 || d.compatibility)
+		if (m->type >> 16 != ('d' << 8 | 'v') || !hdr_dovi(m->data, &d))
+			continue;
+		brand = dolby_brand(&d, v->range);
+		if (brand)
+			snprintf(v->supplemental, sizeof v->supplemental, "dvh1.%02d.%02d/%s", d.profile, d.level, brand);
+		if (d.profile != 5 || d.compatibility)
 			continue;
 		snprintf(v->codecs, sizeof v->codecs, "dvh1.%02d.%02d", d.profile, d.level);
 		snprintf(v->range, sizeof v->range, "PQ");

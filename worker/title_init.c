@@ -4,6 +4,7 @@
 #include "worker/hdr.h"
 #include "worker/title.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define DISPLAY_RATIO 3 /* DisplayUnit; 4: not known */
@@ -87,6 +88,7 @@ static void video_entry(const struct title *title, const struct record_video *v,
 	static const struct track turned = { 0 }; /* what the container said is in the picture already */
 	const struct track *m = v->is_copy ? title->video : &turned;
 	const struct nal_sps *sps = &title->nal.sps;
+	const char *brand = strchr(v->supplemental, '/');
 
 	*t = (struct fmp4_track){
 		.id = 1,
@@ -99,6 +101,8 @@ static void video_entry(const struct title *title, const struct record_video *v,
 		.height = sps->height,
 		.rotation = m->rotation,
 	};
+	if (brand)
+		snprintf(t->brand, sizeof t->brand, "%s", brand + 1);
 	set_colour(&m->colour, sps, t);
 	set_par(m, sps, t);
 	if (v->is_copy)

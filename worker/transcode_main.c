@@ -140,8 +140,8 @@ static int open_input(struct run *r, const char *in, struct err *err)
 {
 	int fd;
 
-	if (!strncmp(in, "http://", 7) || !strncmp(in, "https://", 8))
-		return input_open_url(&r->input, in, is_stopped, err);
+	if (record_is_url(in))
+		return input_open_url(&r->input, in, is_stopped, NULL, err);
 	if (!strcmp(in, "-") && isatty(STDIN_FILENO))
 		return err_set(err, ERR_USAGE, "which IN? (try --help)");
 	if (!strcmp(in, "-"))

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define FRAME_DEFAULT (TICKS_PER_SECOND / 25)
+#define LIMIT_ERRORS 64 /* of one packet, that may hold several pictures */
 
 struct video_decode {
 	AVCodecContext *dec;
@@ -107,7 +108,7 @@ void video_decode_destroy(struct video_decode *d)
 	free(d);
 }
 
-static int send(struct video_decode *d, const struct video_packet *p, struct err *err)
+static int send(struct video_decode *d, const struct video_packet *p, int *errors, struct err *err)
 {
 	int ret;
 
@@ -122,33 +123,41 @@ static int send(struct video_decode *d, const struct video_packet *p, struct err
 	av_packet_unref(d->packet);
 	if (ret == AVERROR(ENOMEM))
 		return err_set(err, ERR_NOMEM, "out of memory");
-	if (ret < 0)
-		d->broken++;
+	*errors += ret < 0;
 	return 0;
 }
 
-int video_decode_push(struct video_decode *d, const struct video_packet *packet, video_frame_fn *fn, void *arg, struct err *err)
+static int receive(struct video_decode *d, int *errors, video_frame_fn *fn, void *arg, struct err *err)
 {
-	int ret = 0, got;
+	int ret = 0, got = 0;
 
-	if (packet && !packet->data.size) /* of AVI: the picture before stays; to the decoder it would be the end */
-		return 0;
-	if (packet)
-		ret = send(d, packet, err);
-	else
-		avcodec_send_packet(d->dec, NULL);
-	while (!ret && (got = avcodec_receive_frame(d->dec, d->frame)) != AVERROR(EAGAIN) && got != AVERROR_EOF) {
+	while (!ret && *errors < LIMIT_ERRORS && (got = avcodec_receive_frame(d->dec, d->frame)) != AVERROR(EAGAIN) && got != AVERROR_EOF) {
 		if (got == AVERROR(ENOMEM)) /* the packet is not broken: the same one will decode elsewhere */
 			return err_set(err, ERR_NOMEM, "out of memory");
-		if (got < 0) {
-			d->broken++;
+		*errors += got < 0;
+		if (got < 0)
 			continue;
-		}
 		d->frame->pts = place(d, d->frame);
 		if (!is_torn(d, d->frame))
 			ret = fn(arg, d->frame, err);
 		av_frame_unref(d->frame);
 	}
+	return ret;
+}
+
+int video_decode_push(struct video_decode *d, const struct video_packet *packet, video_frame_fn *fn, void *arg, struct err *err)
+{
+	int ret = 0, errors = 0;
+
+	if (packet && !packet->data.size) /* of AVI: the picture before stays; to the decoder it would be the end */
+		return 0;
+	if (packet)
+		ret = send(d, packet, &errors, err);
+	else
+		avcodec_send_packet(d->dec, NULL);
+	if (!ret)
+		ret = receive(d, &errors, fn, arg, err);
+	d->broken += errors > 0;
 	return ret;
 }
 

@@ -11,7 +11,7 @@
 
 static struct record_video video(void)
 {
-	return (struct record_video){ true, false, 1, "avc1.640028", 1920, 800, 24000, 1001, -83416667, 500000, "SDR", 0, 1800000, 7508,
+	return (struct record_video){ true, false, 1, "avc1.640028", "dvh1.08.06/db1p", 1920, 800, 24000, 1001, -83416667, 500000, "SDR", 0, 1800000, 7508,
 				      3000000, { 1920, 800, 90, 4, 3, 25, 1, 1, 2, 6, true, 1000, 0, 7200 } };
 }
 
@@ -100,6 +100,7 @@ START_TEST(index_comes_back_as_it_was)
 	ck_assert(!out.syncs[1].is_closed);
 	ck_assert_int_eq(out.audio.source_base, -256);
 	ck_assert_str_eq(out.video.codecs, "avc1.640028");
+	ck_assert_str_eq(out.video.supplemental, "dvh1.08.06/db1p");
 	index_put(&out, &again);
 	ck_assert_str_eq(buf_cstr(&json), buf_cstr(&again));
 	index_finish(&out);
@@ -241,6 +242,7 @@ static const char *const bad_plans[][2] = {
 	{ "\"range\":\"SDR\"", "\"range\":\"XXX\"" },
 	{ "avc1.640028", "avc1\\n#EXT" },
 	{ "avc1.640028", "" },
+	{ "dvh1.08.06/db1p", "dvh1.08.06/db1p\\\"" },
 	{ "avc1.640028", "avc1.64002800000000000000000000000" },
 	{ "\"is_copy\":false", "\"is_copy\":0" },
 	{ "\"is_copy\":false,\"track\":2,\"codecs\":\"mp4a.40.2\",\"rate\":48000",

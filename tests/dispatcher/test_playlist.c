@@ -2,6 +2,7 @@
 #include "dispatcher/playlist.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/suites.h"
@@ -67,6 +68,18 @@ START_TEST(the_master_playlist_tells_peak_and_average_of_real_sizes)
 			 "#EXT-X-STREAM-INF:BANDWIDTH=1600000,AVERAGE-BANDWIDTH=1185214,"
 			 "CODECS=\"avc1.640028,mp4a.40.2\",RESOLUTION=1920x1080,FRAME-RATE=23.976,VIDEO-RANGE=SDR\n"
 			 "main/index.m3u8\n");
+}
+END_TEST
+
+START_TEST(what_else_the_video_is_is_told_beside_its_codec)
+{
+	struct plan plan = make_plan();
+	struct buf out = { 0 };
+
+	snprintf(plan.video.supplemental, sizeof plan.video.supplemental, "dvh1.08.06/db4h");
+	playlist_put_master(&plan, sizes, &out);
+	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), "CODECS=\"avc1.640028,mp4a.40.2\",SUPPLEMENTAL-CODECS=\"dvh1.08.06/db4h\",RESOLUTION="));
+	buf_finish(&out);
 }
 END_TEST
 
@@ -153,6 +166,7 @@ Suite *suite_playlist(void)
 	tcase_add_test(tc, the_media_playlist_is_exact_to_the_microsecond);
 	tcase_add_test(tc, an_open_gop_is_not_said_to_be_independent);
 	tcase_add_test(tc, the_master_playlist_tells_peak_and_average_of_real_sizes);
+	tcase_add_test(tc, what_else_the_video_is_is_told_beside_its_codec);
 	tcase_add_test(tc, before_sizes_are_known_the_sources_bytes_stand_in);
 	tcase_add_test(tc, a_title_without_video_has_no_resolution);
 	tcase_add_test(tc, an_unknown_frame_rate_is_not_told);

@@ -289,6 +289,7 @@ END_TEST
 
 /* 24 bytes, the reserved ones not 0: whoever writes them anew loses them. */
 static const uint8_t profile_5[24] = { 1, 0, 5 << 1, 6 << 3 | 5, 0x00, 0, 0, 0, 0xde, 0xad };
+static const uint8_t profile_82[24] = { 1, 0, 8 << 1, 6 << 3 | 5, 0x20, 0, 0, 0, 0xbe, 0xef };
 static const uint8_t profile_8[24] = { 1, 0, 8 << 1, 6 << 3 | 5, 0x10, 0, 0, 0, 0xbe, 0xef };
 
 static void put_mapping(struct buf *out, uint32_t type, const uint8_t *record)
@@ -313,13 +314,21 @@ static void put_profile_8(struct buf *out, uint64_t type)
 		put_mapping(out, 0x64767643, profile_8);
 }
 
+static void put_profile_82(struct buf *out, uint64_t type)
+{
+	if (type == 1)
+		put_mapping(out, 0x64767643, profile_82);
+}
+
 static const struct {
 	void (*put_track)(struct buf *out, uint64_t type);
 	const char *box, *entry, *codecs, *range, *profile;
 	const uint8_t *record;
+	const char *supplemental; /* NULL: nothing is told, here because the base layer is not what it should be */
 } dolby[] = {
-	{ put_profile_8, "dvvC", "hvc1", "CODECS=\"hvc1.", "SDR", "dv_profile=8", profile_8 },
-	{ put_profile_5, "dvcC", "dvh1", "CODECS=\"dvh1.05.06", "PQ", "dv_profile=5", profile_5 },
+	{ put_profile_8, "dvvC", "hvc1", "CODECS=\"hvc1.", "SDR", "dv_profile=8", profile_8, NULL },
+	{ put_profile_82, "dvvC", "hvc1", "CODECS=\"hvc1.", "SDR", "dv_profile=8", profile_82, "dvh1.08.06/db2g" },
+	{ put_profile_5, "dvcC", "dvh1", "CODECS=\"dvh1.05.06", "PQ", "dv_profile=5", profile_5, NULL },
 };
 
 START_TEST(a_dolby_vision_configuration_is_carried_over)
@@ -327,7 +336,7 @@ START_TEST(a_dolby_vision_configuration_is_carried_over)
 	const char *plain = media_make("muxer-dv.mkv", FFMPEG X265_10 "-x265-params log-level=none:keyint=48 " OUT);
 	const char *source = defects_scratch("dv.mkv");
 	struct rewrite how = { .put_track = dolby[_i].put_track };
-	char box[33] = "\0\0\0\x20";
+	char box[33] = "\0\0\0\x20", told[80];
 	struct hls h;
 
 	memcpy(box + 4, dolby[_i].box, 4);
@@ -338,6 +347,9 @@ START_TEST(a_dolby_vision_configuration_is_carried_over)
 	ck_assert_str_eq(hls_video(&h)->entry, dolby[_i].entry);
 	ck_assert(has_bytes(h.init, box, 32));
 	ck_assert_msg(strstr(h.master, dolby[_i].codecs) && strstr(h.master, dolby[_i].range), "%s", h.master);
+	snprintf(told, sizeof told, ",SUPPLEMENTAL-CODECS=\"%s\"", dolby[_i].supplemental ? dolby[_i].supplemental : "");
+	ck_assert_msg(!strstr(h.master, dolby[_i].supplemental ? told : "SUPPLEMENTAL") == !dolby[_i].supplemental, "%s", h.master);
+	ck_assert(has_bytes((struct bytes){ h.init.data, 64 }, "db2g", 4) == (dolby[_i].supplemental != NULL));
 	probe(hls_join(&h), "-show_entries stream_side_data", "side_data_type=DOVI configuration record");
 	probe(hls_join(&h), "-show_entries stream_side_data", dolby[_i].profile);
 	probe(hls_join(&h), "-show_entries stream_side_data", "dv_level=6");

@@ -225,23 +225,28 @@ static void ignore(void *arg, const struct fuzz_box *box, const struct fuzz_box 
 	(void)arg, (void)box, (void)parent;
 }
 
-static void read_title(const struct mkv *mkv)
+static void read_title(struct input *in)
 {
 	struct record_options options;
+	struct demux *demux;
 	struct title t;
 	struct buf init = { 0 };
 	struct err err;
 
+	ASSERT(!demux_open_mkv(&demux, in, &err));
 	record_options_init(&options);
-	options.is_audio_copied = mkv->in->size & 4;
-	if (title_init(&t, mkv, &options, &err))
+	options.is_audio_copied = in->size & 4;
+	if (title_init(&t, demux, &options, &err)) {
+		demux_close(demux);
 		return;
+	}
 	ASSERT(t.video || t.audio);
 	t.record_audio.frames = 1;
 	if (!title_put_init(&t, &t.record_video, &t.record_audio, &init, &err))
 		fuzz_walk_boxes(buf_bytes(&init), 0, ignore, NULL);
 	buf_finish(&init);
 	title_finish(&t);
+	demux_close(demux);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -258,7 +263,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_jumps(&mkv, n);
 		follow_cues(&mkv);
 		unpack(&mkv, n);
-		read_title(&mkv);
+		read_title(&in);
 		if (size & 2) /* it takes longer than all the rest */
 			read_slowly(&mkv, n, size & 1);
 		mkv_close(&mkv);

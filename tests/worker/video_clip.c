@@ -49,15 +49,14 @@ static void read_times(struct clip *c, const char *path, AVRational base)
 	char *text = sh("ffprobe -v error -select_streams v:0 -show_entries frame=best_effort_timestamp -of csv '%s'", path), *line = text;
 
 	while ((line = strstr(line, "frame,"))) {
-		const int64_t *last = &c->times[c->n_times - 1];
+		int n = c->n_times++;
 
 		line += strlen("frame,");
-		ck_assert_int_lt(c->n_times, CLIP_PACKETS_MAX);
-		if (!strncmp(line, "N/A", 3))
-			c->times[c->n_times] = 2 * last[0] - last[-1];
-		else
-			c->times[c->n_times] = ticks(strtoll(line, NULL, 10), base);
-		c->n_times++;
+		ck_assert_int_lt(n, CLIP_PACKETS_MAX);
+		if (strncmp(line, "N/A", 3))
+			c->times[n] = ticks(strtoll(line, NULL, 10), base);
+		else if (n >= 2)
+			c->times[n] = 2 * c->times[n - 1] - c->times[n - 2];
 	}
 	free(text);
 }
@@ -125,7 +124,7 @@ static int from(const struct clip *c, int64_t start)
 	for (i = 0; i < c->n; i++) {
 		int64_t t = c->packets[i].pts != VIDEO_TIME_NONE ? c->packets[i].pts : c->packets[i].dts;
 
-		if (c->av[i]->flags & AV_PKT_FLAG_KEY && t <= start)
+		if (c->av[i]->flags & AV_PKT_FLAG_KEY && t != VIDEO_TIME_NONE && t <= start)
 			at = i;
 	}
 	return at;
