@@ -82,15 +82,23 @@ static void check_place(const struct pictures *ours, const struct pictures *thei
 		      i, beside, other, own);
 }
 
-void universal_check_encoded(const char *path, const char *source, const char *filter, double least)
+/* What full range pictures make the conversion to luma say: one line. */
+static bool is_of_format(const char *warnings)
+{
+	const char *said = strstr(warnings, "deprecated pixel format used");
+
+	return said && strchr(said, '\n') == strrchr(warnings, '\n');
+}
+
+void universal_check_encoded(const char *path, const char *source, const char *filter, double least, double late_s)
 {
 	struct pictures ours, theirs;
-	int64_t origin = llround(hls_origin(source) * TICKS);
+	int64_t origin = llround((hls_origin(source) - late_s) * TICKS);
 	double worst = ALIKE;
 
 	read_pictures(&ours, path, "null");
 	read_pictures(&theirs, source, filter);
-	ck_assert_msg(!*ours.frames.warnings, "decoding %s: %s", path, ours.frames.warnings);
+	ck_assert_msg(!*ours.frames.warnings || is_of_format(ours.frames.warnings), "decoding %s: %s", path, ours.frames.warnings);
 	ck_assert_msg(ours.frames.n == theirs.frames.n, "%zu frames, the source has %zu", ours.frames.n, theirs.frames.n);
 	ck_assert_uint_eq(ours.size, theirs.size);
 	for (size_t i = 0; i < ours.frames.n; i++) {

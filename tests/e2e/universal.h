@@ -15,8 +15,9 @@ void universal_check_plays(const char *path);
 
 /* The decoded frames of the file at `path`, which are encoded, are those of the source: as many, each at its time counted from the
  * origin of the title, and each more like its own than like the frames beside it, with a PSNR (of luma) of at least `least` dB.
- * filter: what ffmpeg does to the source's pictures before they are compared; "null": nothing. */
-void universal_check_encoded(const char *path, const char *source, const char *filter, double least);
+ * filter: what ffmpeg does to the source's pictures before they are compared; "null": nothing. late_s: the title is known to
+ * begin so much before what ffmpeg decodes. */
+void universal_check_encoded(const char *path, const char *source, const char *filter, double least, double late_s);
 
 /* Each segment of encoded video begins with an IDR picture that is shown first, exactly when its name says; its parameter sets are
  * those of the init segment, since it has none itself. */
