@@ -82,12 +82,13 @@ static void check_place(const struct pictures *ours, const struct pictures *thei
 		      i, beside, other, own);
 }
 
-/* What full range pictures make the conversion to luma say: one line. */
+/* What full range pictures make the conversion to luma say. */
 static bool is_of_format(const char *warnings)
 {
-	const char *said = strstr(warnings, "deprecated pixel format used");
-
-	return said && strchr(said, '\n') == strrchr(warnings, '\n');
+	for (const char *p = warnings; *p; p += strcspn(p, "\n"), p += *p == '\n')
+		if (!memmem(p, strcspn(p, "\n"), "deprecated pixel format used", 28))
+			return false;
+	return true;
 }
 
 void universal_check_encoded(const char *path, const char *source, const char *filter, double least, double late_s)
@@ -98,7 +99,7 @@ void universal_check_encoded(const char *path, const char *source, const char *f
 
 	read_pictures(&ours, path, "null");
 	read_pictures(&theirs, source, filter);
-	ck_assert_msg(!*ours.frames.warnings || is_of_format(ours.frames.warnings), "decoding %s: %s", path, ours.frames.warnings);
+	ck_assert_msg(is_of_format(ours.frames.warnings), "decoding %s: %s", path, ours.frames.warnings);
 	ck_assert_msg(ours.frames.n == theirs.frames.n, "%zu frames, the source has %zu", ours.frames.n, theirs.frames.n);
 	ck_assert_uint_eq(ours.size, theirs.size);
 	for (size_t i = 0; i < ours.frames.n; i++) {
