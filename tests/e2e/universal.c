@@ -168,7 +168,7 @@ void universal_check_starts(const struct hls *h)
 
 /* ADTS, or not: the bytes of packets without it. */
 #define RAW_AUDIO "-map 0:a:0 -c copy -bsf:a aac_adtstoasc -f framemd5 -"
-#define PRIMING_MOST 4
+#define PRIMING_MOST 20 /* what an edit list leaves out included */
 
 void universal_check_copied_audio(const char *path, const char *source)
 {
