@@ -209,7 +209,7 @@ static void record(struct demux_av *a)
 		return;
 	}
 	a->head_bytes += (size_t)a->packet->size;
-	a->n_head++;
+	a->next_head = ++a->n_head;
 }
 
 static int read_packet(struct demux_av *a)
