@@ -86,6 +86,13 @@ static int deny_io(AVFormatContext *ctx, AVIOContext **io, const char *url, int 
 
 /* ---- open */
 
+static bool is_mp4(struct demux_av *a)
+{
+	struct bytes head = input_view(a->is.in, 0, 8);
+
+	return head.size >= 8 && !memcmp(head.data + 4, "ftyp", 4);
+}
+
 static int say(struct demux_av *a, int code, struct err *err)
 {
 	if (input_status(a->is.in, err))
@@ -94,6 +101,8 @@ static int say(struct demux_av *a, int code, struct err *err)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	if (code == AVERROR(EPERM))
 		return err_set(err, ERR_UNSUPPORTED, "the source only names other files or URLs, which are not opened");
+	if ((code == AVERROR_INVALIDDATA || code == AVERROR_EOF) && is_mp4(a))
+		return err_set(err, ERR_DATA, "the MP4's index (moov) is missing or broken: was the file cut off?");
 	if (code == AVERROR_INVALIDDATA || code == AVERROR_EOF)
 		return err_set(err, ERR_DATA, "this is no media file of a kind that is known, or it is broken at its very beginning");
 	return err_set(err, ERR_DATA, "the container cannot be read: %s", av_err2str(code));

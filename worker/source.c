@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "worker/source.h"
+#include "worker/fault.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@ void source_finish(struct source *s)
 {
 	if (s->is.size >= 0) {
 		demux_close(s->demux);
+		fault_watch(NULL, NULL);
 		munmap(s->map, (size_t)s->is.size);
 	}
 	source_init(s);
@@ -49,7 +51,7 @@ int source_open(struct source *s, const struct record_source *want, struct err *
 {
 	int fd, ret;
 
-	if (s->is.size >= 0 && is_same(&s->is, want))
+	if (s->is.size >= 0 && is_same(&s->is, want) && !s->input.status)
 		return 0;
 	source_finish(s);
 	fd = open(want->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -60,13 +62,20 @@ int source_open(struct source *s, const struct record_source *want, struct err *
 	if (ret)
 		return ret;
 	input_init_bytes(&s->input, (struct bytes){ s->map, (size_t)want->size });
+	fault_watch(&s->input, want->path);
 	ret = demux_open(&s->demux, &s->input, err);
 	if (ret) {
+		fault_watch(NULL, NULL);
 		munmap(s->map, (size_t)want->size);
 		return ret;
 	}
 	s->is = *want;
 	return 0;
+}
+
+int source_status(const struct source *s, struct err *err)
+{
+	return s->is.size >= 0 ? input_status(&s->input, err) : 0;
 }
 
 void source_forget(struct source *s)
