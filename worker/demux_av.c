@@ -40,6 +40,7 @@ struct demux_av {
 	struct stream streams[TRACKS_MAX];
 	int main;                 /* the stream that seeking goes by */
 	bool is_by_byte;
+	struct shift shift;       /* where is_by_byte: such streams are joined, and wrap */
 	AVPacket *packet;         /* the one in hand */
 	/* the first packets since the beginning; more are kept while is_recording. Given out from next_head on */
 	AVPacket *head[LIMIT_HEAD_PACKETS];
@@ -289,6 +290,17 @@ static void read_skip(const AVPacket *p, const struct track *t, struct frame *f)
 	f->discard_ns = (int64_t)((double)(skip[4] | skip[5] << 8 | skip[6] << 16 | (int64_t)skip[7] << 24) * NS / t->rate);
 }
 
+/* A time that was guessed goes on from the frame before, which has been moved. */
+static void move_times(struct demux_av *a, struct frame *f, int stream)
+{
+	int64_t ns = shift_of(&a->shift, stream, a->tracks[stream].type == TRACK_VIDEO, f->id, f->decode_ns, f->duration_ns);
+
+	if (f->decode_ns != FRAME_NO_TIME)
+		f->decode_ns += ns;
+	if (!f->lace_index)
+		f->time_ns += ns;
+}
+
 static void fill_frame(struct demux_av *a, struct frame *f)
 {
 	const AVPacket *p = a->packet;
@@ -306,6 +318,8 @@ static void fill_frame(struct demux_av *a, struct frame *f)
 	f->duration_ns = p->duration > 0 ? to_ns(p->duration, st->time_base) : 0;
 	f->id = s->id = frame_id(a, s, f->decode_ns);
 	f->place = frame_place(a, s, f->decode_ns);
+	if (a->is.shift)
+		move_times(a, f, p->stream_index);
 	s->next_ns = f->time_ns + f->duration_ns;
 	read_skip(p, &a->tracks[p->stream_index], f);
 }
@@ -350,6 +364,7 @@ static int data(struct demux *d, const struct frame *f, struct buf *scratch, str
 
 static void reset_streams(struct demux_av *a)
 {
+	shift_seek(&a->shift);
 	for (int i = 0; i < a->is.n_tracks; i++)
 		a->streams[i] = (struct stream){ .pos = -1, .is_adts = a->streams[i].is_adts };
 }
@@ -428,6 +443,8 @@ int demux_open_av(struct demux **d, struct input *in, struct err *err)
 		return err->code;
 	}
 	a->is_by_byte = a->ctx->iformat->flags & AVFMT_TS_DISCONT && !strncmp(a->ctx->iformat->name, "mpeg", 4);
+	shift_init(&a->shift);
+	a->is.shift = a->is_by_byte ? &a->shift : NULL;
 	a->is_recording = true;
 	read_tracks(a);
 	ret = find_configs(a, err);

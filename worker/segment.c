@@ -91,6 +91,7 @@ static int read_frames(struct segment *s, struct err *err)
 
 	if (s->is_audio_done || (!s->is_video_done && p->video_place < from))
 		from = p->video_place;
+	demux_set_shifts(demux, &s->job->shifts);
 	ret = demux_seek(demux, from, err);
 	while (!ret && !(s->is_video_done && s->is_audio_done)) {
 		ret = demux_next(demux, &frame, err);
