@@ -35,6 +35,11 @@ static bool in_range(int64_t v, int64_t min, int64_t max)
 
 /* --- source */
 
+bool record_is_url(const char *path)
+{
+	return !strncmp(path, "http://", 7) || !strncmp(path, "https://", 8);
+}
+
 static void put_source(struct buf *b, const struct record_source *s)
 {
 	jput_raw(b, "path", s->path);
@@ -47,8 +52,8 @@ static int get_source(const json_t *object, struct record_source *s, struct err 
 {
 	struct jget g = jget_begin(object, "source", err);
 	jget_raw(&g, "path", s->path, sizeof(s->path));
-	if (s->path[0] != '/')
-		jget_fail(&g, "path", "is not absolute");
+	if (s->path[0] != '/' && !record_is_url(s->path))
+		jget_fail(&g, "path", "is neither absolute nor a URL");
 	s->size = jget_int(&g, "size", 0, OFFSET_MAX);
 	s->mtime_ns = jget_int(&g, "mtime_ns", INT64_MIN, INT64_MAX - 1);
 	return jget_end(&g);

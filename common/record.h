@@ -27,10 +27,11 @@
 
 /* Where the bytes come from, and which bytes they are: a changed file is another source. */
 struct record_source {
-	char path[RECORD_PATH_MAX + 1]; /* absolute, resolved */
-	int64_t size;                   /* bytes */
-	int64_t mtime_ns;               /* modification time since the epoch */
+	char path[RECORD_PATH_MAX + 1]; /* absolute, resolved; or a URL, http:// or https:// */
+	int64_t size;                   /* bytes; 0 of a URL, which is taken to give the same bytes always */
+	int64_t mtime_ns;               /* modification time since the epoch; 0 of a URL */
 };
+bool record_is_url(const char *path);
 
 int record_source_put(const struct record_source *source, struct buf *json);
 int record_source_get(struct bytes json, struct record_source *source, struct err *err);

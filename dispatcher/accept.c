@@ -17,6 +17,18 @@
 
 #define NOOP_KEY "0000000000000000"
 
+/* Only workers speak to servers. */
+static int look_at_url(const char *url, struct record_source *source, struct err *err)
+{
+	if (strlen(url) > RECORD_PATH_MAX)
+		return err_set(err, ERR_USAGE, "%.300s... is too long for a URL", url);
+	for (const char *c = url; *c; c++)
+		if ((unsigned char)*c <= ' ' || *c == 0x7f)
+			return err_set(err, ERR_USAGE, "%.300s is no URL: a space or control character is in it", url);
+	snprintf(source->path, sizeof(source->path), "%s", url);
+	return 0;
+}
+
 int dispatch_look_at(const char *path, struct record_source *source, struct err *err)
 {
 	char resolved[PATH_MAX];
@@ -24,6 +36,8 @@ int dispatch_look_at(const char *path, struct record_source *source, struct err 
 	int fd;
 
 	memset(source, 0, sizeof(*source));
+	if (record_is_url(path))
+		return look_at_url(path, source, err);
 	if (!realpath(path, resolved))
 		return err_set(err, ERR_USAGE, "%.300s: %s", path,
 			       errno == ENOENT ? "there is no such file" : strerror(errno));

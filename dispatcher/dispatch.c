@@ -80,6 +80,9 @@ static bool fail_item(struct dispatch *d, struct queue_item *item, enum queue_fa
 		queue_done(&d->queue, item);
 		return false;
 	}
+	/* a server that does not answer will not be waited for without end; a store that is down will */
+	if (failure == QUEUE_RETRY && !d->is_store_down && record_is_url(s->source.path))
+		failure = QUEUE_LOST;
 	d->counters.jobs_failed++;
 	log_warn("job failed", "stream=%s slot=%u job=%" PRId64 " code=%s reason=\"%s\"", s->key, slot, item->job,
 		 err_code_name(code), reason);

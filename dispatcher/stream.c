@@ -12,7 +12,9 @@
 
 #define INIT "init:" RECORD_RENDITION
 #define JOB_DEADLINE_MS 30000
-#define JOB_DEADLINE_FACTOR 10       /* times the segment's duration */
+#define JOB_DEADLINE_FACTOR 10       /* times the segment's duration; of encoded video more */
+#define JOB_DEADLINE_ENCODE 60
+#define PROBE_URL_MS (INT64_C(3600) * 1000)
 #define PROBE_BYTES_PER_MS 20000     /* the slowest disk that may have to be read through */
 #define QUARANTINE_SOURCE_AT 8       /* quarantined segments, when they are also most of those finished */
 
@@ -328,6 +330,8 @@ int stream_reconcile(struct dispatch *d, struct dispatch_stream *s, struct err *
 
 void stream_make_job(const struct dispatch_stream *s, const struct queue_item *item, struct job *job)
 {
+	int64_t factor;
+
 	memset(job, 0, sizeof(*job));
 	job->id = item->job;
 	memcpy(job->stream, s->key, sizeof(job->stream));
@@ -340,11 +344,12 @@ void stream_make_job(const struct dispatch_stream *s, const struct queue_item *i
 	}
 	if (!item->slot) {
 		job->type = JOB_PROBE;
-		job->deadline_ms += s->source.size / PROBE_BYTES_PER_MS;
+		job->deadline_ms += record_is_url(s->source.path) ? PROBE_URL_MS : s->source.size / PROBE_BYTES_PER_MS;
 		return;
 	}
 	job_set_segment(job, &s->plan, item->slot - 1);
-	job->deadline_ms += JOB_DEADLINE_FACTOR * job->segment.duration / (TICKS_PER_SECOND / 1000);
+	factor = job->video.is_present && !job->video.is_copy ? JOB_DEADLINE_ENCODE : JOB_DEADLINE_FACTOR;
+	job->deadline_ms += factor * job->segment.duration / (TICKS_PER_SECOND / 1000);
 }
 
 static int check_segment(struct dispatch *d, struct dispatch_stream *s, size_t i, struct err *err)

@@ -41,6 +41,7 @@ struct demux_av {
 	int main;                 /* the stream that seeking goes by */
 	bool is_by_byte;
 	struct shift shift;       /* where is_by_byte: such streams are joined, and wrap */
+	bool is_skimmed;          /* frames are views of the input: libavformat reads no bytes of theirs */
 	AVPacket *packet;         /* the one in hand */
 	/* the first packets since the beginning; more are kept while is_recording. Given out from next_head on */
 	AVPacket *head[LIMIT_HEAD_PACKETS];
@@ -62,7 +63,8 @@ static int read_io(void *arg, uint8_t *to, int n)
 		return input_status(a->is.in, &err) ? AVERROR(EIO) : AVERROR_EOF;
 	if ((size_t)n > view.size)
 		n = (int)view.size;
-	memcpy(to, view.data, (size_t)n);
+	if (!a->is_skimmed)
+		memcpy(to, view.data, (size_t)n);
 	a->at += n;
 	a->is.in->keep = a->at;
 	return n;
@@ -119,6 +121,34 @@ static void close_ctx(struct demux_av *a)
 	avio_context_free(&io);
 }
 
+/* Are frames of an MP4 file in memory just where its sample tables say? Not where some tables come later (fragments), and not in
+ * formats that libavformat looks into or puts together. */
+static bool may_skim(const struct demux_av *a)
+{
+	const struct input *in = a->is.in;
+	bool is_plain = in->is_stable && strstr(a->ctx->iformat->name, "mp4");
+
+	for (unsigned i = 0; i < a->ctx->nb_streams && is_plain; i++) {
+		const AVCodecParameters *par = a->ctx->streams[i]->codecpar;
+
+		is_plain = (par->codec_type != AVMEDIA_TYPE_VIDEO && par->codec_type != AVMEDIA_TYPE_AUDIO) ||
+			   ((par->codec_id == AV_CODEC_ID_H264 || par->codec_id == AV_CODEC_ID_HEVC || par->codec_id == AV_CODEC_ID_AAC) &&
+			    par->extradata_size > 0);
+	}
+	for (int64_t at = 0; is_plain && at + 16 <= in->size;) {
+		const uint8_t *box = in->data + at;
+		uint64_t size = get_u32(box);
+
+		is_plain = memcmp(box + 4, "moof", 4) != 0;
+		if (size == 1)
+			size = (uint64_t)get_u32(box + 8) << 32 | get_u32(box + 12);
+		if (size < 8 || size > (uint64_t)(in->size - at))
+			break;
+		at += (int64_t)size;
+	}
+	return is_plain;
+}
+
 static int open_ctx(struct demux_av *a)
 {
 	uint8_t *buffer = av_malloc(IO_BUFFER);
@@ -146,6 +176,9 @@ static int open_ctx(struct demux_av *a)
 		avio_context_free(&io);
 		return ret;
 	}
+	a->is.is_stable = may_skim(a);
+	if (a->is.is_stable) /* parsers would look into the frames */
+		a->ctx->flags |= AVFMT_FLAG_NOPARSE | AVFMT_FLAG_NOFILLIN;
 	ret = avformat_find_stream_info(a->ctx, NULL);
 	return ret < 0 && ret != AVERROR_EOF ? ret : 0;
 }
@@ -185,7 +218,7 @@ static void record(struct demux_av *a)
 		return;
 	}
 	a->head_bytes += (size_t)a->packet->size;
-	a->n_head++;
+	a->next_head = ++a->n_head; /* it is given out already */
 }
 
 static int read_packet(struct demux_av *a)
@@ -354,6 +387,12 @@ static int data(struct demux *d, const struct frame *f, struct buf *scratch, str
 
 	(void)f, (void)scratch;
 	*out = (struct bytes){ p->data, (size_t)p->size };
+	if (a->is_skimmed) {
+		if (p->pos < 0 || p->size > d->in->size - p->pos)
+			return err_set(err, ERR_DATA, "a frame that goes past the end of the file");
+		out->data = d->in->data + p->pos;
+		return 0;
+	}
 	if (a->streams[p->stream_index].is_adts && !asc_read_adts(*out, &head, NULL))
 		return err_set(err, ERR_DATA, "a broken ADTS header");
 	*out = (struct bytes){ p->data + head, (size_t)p->size - head };
@@ -384,6 +423,7 @@ static int seek_first(struct demux_av *a, struct err *err)
 		return err_set(err, ERR_DATA, "no video or audio was found at the beginning of the stream");
 	forget_head(a);
 	close_ctx(a);
+	a->is_skimmed = false;
 	ret = open_ctx(a);
 	if (ret < 0)
 		return say(a, ret, err);
@@ -393,6 +433,7 @@ static int seek_first(struct demux_av *a, struct err *err)
 	a->is_recording = true;
 	ret = find_configs(a, err);
 	a->is_recording = false;
+	a->is_skimmed = a->is.is_stable;
 	return ret;
 }
 
@@ -452,6 +493,7 @@ int demux_open_av(struct demux **d, struct input *in, struct err *err)
 		close_av(&a->is);
 		return ret;
 	}
+	a->is_skimmed = a->is.is_stable;
 	*d = &a->is;
 	return 0;
 }

@@ -64,9 +64,9 @@ static void close_url(void *arg)
 	free(u);
 }
 
-static int open_io(struct url *u, const char *url, int (*is_stopped)(void *))
+static int open_io(struct url *u, const char *url, int (*is_stopped)(void *), void *arg)
 {
-	AVIOInterruptCB interrupt = { is_stopped, NULL };
+	AVIOInterruptCB interrupt = { is_stopped, arg };
 	AVDictionary *options = NULL;
 	int ret = av_dict_set(&options, "protocol_whitelist", protocols, 0);
 
@@ -78,7 +78,7 @@ static int open_io(struct url *u, const char *url, int (*is_stopped)(void *))
 	return ret;
 }
 
-int input_open_url(struct input *in, const char *url, int timeout_s, int (*is_stopped)(void *), struct err *err)
+int input_open_url(struct input *in, const char *url, int timeout_s, int (*is_stopped)(void *), void *arg, struct err *err)
 {
 	struct input_source source = { read_url, NULL, close_url, NULL };
 	struct url *u = calloc(1, sizeof *u);
@@ -88,7 +88,7 @@ int input_open_url(struct input *in, const char *url, int timeout_s, int (*is_st
 	if (!u)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	u->timeout_s = timeout_s;
-	ret = open_io(u, url, is_stopped);
+	ret = open_io(u, url, is_stopped, arg);
 	if (ret < 0) {
 		ret = say(err, url, u, ret);
 		free(u);

@@ -143,6 +143,18 @@ static int tick(struct task *task, struct err *err)
 	return s->is_cancelled || (s->play_ms && s->is_stopping) ? err_set(err, ERR_STOPPED, "cancelled") : 0;
 }
 
+/* While a source is waited for: we live, but there is no progress. */
+static int is_stopped(void *arg)
+{
+	struct session *s = arg;
+
+	if (proc_now_ms() >= s->next_beat_ms) {
+		beat(s);
+		receive(s);
+	}
+	return s->is_cancelled;
+}
+
 static int run_job(struct session *s, const struct job *job, struct msg *done, struct err *err)
 {
 	struct task task = { .job = job, .store = s->store, .source = &s->source, .tick = tick, .arg = s };
@@ -195,6 +207,8 @@ int session_main(const struct session_options *options)
 	int status = 1;
 
 	source_init(&s.source);
+	s.source.is_stopped = is_stopped;
+	s.source.arg = &s;
 	signal(SIGPIPE, SIG_IGN);
 	if (store_open(&s.store, options->redis, STORE_TIMEOUT_MS, &err) || bus_connect(&s.bus, options->connect, &err)) {
 		log_error("worker cannot start", "reason=\"%s\"", err.msg);

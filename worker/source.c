@@ -11,19 +11,21 @@
 
 void source_init(struct source *s)
 {
-	s->is.size = -1;
-	s->map = NULL;
-	s->demux = NULL;
+	*s = (struct source){ .is.size = -1 };
 }
 
 void source_finish(struct source *s)
 {
-	if (s->is.size >= 0) {
-		demux_close(s->demux);
-		fault_watch(NULL, NULL);
+	if (s->is.size < 0)
+		return;
+	demux_close(s->demux);
+	fault_watch(NULL, NULL);
+	input_close(&s->input);
+	if (s->map)
 		munmap(s->map, (size_t)s->is.size);
-	}
-	source_init(s);
+	s->demux = NULL;
+	s->map = NULL;
+	s->is.size = -1;
 }
 
 static bool is_same(const struct record_source *a, const struct record_source *b)
@@ -47,14 +49,10 @@ static int map_file(int fd, const struct record_source *want, void **map, struct
 	return *map == MAP_FAILED ? err_set(err, ERR_RETRY, "cannot map %s: %s", want->path, strerror(errno)) : 0;
 }
 
-int source_open(struct source *s, const struct record_source *want, struct err *err)
+static int open_file(struct source *s, const struct record_source *want, struct err *err)
 {
-	int fd, ret;
+	int ret, fd = open(want->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
-	if (s->is.size >= 0 && is_same(&s->is, want) && !s->input.status)
-		return 0;
-	source_finish(s);
-	fd = open(want->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
 		return err_set(err, errno == ENOENT ? ERR_DATA : ERR_RETRY, "cannot open %s: %s", want->path, strerror(errno));
 	ret = map_file(fd, want, &s->map, err);
@@ -63,14 +61,41 @@ int source_open(struct source *s, const struct record_source *want, struct err *
 		return ret;
 	input_init_bytes(&s->input, (struct bytes){ s->map, (size_t)want->size });
 	fault_watch(&s->input, want->path);
-	ret = demux_open(&s->demux, &s->input, err);
+	return 0;
+}
+
+static int open_url(struct source *s, const struct record_source *want, struct err *err)
+{
+	int ret = input_open_url(&s->input, want->path, INPUT_URL_TIMEOUT_S, s->is_stopped, s->arg, err);
+
+	if (ret || s->input.is_seekable)
+		return ret;
+	input_close(&s->input);
+	return err_set(err, ERR_UNSUPPORTED,
+		       "%s: its server sends no parts of files (range requests), so it cannot be cut; 'segfarm-worker transcode' can play it",
+		       want->path);
+}
+
+int source_open(struct source *s, const struct record_source *want, struct err *err)
+{
+	int ret;
+
+	if (s->is.size >= 0 && is_same(&s->is, want) && !s->input.status)
+		return 0;
+	source_finish(s);
+	if (record_is_url(want->path))
+		ret = open_url(s, want, err);
+	else
+		ret = open_file(s, want, err);
 	if (ret) {
-		fault_watch(NULL, NULL);
-		munmap(s->map, (size_t)want->size);
+		s->map = NULL;
 		return ret;
 	}
 	s->is = *want;
-	return 0;
+	ret = demux_open(&s->demux, &s->input, err);
+	if (ret)
+		source_finish(s);
+	return ret;
 }
 
 int source_status(const struct source *s, struct err *err)
@@ -80,6 +105,6 @@ int source_status(const struct source *s, struct err *err)
 
 void source_forget(struct source *s)
 {
-	if (s->is.size >= 0)
+	if (s->map)
 		madvise(s->map, (size_t)s->is.size, MADV_DONTNEED);
 }

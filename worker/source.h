@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Source: a local media file mapped into memory, and its demuxer. One is kept open from job to job.
+ * Source: a local media file mapped into memory, or a URL, and its demuxer. One is kept open from job to job.
  */
 #ifndef SEGFARM_WORKER_SOURCE_H
 #define SEGFARM_WORKER_SOURCE_H
@@ -10,9 +10,12 @@
 
 struct source {
 	struct record_source is; /* what is open; size < 0: nothing */
-	void *map;
+	void *map;               /* NULL: of a URL */
 	struct input input;
-	struct demux *demux; /* NULL: nothing is open */
+	struct demux *demux;     /* NULL: nothing is open */
+	/* the caller's, for URLs: whether to go on waiting */
+	int (*is_stopped)(void *arg);
+	void *arg;
 };
 
 void source_init(struct source *s);

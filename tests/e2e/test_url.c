@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * segfarm-worker transcode of a URL: what its users see of servers that are not there, do not have it, stall, break off or never end.
+ * URLs as sources: what users see of servers that are not there, do not have it, stall, break off or never end, and that the farm makes
+ * of a file behind a server what it makes of the file.
  */
 #include "tests/e2e/bg.h"
 #include "tests/e2e/craft.h"
 #include "tests/e2e/defects.h"
 #include "tests/e2e/hls.h"
+#include "tests/e2e/media.h"
 #include "tests/e2e/sh.h"
 #include "tests/suites.h"
 
@@ -37,13 +39,32 @@ static void say(int fd, const char *head, const void *body, size_t n)
 #define OK_OF(size) "HTTP/1.1 200 OK\r\nContent-Length: " size "\r\n\r\n"
 #define OK_UNTIL_CLOSED "HTTP/1.1 200 OK\r\n\r\n"
 
+/* A file of a folder, from the byte on that a range names. */
+static void answer_part(int fd, const char *request)
+{
+	const char *range = strstr(request, "Range: bytes=");
+	size_t from = range ? strtoull(range + strlen("Range: bytes="), NULL, 10) : 0;
+	struct buf file;
+	char path[1100], head[300];
+
+	snprintf(path, sizeof path, "/%.*s", (int)strcspn(request + strlen("/parts/"), " "), request + strlen("/parts/"));
+	craft_load(&file, path);
+	if (from > file.size)
+		from = file.size;
+	snprintf(head, sizeof head, "HTTP/1.1 %s\r\nAccept-Ranges: bytes\r\nContent-Range: bytes %zu-%zu/%zu\r\nContent-Length: %zu\r\n"
+		 "Connection: close\r\n\r\n", range ? "206 Partial Content" : "200 OK", from, file.size - 1, file.size, file.size - from);
+	say(fd, head, file.data + from, file.size - from);
+}
+
 static void answer(int fd, const char *path)
 {
 	static const uint8_t garbage[65536];
 	char of_film[100];
 
 	snprintf(of_film, sizeof of_film, OK_OF("%zu"), film.size);
-	if (!strncmp(path, "/missing ", 9))
+	if (!strncmp(path, "/parts/", 7))
+		answer_part(fd, path);
+	else if (!strncmp(path, "/missing ", 9))
 		say(fd, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "", 0);
 	else if (!strncmp(path, "/broken ", 8))
 		say(fd, "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", "", 0);
@@ -206,6 +227,50 @@ START_TEST(an_answer_without_an_end_is_read_in_little_memory_until_a_signal)
 }
 END_TEST
 
+/* ---- the farm */
+
+static const struct {
+	const char *name, *recipe;
+} films[] = {
+	{ "url.mkv", "ffmpeg -y -f lavfi -i \"$V\" -f lavfi -i \"$A\" -t 7 -c:v libx264 -preset ultrafast -g 24 -c:a ac3 \"$OUT\"" },
+	{ "url.mp4", "ffmpeg -y -f lavfi -i \"$V\" -f lavfi -i \"$A\" -t 7 -c:v libx264 -preset ultrafast -g 24 -ac 2 -c:a aac \"$OUT\"" },
+	{ "url.ts", "ffmpeg -y -f lavfi -i \"$V,scale=320:180\" -f lavfi -i \"$A\" -t 7 -c:v mpeg2video -g 12 -bf 2 -ac 2 -c:a mp2 -f mpegts \"$OUT\"" },
+};
+
+START_TEST(a_file_behind_a_server_becomes_what_the_file_becomes)
+{
+	const char *file = media_make(films[_i].name, films[_i].recipe);
+	char *said;
+
+	ck_assert_msg(!sh_status(&said,
+				 "cd %s && rm -rf a b && \"$SEGFARM\" run --segment-duration 2 -o a '%s' && \"$SEGFARM\" run --segment-duration 2 -o b "
+				 "'http://127.0.0.1:%d/parts%s' && test $(ls a/main | wc -l) -gt 4 && diff -r a b",
+				 sh_scratch(), file, port, file),
+		      "%s", said);
+	free(said);
+}
+END_TEST
+
+static const struct {
+	const char *url, *says;
+} not_cut[] = {
+	{ "/missing", "Server returned 404 Not Found" },
+	{ "/half", "its server sends no parts of files (range requests)" },
+	{ "http://127.0.0.1:1/film.mkv", "Connection refused" },
+};
+
+START_TEST(a_server_that_does_not_give_it_ends_a_run_with_a_sentence)
+{
+	const char *url = not_cut[_i].url;
+	char whole[100], *said;
+
+	snprintf(whole, sizeof whole, "http://127.0.0.1:%d%s", port, url);
+	ck_assert_int_eq(sh_status(&said, "\"$SEGFARM\" run '%s' -o %s/none", *url == '/' ? whole : url, sh_scratch()), 1);
+	ck_assert_msg(strstr(said, not_cut[_i].says), "%s: %s", url, said);
+	free(said);
+}
+END_TEST
+
 Suite *suite_url(void)
 {
 	Suite *s = suite_create("url");
@@ -215,6 +280,8 @@ Suite *suite_url(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, what_a_server_does_not_give_is_an_error_with_a_sentence, 0, (int)(sizeof refused / sizeof *refused));
 	tcase_add_loop_test(t, a_server_that_ends_or_stalls_within_gives_what_came_and_an_error, 0, (int)(sizeof ends / sizeof *ends));
+	tcase_add_loop_test(t, a_file_behind_a_server_becomes_what_the_file_becomes, 0, (int)(sizeof films / sizeof *films));
+	tcase_add_loop_test(t, a_server_that_does_not_give_it_ends_a_run_with_a_sentence, 0, (int)(sizeof not_cut / sizeof *not_cut));
 	tcase_add_test(t, an_answer_without_an_end_is_read_in_little_memory_until_a_signal);
 	suite_add_tcase(s, t);
 	return s;

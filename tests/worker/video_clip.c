@@ -49,15 +49,14 @@ static void read_times(struct clip *c, const char *path, AVRational base)
 	char *text = sh("ffprobe -v error -select_streams v:0 -show_entries frame=best_effort_timestamp -of csv '%s'", path), *line = text;
 
 	while ((line = strstr(line, "frame,"))) {
-		const int64_t *last = &c->times[c->n_times - 1];
+		int n = c->n_times++;
 
 		line += strlen("frame,");
-		ck_assert_int_lt(c->n_times, CLIP_PACKETS_MAX);
-		if (!strncmp(line, "N/A", 3))
-			c->times[c->n_times] = 2 * last[0] - last[-1];
-		else
-			c->times[c->n_times] = ticks(strtoll(line, NULL, 10), base);
-		c->n_times++;
+		ck_assert_int_lt(n, CLIP_PACKETS_MAX);
+		if (strncmp(line, "N/A", 3))
+			c->times[n] = ticks(strtoll(line, NULL, 10), base);
+		else if (n >= 2)
+			c->times[n] = 2 * c->times[n - 1] - c->times[n - 2];
 	}
 	free(text);
 }
