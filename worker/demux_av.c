@@ -149,8 +149,21 @@ static bool may_skim(const struct demux_av *a)
 	return is_plain;
 }
 
+/* Playlists and the like, which name other files or addresses. */
+static int find_format(AVFormatContext *ctx, const AVInputFormat **format)
+{
+	static const char *const naming[] = { "hls", "dash", "concat", "sdp", "rtsp", "imf", "webm_dash_manifest", "vobsub" };
+	int ret = av_probe_input_buffer2(ctx->pb, format, "", ctx, 0, 0);
+
+	for (size_t i = 0; ret >= 0 && i < sizeof naming / sizeof *naming; i++)
+		if (!strcmp((*format)->name, naming[i]))
+			return AVERROR(EPERM);
+	return ret >= 0 && (*format)->flags & AVFMT_NOFILE ? AVERROR(EPERM) : ret;
+}
+
 static int open_ctx(struct demux_av *a)
 {
+	const AVInputFormat *format = NULL;
 	uint8_t *buffer = av_malloc(IO_BUFFER);
 	AVIOContext *io = buffer ? avio_alloc_context(buffer, IO_BUFFER, 0, a, read_io, NULL, a->is.in->is_seekable ? seek_io : NULL)
 				 : NULL;
@@ -170,7 +183,13 @@ static int open_ctx(struct demux_av *a)
 	a->ctx->max_streams = TRACKS_MAX;
 	a->ctx->probesize = LIMIT_PROBE;
 	a->ctx->max_analyze_duration = LIMIT_ANALYZE_US;
-	ret = avformat_open_input(&a->ctx, "", NULL, NULL);
+	a->ctx->protocol_whitelist = av_strdup("none"); /* some formats do not ask io_open, or open a context of their own */
+	ret = a->ctx->protocol_whitelist ? find_format(a->ctx, &format) : AVERROR(ENOMEM);
+	if (ret < 0) {
+		close_ctx(a);
+		return ret;
+	}
+	ret = avformat_open_input(&a->ctx, "", format, NULL);
 	if (ret < 0) { /* which has freed ctx, but not what is ours */
 		av_freep(&io->buffer);
 		avio_context_free(&io);

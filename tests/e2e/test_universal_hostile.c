@@ -161,6 +161,54 @@ START_TEST(worker_that_met_every_broken_file_does_the_next_job)
 }
 END_TEST
 
+/* ---- sources that name others */
+
+#define NAMES "the source only names other files or URLs, which are not opened\n"
+#define HLS "#EXTM3U\\n#EXT-X-TARGETDURATION:12\\n#EXTINF:12,\\n%s\\n#EXT-X-ENDLIST\\n"
+#define DASH                                                                                                                          \
+	"<?xml version=\"1.0\"?><MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" profiles=\"urn:mpeg:dash:profile:isoff-on-demand:2011\" " \
+	"type=\"static\" mediaPresentationDuration=\"PT12S\"><Period><AdaptationSet mimeType=\"video/mp4\"><Representation id=\"1\" "      \
+	"bandwidth=\"1\"><BaseURL>%s</BaseURL></Representation></AdaptationSet></Period></MPD>"
+#define SDP "v=0\\no=- 0 0 IN IP4 127.0.0.1\\ns=x\\nc=IN IP4 127.0.0.1\\nt=0 0\\nm=video 9 RTP/AVP 96\\na=rtpmap:96 H264/90000\\n"
+
+/* Formats of printf(1), in a directory with canary.ts and canary.mp4, which play; $U is a URL of a server that tells who asks. */
+static const struct naming {
+	const char *text, *name;
+} naming[] = {
+	{ "ffconcat version 1.0\\nfile %s\\n", "canary.mp4" }, { "ffconcat version 1.0\\nfile %s\\n", "$U/canary.ts" },
+	{ HLS, "canary.ts" },	{ HLS, "file:canary.ts" }, { HLS, "$U/canary.ts" }, { HLS, "data:video/mp2t;base64,RxEREQ==" },
+	{ DASH, "canary.mp4" }, { DASH, "$U/canary.mp4" }, { SDP, "" },
+};
+#define N_NAMING (int)(sizeof naming / sizeof *naming)
+
+static char told[600];
+
+static void tell(int fd, const char *path)
+{
+	(void)fd, (void)path;
+	craft_save(told, (struct bytes){ 0 });
+}
+
+START_TEST(source_that_names_others_opens_none_of_them)
+{
+	static const char *const programs[] = { "\"$SEGFARM\" run --once -j 1", "\"$WORKER\" transcode" };
+	const struct naming *n = &naming[_i / 2];
+	int port = httpd_start(tell), status;
+	char *said;
+
+	snprintf(told, sizeof told, "%s/told-%d", dir, _i);
+	free(sh("cd %s && cp $M/hostile-plain.mp4 canary.mp4 && cp $M/hostile-plain.ts canary.ts && U=http://127.0.0.1:%d && "
+		"printf '%s' \"%s\" > names.mp4",
+		dir, port, n->text, n->name));
+	status = sh_status(&said, "cd %s && timeout 60 %s names.mp4 > names.out", dir, programs[_i % 2]);
+	ck_assert_msg(status == 1 && strstr(said, "names.mp4: " NAMES), "%d: %s", status, said);
+	free(said);
+	free(sh("! test -s %s/names.out", dir));
+	ck_assert_int_ne(access(told, F_OK), 0);
+	httpd_stop();
+}
+END_TEST
+
 /* ---- a FIFO */
 
 START_TEST(fifo_without_a_writer_is_refused_by_the_farm_and_waited_for_as_long_as_is_asked)
@@ -287,6 +335,7 @@ Suite *suite_universal_hostile(void)
 	tcase_add_loop_test(t, broken_file_gives_one_sentence_or_what_is_there_as_a_stream, 0, N_BROKEN);
 	tcase_add_loop_test(t, broken_file_gives_one_sentence_or_what_is_there_from_the_farm, 0, N_BROKEN);
 	tcase_add_test(t, worker_that_met_every_broken_file_does_the_next_job);
+	tcase_add_loop_test(t, source_that_names_others_opens_none_of_them, 0, 2 * N_NAMING);
 	tcase_add_test(t, fifo_without_a_writer_is_refused_by_the_farm_and_waited_for_as_long_as_is_asked);
 	tcase_add_loop_test(t, source_that_shrinks_ends_a_run_with_a_sentence_and_the_worker_lives, 0, 2);
 	tcase_add_loop_test(t, source_that_shrinks_ends_a_stream_with_a_sentence, 0, 4);
