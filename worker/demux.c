@@ -74,6 +74,23 @@ int demux_read_cues(struct demux *d, struct err *err)
 	return d->class->read_cues ? d->class->read_cues(d, err) : 0;
 }
 
+int demux_get_shifts(const struct demux *d, struct record_shifts *shifts, struct err *err)
+{
+	shifts->n = 0;
+	if (!d->shift)
+		return 0;
+	*shifts = d->shift->table;
+	return d->shift->is_lost ? err_set(err, ERR_LIMIT, "the timestamps jump over %d times", RECORD_SHIFTS_MAX) : 0;
+}
+
+void demux_set_shifts(struct demux *d, const struct record_shifts *shifts)
+{
+	if (!d->shift)
+		return;
+	d->shift->table = *shifts;
+	d->shift->is_given = true;
+}
+
 const struct track *demux_track(const struct demux *d, uint64_t number)
 {
 	for (int i = 0; i < d->n_tracks; i++)

@@ -171,8 +171,10 @@ static int first_video(struct title *title, const struct frame *f, struct err *e
 
 	if (title->n_times == TITLE_FIRST_FRAMES)
 		return 0;
-	if (!title->has_video && (!f->is_key || f->lace_index))
+	if (!title->has_video && (!f->is_key || f->lace_index)) {
+		title->is_entered |= title->video->par != NULL;
 		return 0;
+	}
 	if (!title->has_video || !title->is_video_copied || title->video->par) {
 		ret = demux_data(title->demux, f, &title->scratch, &data, err);
 		if (!ret && !title->has_video) {
