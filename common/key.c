@@ -60,6 +60,24 @@ static void hash_tracks(crypto_hash_sha256_state *h, const struct record_options
 	}
 }
 
+static void hash_encoding(crypto_hash_sha256_state *h, const struct record_options *o)
+{
+	struct record_options usual;
+	char line[160];
+
+	record_options_init(&usual);
+	if (o->is_video_encoded || o->is_audio_encoded || o->encoded_codecs[0]) {
+		snprintf(line, sizeof(line), "reencode=%s%s:%s\n", o->is_video_encoded ? "v" : "", o->is_audio_encoded ? "a" : "",
+			 o->encoded_codecs);
+		hash_str(h, line);
+	}
+	if (o->video_crf != usual.video_crf || o->video_preset != usual.video_preset || o->video_bitrate != usual.video_bitrate ||
+	    o->video_height != usual.video_height) {
+		snprintf(line, sizeof(line), "video=%d:%d:%d:%d\n", o->video_crf, o->video_preset, o->video_bitrate, o->video_height);
+		hash_str(h, line);
+	}
+}
+
 void key_derive_source(const struct record_source *source, const struct record_options *options,
 		       char key[RECORD_KEY_SIZE])
 {
@@ -75,6 +93,7 @@ void key_derive_source(const struct record_source *source, const struct record_o
 	hash_str(&h, source->path);
 	hash_str(&h, rest);
 	hash_tracks(&h, options);
+	hash_encoding(&h, options);
 	hash_end(&h, key);
 }
 

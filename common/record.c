@@ -339,6 +339,35 @@ static int get_audio(struct jget *parent, struct record_audio *a)
 	return parent->code = jget_end(&g);
 }
 
+/* --- shifts */
+
+static void put_shifts(struct buf *b, const struct record_shifts *shifts)
+{
+	jput_open(b, "shifts", '[');
+	for (int i = 0; i < shifts->n; i++) {
+		jput_open(b, NULL, '[');
+		jput_int(b, NULL, shifts->all[i].track);
+		jput_int(b, NULL, shifts->all[i].id);
+		jput_int(b, NULL, shifts->all[i].ns);
+		jput_close(b, ']');
+	}
+	jput_close(b, ']');
+}
+
+static void get_shifts(struct jget *g, struct record_shifts *shifts)
+{
+	const json_t *rows = jget_array(g, "shifts", 0, RECORD_SHIFTS_MAX);
+	size_t n = rows ? json_array_size(rows) : 0;
+	for (size_t i = 0; i < n && !g->code; i++) {
+		int64_t v[3];
+		if (!jget_row(json_array_get(rows, i), v, 3) || !in_range(v[0], 1, RECORD_TRACK_MAX) ||
+		    !in_range(v[1], 0, OFFSET_MAX) || !in_range(v[2], -TIMELINE_MAX_NS, TIMELINE_MAX_NS))
+			jget_fail(g, "shifts", "has a row that is out of its ranges");
+		else
+			shifts->all[shifts->n++] = (struct record_shift){ v[0], v[1], v[2] };
+	}
+}
+
 /* --- index */
 
 static void put_sync(struct buf *b, const struct record_sync *s)
@@ -410,6 +439,7 @@ int index_put(const struct index *index, struct buf *json)
 	put_audio(json, &index->audio);
 	jput_int(json, "origin_ns", index->origin_ns);
 	jput_int(json, "first_place", index->first_place);
+	put_shifts(json, &index->shifts);
 	jput_open(json, "syncs", '[');
 	for (size_t i = 0; i < index->n_syncs; i++)
 		put_sync(json, &index->syncs[i]);
@@ -431,6 +461,7 @@ int index_get(struct bytes json, struct index *index, struct err *err)
 	get_audio(&g, &index->audio);
 	index->origin_ns = jget_int(&g, "origin_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
 	index->first_place = jget_int(&g, "first_place", 0, OFFSET_MAX);
+	get_shifts(&g, &index->shifts);
 	get_syncs(&g, index);
 	rc = jget_end(&g);
 	json_decref(root);
@@ -529,6 +560,7 @@ int plan_put(const struct plan *plan, struct buf *json)
 	put_video(json, &plan->video);
 	put_audio(json, &plan->audio);
 	jput_int(json, "origin_ns", plan->origin_ns);
+	put_shifts(json, &plan->shifts);
 	jput_bool(json, "independent", plan->is_independent);
 	jput_open(json, "segments", '[');
 	for (size_t i = 0; i < plan->n_segments; i++)
@@ -577,6 +609,7 @@ int plan_get(struct bytes json, struct plan *plan, struct err *err)
 	get_video(&g, &plan->video);
 	get_audio(&g, &plan->audio);
 	plan->origin_ns = jget_int(&g, "origin_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
+	get_shifts(&g, &plan->shifts);
 	plan->is_independent = jget_bool(&g, "independent");
 	get_segments(&g, plan);
 	rc = jget_end(&g);
@@ -608,6 +641,7 @@ static void put_job_segment(struct buf *b, const struct job *job)
 	jput_str(b, "plan_hash", job->plan_hash);
 	jput_int(b, "number", job->number);
 	jput_int(b, "origin_ns", job->origin_ns);
+	put_shifts(b, &job->shifts);
 	put_segment(b, "segment", &job->segment);
 	put_video(b, &job->video);
 	put_audio(b, &job->audio);
@@ -621,6 +655,7 @@ static void get_job_segment(struct jget *g, struct job *job)
 	get_key(g, "plan_hash", job->plan_hash, false);
 	job->number = jget_int(g, "number", 0, RECORD_SEGMENTS_MAX - 1);
 	job->origin_ns = jget_int(g, "origin_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
+	get_shifts(g, &job->shifts);
 	const json_t *row = jget_array(g, "segment", 9, 9);
 	get_video(g, &job->video);
 	get_audio(g, &job->audio);
@@ -637,6 +672,7 @@ void job_set_segment(struct job *job, const struct plan *plan, size_t i)
 	memcpy(job->plan_hash, plan->hash, sizeof job->plan_hash);
 	job->number = (int64_t)i;
 	job->origin_ns = plan->origin_ns;
+	job->shifts = plan->shifts;
 	job->segment = plan->segments[i];
 	job->video = plan->video;
 	job->audio = plan->audio;

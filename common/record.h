@@ -126,6 +126,17 @@ struct record_sync {
 	bool is_closed;    /* IDR: nothing after it refers to what is before it */
 };
 
+/* Timestamps of a source that jump (files joined, a clock set anew) are made to go on: from a frame of a track on, until the track's next
+ * entry, `ns` is added to what the container says. In the order in which they were met. */
+#define RECORD_SHIFTS_MAX 256
+struct record_shift {
+	int64_t track, id, ns;
+};
+struct record_shifts {
+	struct record_shift all[RECORD_SHIFTS_MAX];
+	int n;
+};
+
 struct index {
 	struct record_video video;
 	struct record_audio audio;
@@ -133,6 +144,7 @@ struct index {
 	int64_t first_place; /* of the first frames */
 	struct record_sync *syncs; /* rising in id, start and pts; owned */
 	size_t n_syncs;            /* at least 1 with video; without, mere places to start reading for audio */
+	struct record_shifts shifts;
 };
 void index_finish(struct index *index);
 int index_put(const struct index *index, struct buf *json);
@@ -153,6 +165,7 @@ struct plan {
 	struct record_video video;
 	struct record_audio audio;
 	int64_t origin_ns;
+	struct record_shifts shifts;
 	bool is_independent; /* no segment has a frame that refers to the segment before (open GOP) */
 	struct plan_segment *segments; /* start_0 <= ..., start_i + duration_i = start_i+1; owned */
 	size_t n_segments;
@@ -178,6 +191,7 @@ struct job {
 	char plan_hash[RECORD_KEY_SIZE];
 	int64_t number;          /* of the segment in the title, from 0; gives mfhd sequence numbers */
 	int64_t origin_ns;
+	struct record_shifts shifts;
 	struct plan_segment segment;
 	struct record_video video;
 	struct record_audio audio;

@@ -12,6 +12,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "worker/input.h"
+#include "worker/shift.h"
 #include "worker/track.h"
 
 struct demux;
@@ -31,6 +32,7 @@ struct demux {
 	bool is_stable;        /* views of frames' bytes live as long as the demuxer */
 	int64_t first;         /* the place where the first frames are */
 	int64_t damaged_bytes; /* passed over since the latest seek, looking for where it goes on */
+	struct shift *shift;   /* of times that may jump; NULL: what the container says is believed */
 	const struct cue *cues; /* by demux_read_cues; sorted by (track, place, time) */
 	size_t n_cues;
 };
@@ -50,6 +52,10 @@ int demux_next(struct demux *d, struct frame *frame, struct err *err);
 int demux_data(struct demux *d, const struct frame *frame, struct buf *scratch, struct bytes *out, struct err *err);
 /* Reads the index of sync samples, if there is one that says which place is where. */
 int demux_read_cues(struct demux *d, struct err *err);
+
+/* What was found of times that jump by who has read the whole source, frame by frame, belongs to those who read a part of it. */
+int demux_get_shifts(const struct demux *d, struct record_shifts *shifts, struct err *err); /* ERR_LIMIT: too many */
+void demux_set_shifts(struct demux *d, const struct record_shifts *shifts);
 
 const struct track *demux_track(const struct demux *d, uint64_t number); /* NULL: no such */
 

@@ -40,6 +40,8 @@ struct demux_av {
 	struct stream streams[TRACKS_MAX];
 	int main;                 /* the stream that seeking goes by */
 	bool is_by_byte;
+	bool has_read;            /* a packet */
+	struct shift shift;       /* where is_by_byte: such streams are joined, and wrap */
 	bool is_skimmed;          /* frames are views of the input: libavformat reads no bytes of theirs */
 	AVPacket *packet;         /* the one in hand */
 	/* the first packets since the beginning; more are kept while is_recording. Given out from next_head on */
@@ -88,6 +90,13 @@ static int deny_io(AVFormatContext *ctx, AVIOContext **io, const char *url, int 
 
 /* ---- open */
 
+static bool is_mp4(struct demux_av *a)
+{
+	struct bytes head = input_view(a->is.in, 0, 8);
+
+	return head.size >= 8 && !memcmp(head.data + 4, "ftyp", 4);
+}
+
 static int say(struct demux_av *a, int code, struct err *err)
 {
 	if (input_status(a->is.in, err))
@@ -96,6 +105,8 @@ static int say(struct demux_av *a, int code, struct err *err)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	if (code == AVERROR(EPERM))
 		return err_set(err, ERR_UNSUPPORTED, "the source only names other files or URLs, which are not opened");
+	if ((code == AVERROR_INVALIDDATA || code == AVERROR_EOF) && is_mp4(a))
+		return err_set(err, ERR_DATA, "the MP4's index (moov) is missing or broken: was the file cut off?");
 	if (code == AVERROR_INVALIDDATA || code == AVERROR_EOF)
 		return err_set(err, ERR_DATA, "this is no media file of a kind that is known, or it is broken at its very beginning");
 	return err_set(err, ERR_DATA, "the container cannot be read: %s", av_err2str(code));
@@ -139,8 +150,21 @@ static bool may_skim(const struct demux_av *a)
 	return is_plain;
 }
 
+/* Playlists and the like, which name other files or addresses. */
+static int find_format(AVFormatContext *ctx, const AVInputFormat **format)
+{
+	static const char *const naming[] = { "hls", "dash", "concat", "sdp", "rtsp", "imf", "webm_dash_manifest", "vobsub" };
+	int ret = av_probe_input_buffer2(ctx->pb, format, "", ctx, 0, 0);
+
+	for (size_t i = 0; ret >= 0 && i < sizeof naming / sizeof *naming; i++)
+		if (!strcmp((*format)->name, naming[i]))
+			return AVERROR(EPERM);
+	return ret >= 0 && (*format)->flags & AVFMT_NOFILE ? AVERROR(EPERM) : ret;
+}
+
 static int open_ctx(struct demux_av *a)
 {
+	const AVInputFormat *format = NULL;
 	uint8_t *buffer = av_malloc(IO_BUFFER);
 	AVIOContext *io = buffer ? avio_alloc_context(buffer, IO_BUFFER, 0, a, read_io, NULL, a->is.in->is_seekable ? seek_io : NULL)
 				 : NULL;
@@ -160,7 +184,13 @@ static int open_ctx(struct demux_av *a)
 	a->ctx->max_streams = TRACKS_MAX;
 	a->ctx->probesize = LIMIT_PROBE;
 	a->ctx->max_analyze_duration = LIMIT_ANALYZE_US;
-	ret = avformat_open_input(&a->ctx, "", NULL, NULL);
+	a->ctx->protocol_whitelist = av_strdup("none"); /* some formats do not ask io_open, or open a context of their own */
+	ret = a->ctx->protocol_whitelist ? find_format(a->ctx, &format) : AVERROR(ENOMEM);
+	if (ret < 0) {
+		close_ctx(a);
+		return ret;
+	}
+	ret = avformat_open_input(&a->ctx, "", format, NULL);
 	if (ret < 0) { /* which has freed ctx, but not what is ours */
 		av_freep(&io->buffer);
 		avio_context_free(&io);
@@ -208,7 +238,7 @@ static void record(struct demux_av *a)
 		return;
 	}
 	a->head_bytes += (size_t)a->packet->size;
-	a->next_head = ++a->n_head;
+	a->next_head = ++a->n_head; /* it is given out already */
 }
 
 static int read_packet(struct demux_av *a)
@@ -313,6 +343,17 @@ static void read_skip(const AVPacket *p, const struct track *t, struct frame *f)
 	f->discard_ns = (int64_t)((double)(skip[4] | skip[5] << 8 | skip[6] << 16 | (int64_t)skip[7] << 24) * NS / t->rate);
 }
 
+/* A time that was guessed goes on from the frame before, which has been moved. */
+static void move_times(struct demux_av *a, struct frame *f, int stream)
+{
+	int64_t ns = shift_of(&a->shift, stream, a->tracks[stream].type == TRACK_VIDEO, f->id, f->decode_ns, f->duration_ns);
+
+	if (f->decode_ns != FRAME_NO_TIME)
+		f->decode_ns += ns;
+	if (!f->lace_index)
+		f->time_ns += ns;
+}
+
 static void fill_frame(struct demux_av *a, struct frame *f)
 {
 	const AVPacket *p = a->packet;
@@ -330,8 +371,20 @@ static void fill_frame(struct demux_av *a, struct frame *f)
 	f->duration_ns = p->duration > 0 ? to_ns(p->duration, st->time_base) : 0;
 	f->id = s->id = frame_id(a, s, f->decode_ns);
 	f->place = frame_place(a, s, f->decode_ns);
+	if (a->is.shift)
+		move_times(a, f, p->stream_index);
 	s->next_ns = f->time_ns + f->duration_ns;
 	read_skip(p, &a->tracks[p->stream_index], f);
+}
+
+static int end(const struct demux_av *a, struct err *err)
+{
+	if (input_status(a->is.in, err))
+		return err->code;
+	if (!a->has_read && !a->is.in->is_seekable && strstr(a->ctx->iformat->name, "mp4"))
+		return err_set(err, ERR_UNSUPPORTED, "an MP4 file whose index is at its end cannot be read from a pipe: "
+			       "move it to the front (ffmpeg -movflags +faststart), or name the file");
+	return 0;
 }
 
 static int next(struct demux *d, struct frame *f, struct err *err)
@@ -344,7 +397,8 @@ static int next(struct demux *d, struct frame *f, struct err *err)
 		if (ret == AVERROR(ENOMEM))
 			return err_set(err, ERR_NOMEM, "out of memory");
 		if (ret < 0)
-			return input_status(d->in, err);
+			return end(a, err);
+		a->has_read = true;
 		if (a->packet->stream_index >= d->n_tracks || a->tracks[a->packet->stream_index].type == TRACK_OTHER)
 			continue;
 		if (a->packet->flags & AV_PKT_FLAG_CORRUPT || a->packet->size <= 0) {
@@ -380,6 +434,7 @@ static int data(struct demux *d, const struct frame *f, struct buf *scratch, str
 
 static void reset_streams(struct demux_av *a)
 {
+	shift_seek(&a->shift);
 	for (int i = 0; i < a->is.n_tracks; i++)
 		a->streams[i] = (struct stream){ .pos = -1, .is_adts = a->streams[i].is_adts };
 }
@@ -460,6 +515,8 @@ int demux_open_av(struct demux **d, struct input *in, struct err *err)
 		return err->code;
 	}
 	a->is_by_byte = a->ctx->iformat->flags & AVFMT_TS_DISCONT && !strncmp(a->ctx->iformat->name, "mpeg", 4);
+	shift_init(&a->shift);
+	a->is.shift = a->is_by_byte ? &a->shift : NULL;
 	a->is_recording = true;
 	read_tracks(a);
 	ret = find_configs(a, err);

@@ -46,9 +46,10 @@ struct input {
 void input_init_bytes(struct input *in, struct bytes bytes);
 /* Any other; size INT64_MAX: not known. Takes the source over: input_close closes it. */
 void input_init_source(struct input *in, const struct input_source *source, int64_t size);
-/* input_url.c: http:// or https:// through libavformat. ERR_RETRY: it does not answer, ERR_DATA: it is not there. Waiting ends with
- * ERR_STOPPED when is_stopped (NULL: never) says so. */
-int input_open_url(struct input *in, const char *url, int (*is_stopped)(void *), void *arg, struct err *err);
+/* input_url.c: http:// or https:// through libavformat. ERR_RETRY: it does not answer, or nothing came for timeout_s seconds (> 0);
+ * ERR_DATA: it is not there. Waiting ends with ERR_STOPPED when is_stopped (NULL: never) says so. */
+#define INPUT_URL_TIMEOUT_S 30 /* a sensible one */
+int input_open_url(struct input *in, const char *url, int timeout_s, int (*is_stopped)(void *), void *arg, struct err *err);
 void input_close(struct input *in);
 
 /* 0, or the code and message of what went wrong while reading. */

@@ -9,25 +9,16 @@
 #include <libavutil/error.h>
 
 #include <errno.h>
+#include <stdlib.h>
 
 static const char protocols[] = "http,https,tls,tcp"; /* nothing that reads local files */
-#define TIMEOUT_S "30"
-static const char timeout_us[] = TIMEOUT_S "000000";
 
-/* What libavformat's code means here, where its own text does not tell. */
-static const char *meaning(int code, bool is_open, char text[AV_ERROR_MAX_STRING_SIZE])
-{
-	if (code == AVERROR(ETIMEDOUT))
-		return is_open ? "the server does not answer" : "nothing came from the server for " TIMEOUT_S " s";
-	if (code == AVERROR(EIO))
-		return is_open ? "the host is not known, or does not speak HTTP" : "the connection broke off";
-	if (code == AVERROR_EOF)
-		return "the server closed the connection without an answer";
-	av_strerror(code, text, AV_ERROR_MAX_STRING_SIZE);
-	return text;
-}
+struct url {
+	AVIOContext *io;
+	int timeout_s;
+};
 
-static int say(struct err *err, const char *what, bool is_open, int code)
+static int say(struct err *err, const char *what, const struct url *u, int code)
 {
 	char text[AV_ERROR_MAX_STRING_SIZE];
 	bool is_gone = code == AVERROR_HTTP_NOT_FOUND || code == AVERROR_HTTP_BAD_REQUEST || code == AVERROR_HTTP_UNAUTHORIZED ||
@@ -35,48 +26,77 @@ static int say(struct err *err, const char *what, bool is_open, int code)
 
 	if (code == AVERROR_EXIT)
 		return err_set(err, ERR_STOPPED, "%s: stopped", what);
-	return err_set(err, is_gone ? ERR_DATA : ERR_RETRY, "%.300s: %s", what, meaning(code, is_open, text));
+	if (code == AVERROR(ETIMEDOUT) && u->io)
+		return err_set(err, ERR_RETRY, "%s: nothing came from the server for %d s", what, u->timeout_s);
+	/* where libavformat's own text does not tell */
+	av_strerror(code, text, sizeof text);
+	return err_set(err, is_gone ? ERR_DATA : ERR_RETRY, "%.300s: %s", what,
+		       code == AVERROR(ETIMEDOUT)	   ? "the server does not answer"
+		       : code == AVERROR_EOF		   ? "the server closed the connection without an answer"
+		       : code == AVERROR(EIO) && u->io	   ? "the connection broke off"
+		       : code == AVERROR(EIO)		   ? "the host is not known, or does not speak HTTP"
+							   : text);
 }
 
 static int64_t read_url(void *arg, uint8_t *to, size_t n, struct err *err)
 {
-	int got = avio_read_partial(arg, to, n < INT32_MAX ? (int)n : INT32_MAX);
+	struct url *u = arg;
+	int got = avio_read_partial(u->io, to, n < INT32_MAX ? (int)n : INT32_MAX);
 
 	if (got == AVERROR_EOF)
 		return 0;
-	return got < 0 ? say(err, "cannot read the URL", false, got) : got;
+	return got < 0 ? say(err, "cannot read the URL", u, got) : got;
 }
 
 static int seek_url(void *arg, int64_t at, struct err *err)
 {
-	int64_t ret = avio_seek(arg, at, SEEK_SET);
+	struct url *u = arg;
+	int64_t ret = avio_seek(u->io, at, SEEK_SET);
 
-	return ret < 0 ? say(err, "cannot seek in the URL", false, (int)ret) : 0;
+	return ret < 0 ? say(err, "cannot seek in the URL", u, (int)ret) : 0;
 }
 
 static void close_url(void *arg)
 {
-	AVIOContext *io = arg;
+	struct url *u = arg;
 
-	avio_closep(&io);
+	avio_closep(&u->io);
+	free(u);
 }
 
-int input_open_url(struct input *in, const char *url, int (*is_stopped)(void *), void *arg, struct err *err)
+static int open_io(struct url *u, const char *url, int (*is_stopped)(void *), void *arg)
 {
 	AVIOInterruptCB interrupt = { is_stopped, arg };
 	AVDictionary *options = NULL;
-	AVIOContext *io = NULL;
 	int ret = av_dict_set(&options, "protocol_whitelist", protocols, 0);
 
 	if (ret >= 0)
-		ret = av_dict_set(&options, "rw_timeout", timeout_us, 0);
+		ret = av_dict_set_int(&options, "rw_timeout", u->timeout_s * INT64_C(1000000), 0);
 	if (ret >= 0)
-		ret = avio_open2(&io, url, AVIO_FLAG_READ, &interrupt, &options);
+		ret = avio_open2(&u->io, url, AVIO_FLAG_READ, &interrupt, &options);
 	av_dict_free(&options);
-	if (ret < 0)
-		return say(err, url, true, ret);
-	int64_t size = avio_size(io);
-	struct input_source source = { read_url, io->seekable & AVIO_SEEKABLE_NORMAL ? seek_url : NULL, close_url, io };
+	return ret;
+}
+
+int input_open_url(struct input *in, const char *url, int timeout_s, int (*is_stopped)(void *), void *arg, struct err *err)
+{
+	struct input_source source = { read_url, NULL, close_url, NULL };
+	struct url *u = calloc(1, sizeof *u);
+	int64_t size;
+	int ret;
+
+	if (!u)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	u->timeout_s = timeout_s;
+	ret = open_io(u, url, is_stopped, arg);
+	if (ret < 0) {
+		ret = say(err, url, u, ret);
+		free(u);
+		return ret;
+	}
+	source.arg = u;
+	source.seek = u->io->seekable & AVIO_SEEKABLE_NORMAL ? seek_url : NULL;
+	size = avio_size(u->io);
 	input_init_source(in, &source, size > 0 ? size : INT64_MAX);
 	return 0;
 }

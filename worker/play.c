@@ -42,7 +42,7 @@ static int put(void *arg, struct iovec *iov, int n, struct err *err)
 {
 	struct play *p = arg;
 	struct iovec piece[PIECE_VIEWS];
-	int ret = 0;
+	int ret = source_status(p->task->source, err);
 
 	while (n && !ret) {
 		size_t room = STORE_PIECE;

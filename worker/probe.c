@@ -499,6 +499,8 @@ int probe_run(struct task *task, struct err *err)
 		ret = demux_read_cues(p.demux, err);
 	if (!ret)
 		ret = pass_all(&p, err);
+	if (!ret)
+		ret = demux_get_shifts(p.demux, &p.index.shifts, err);
 	if (!ret && p.title.video)
 		ret = end_video(&p, err);
 	if (!ret && p.title.audio)

@@ -44,11 +44,9 @@ static int copy_video(struct segment *s, const struct frame *f, struct err *err)
 	return ret < 0 ? ret : 0;
 }
 
-static int take_video(void *arg, int64_t pts, bool is_sync, struct bytes data)
+static int take_video(void *arg, int64_t pts, bool is_sync, struct bytes data, struct err *err)
 {
-	struct err err;
-
-	return fragments_add_sample(&((struct segment *)arg)->out, pts, is_sync, data, &err);
+	return fragments_add_sample(&((struct segment *)arg)->out, pts, is_sync, data, err);
 }
 
 static int encode_video(struct segment *s, const struct frame *f, struct err *err)
@@ -93,6 +91,7 @@ static int read_frames(struct segment *s, struct err *err)
 
 	if (s->is_audio_done || (!s->is_video_done && p->video_place < from))
 		from = p->video_place;
+	demux_set_shifts(demux, &s->job->shifts);
 	ret = demux_seek(demux, from, err);
 	while (!ret && !(s->is_video_done && s->is_audio_done)) {
 		ret = demux_next(demux, &frame, err);
@@ -158,7 +157,15 @@ static int store_segment(struct task *task, struct iovec *iov, int n, struct err
 
 	memcpy(key.stream, job->stream, sizeof key.stream);
 	memcpy(key.rendition, job->rendition, sizeof key.rendition);
-	ret = store_put_segment(task->store, &key, job->plan_hash, iov, n, 0, &commit, err);
+	ret = source_status(task->source, err);
+	if (!ret)
+		ret = store_put_segment(task->store, &key, job->plan_hash, iov, n, 0, &commit, err);
+	if (!ret && source_status(task->source, err)) {
+		struct err ignored;
+
+		store_drop_commit(task->store, &key, &ignored);
+		return err->code;
+	}
 	task->bytes = ret ? 0 : commit.bytes;
 	return ret;
 }

@@ -169,6 +169,8 @@ static int run_job(struct session *s, const struct job *job, struct msg *done, s
 	else if (job->type == JOB_PLAY)
 		ret = play_run(&task, err);
 	set_deadline(0);
+	if (source_status(&s->source, err)) /* whatever came of it */
+		ret = err->code;
 	source_forget(&s->source);
 	done->bytes = task.bytes;
 	return ret;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "worker/source.h"
+#include "worker/fault.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@ void source_finish(struct source *s)
 	if (s->is.size < 0)
 		return;
 	demux_close(s->demux);
+	fault_watch(NULL, NULL);
 	input_close(&s->input);
 	if (s->map)
 		munmap(s->map, (size_t)s->is.size);
@@ -55,14 +57,16 @@ static int open_file(struct source *s, const struct record_source *want, struct 
 		return err_set(err, errno == ENOENT ? ERR_DATA : ERR_RETRY, "cannot open %s: %s", want->path, strerror(errno));
 	ret = map_file(fd, want, &s->map, err);
 	close(fd);
-	if (!ret)
-		input_init_bytes(&s->input, (struct bytes){ s->map, (size_t)want->size });
-	return ret;
+	if (ret)
+		return ret;
+	input_init_bytes(&s->input, (struct bytes){ s->map, (size_t)want->size });
+	fault_watch(&s->input, want->path);
+	return 0;
 }
 
 static int open_url(struct source *s, const struct record_source *want, struct err *err)
 {
-	int ret = input_open_url(&s->input, want->path, s->is_stopped, s->arg, err);
+	int ret = input_open_url(&s->input, want->path, INPUT_URL_TIMEOUT_S, s->is_stopped, s->arg, err);
 
 	if (ret || s->input.is_seekable)
 		return ret;
@@ -92,6 +96,11 @@ int source_open(struct source *s, const struct record_source *want, struct err *
 	if (ret)
 		source_finish(s);
 	return ret;
+}
+
+int source_status(const struct source *s, struct err *err)
+{
+	return s->is.size >= 0 ? input_status(&s->input, err) : 0;
 }
 
 void source_forget(struct source *s)

@@ -23,6 +23,8 @@ void source_finish(struct source *s);
 /* Opens `want`, or keeps it if it is open already. ERR_RETRY: cannot be read now; ERR_DATA: it is not the file that was submitted (size
  * or time differ), or no media file. */
 int source_open(struct source *s, const struct record_source *want, struct err *err);
+/* ERR_DATA: the file became shorter while it was read, and what was made of it is not to be used. */
+int source_status(const struct source *s, struct err *err);
 /* Takes what was read out of this process' memory (the page cache keeps it): else it counts as ours for ever. */
 void source_forget(struct source *s);
 

@@ -216,7 +216,7 @@ static int set_origin(struct title *title, const struct record_options *options,
 		if (ret)
 			return ret;
 		video_facts(title);
-		if (title_first_video_ns(title) < origin)
+		if (title_first_video_ns(title) < origin || title->is_entered)
 			origin = title_first_video_ns(title);
 	}
 	title->origin_ns = origin;
@@ -225,6 +225,9 @@ static int set_origin(struct title *title, const struct record_options *options,
 		title->record_audio.base = 0;
 		if (title->facts.is_copy) /* whole frames of priming are left out: not every player knows what not to play */
 			title->record_audio.base = title->record_audio.source_base + title->facts.skip - title->facts.delay;
+		if (title->is_entered && title->record_audio.base < 0)
+			title->record_audio.base += (title->record_audio.unit - 1 - title->record_audio.base) / title->record_audio.unit *
+						    title->record_audio.unit;
 	}
 	return 0;
 }

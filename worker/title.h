@@ -21,7 +21,8 @@ struct title {
 	enum nal_codec codec;       /* of video that is copied */
 	struct nal_config nal;      /* with video: of what comes out */
 	struct audio_facts facts;   /* with audio */
-	int64_t origin_ns;          /* the file's time that is timeline 0: where the earlier of the tracks begins */
+	int64_t origin_ns;          /* the file's time that is timeline 0: where the earlier of the tracks begins; the video, if is_entered */
+	bool is_entered;            /* in the middle of a GOP, as a recording or a live stream: nothing is heard before the first picture */
 	struct record_video record_video; /* all but start, end and delay */
 	struct record_audio record_audio; /* all but frames and source_end */
 	int64_t times_ns[TITLE_FIRST_FRAMES]; /* of the first video frames from a sync sample on, as written */

@@ -171,8 +171,10 @@ static int first_video(struct title *title, const struct frame *f, struct err *e
 
 	if (title->n_times == TITLE_FIRST_FRAMES)
 		return 0;
-	if (!title->has_video && (!f->is_key || f->lace_index))
+	if (!title->has_video && (!f->is_key || f->lace_index)) {
+		title->is_entered |= title->video->par != NULL;
 		return 0;
+	}
 	if (!title->has_video || !title->is_video_copied || title->video->par) {
 		ret = demux_data(title->demux, f, &title->scratch, &data, err);
 		if (!ret && !title->has_video) {
@@ -265,8 +267,12 @@ int title_read_head(struct title *title, struct err *err)
 	int ret = demux_seek(title->demux, title->demux->first, err);
 
 	for (int n = 0; n < LIMIT_HEAD_BLOCKS && !ret; n++) {
-		if ((has_enough_video(title) && has_enough_audio(title) && (title->is_audio_shown || !title->audio)) || demux_next(title->demux, &f, err) != 1)
+		if (has_enough_video(title) && has_enough_audio(title) && (title->is_audio_shown || !title->audio))
 			break;
+		ret = demux_next(title->demux, &f, err);
+		if (ret != 1) /* what the input says counts only where something is missing */
+			return ret == ERR_UNSUPPORTED ? ret : drop_empty(title, err);
+		ret = 0;
 		if (title->video && f.track == title->video->number) {
 			ret = first_video(title, &f, err);
 		} else if (title->audio && f.track == title->audio->number) {

@@ -341,15 +341,14 @@ static int copy_video(struct transcode *c, const struct frame *frame, struct err
 
 /* ---- video that is encoded */
 
-static int take_video(void *arg, int64_t pts, bool is_sync, struct bytes data)
+static int take_video(void *arg, int64_t pts, bool is_sync, struct bytes data, struct err *err)
 {
 	struct transcode *c = arg;
-	struct err err;
-	int ret = fragments_add_sample(&c->f, pts, is_sync, data, &err);
+	int ret = fragments_add_sample(&c->f, pts, is_sync, data, err);
 
 	if (!ret)
 		add_time(c, pts, 0);
-	return ret ? ret : put_complete(c, &err);
+	return ret ? ret : put_complete(c, err);
 }
 
 static int start_encoder(struct transcode *c, int64_t pts, struct err *err)
@@ -431,21 +430,26 @@ static int pass(struct transcode *c, struct err *err)
 {
 	int64_t from = c->place.audio_place;
 	struct frame frame;
-	int n = 0, ret;
+	struct err ignored;
+	int n = 0, ret, got = 1;
 
 	if (!c->has_feed || (c->video.is_present && c->place.video_place < from))
 		from = c->place.video_place;
 	ret = demux_seek(c->demux, from, err);
 	while (!ret && !(c->is_video_over && c->is_audio_over)) {
-		ret = demux_next(c->demux, &frame, err);
-		if (ret <= 0)
+		got = demux_next(c->demux, &frame, err);
+		if (got <= 0)
 			break;
 		ret = add_frame(c, &frame, err);
 		if (!ret && ++n % TICK_FRAMES == 0)
 			ret = c->out->tick(c->out->arg, err);
 	}
 	c->stats->damaged_bytes = c->demux->damaged_bytes;
-	return ret < 0 ? ret : end(c, err);
+	if (got < 0 && got != ERR_STOPPED) /* the source broke off, but what came of it is good */
+		end(c, &ignored);
+	if (got < 0)
+		return got;
+	return ret ? ret : end(c, err);
 }
 
 /* ---- setup */

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/options.h"
 #include "common/timeline.h"
+#include "worker/fault.h"
 #include "worker/transcode.h"
 
 #include <errno.h>
@@ -22,15 +23,21 @@
 #define STUCK_ALARMS 20 /* of ALARM_MS: how long a reader that does not read holds up the end after a signal */
 #define ALARM_MS 100
 
+#define LIMIT_TIMEOUT_S 86400
+
 struct options {
 	struct transcode_request request;
 	const char *in;
+	int timeout_s;  /* of a source from which nothing comes; 0: that of a URL, and none for a pipe */
 };
 
 struct run {
 	struct input input;
 	void *map;      /* of a regular file; NULL: none */
 	size_t map_size;
+	const char *in; /* its name */
+	int pipe;       /* the descriptor of any other */
+	int timeout_s;  /* 0: none */
 	bool is_reader_gone;
 };
 
@@ -54,26 +61,14 @@ static void on_alarm(int signal)
 	alarms = alarms + 1;
 }
 
-/* Pages of the mapped file are gone. What was written is whole fragments, and there is no way on. */
-static void on_bus(int signal)
-{
-	static const char text[] = "segfarm-worker transcode: the file became shorter while it was read\n";
-
-	ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
-
-	(void)signal, (void)ignored;
-	_exit(1);
-}
-
 static void catch_signals(void)
 {
-	struct sigaction stop = { .sa_handler = on_stop }, alarm = { .sa_handler = on_alarm }, bus = { .sa_handler = on_bus };
+	struct sigaction stop = { .sa_handler = on_stop }, alarm = { .sa_handler = on_alarm };
 
 	sigaction(SIGINT, &stop, NULL);
 	sigaction(SIGTERM, &stop, NULL);
 	sigaction(SIGHUP, &stop, NULL);
 	sigaction(SIGALRM, &alarm, NULL);
-	sigaction(SIGBUS, &bus, NULL);
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -91,28 +86,35 @@ static int is_stopped(void *arg)
 
 /* ---- in */
 
+/* Waits first: whoever gave it to us may have made it non-blocking, and a FIFO is opened so. */
 static int64_t read_pipe(void *arg, uint8_t *to, size_t n, struct err *err)
 {
-	int fd = (int)(intptr_t)arg;
-	ssize_t got = 0;
+	struct run *r = arg;
+	ssize_t got;
+	int ready;
 
-	/* looked at each time: damage without an end is read without a tick */
-	while (!stop_signal && (got = read(fd, to, n)) < 0 && (errno == EINTR || errno == EAGAIN))
-		if (errno == EAGAIN) /* whoever gave it to us has made it so */
-			poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, -1);
-	if (stop_signal)
-		return tick(NULL, err);
-	return got < 0 ? err_set(err, ERR_RETRY, "cannot read: %s", strerror(errno)) : got;
+	while (!stop_signal) { /* looked at each time: damage without an end is read without a tick */
+		ready = poll(&(struct pollfd){ .fd = r->pipe, .events = POLLIN }, 1, r->timeout_s ? r->timeout_s * 1000 : -1);
+		if (!ready)
+			return err_set(err, ERR_RETRY, "nothing came from the source for %d s", r->timeout_s);
+		got = ready > 0 ? read(r->pipe, to, n) : -1;
+		if (got >= 0)
+			return got;
+		if (errno != EINTR && errno != EAGAIN)
+			return err_set(err, ERR_RETRY, "cannot read %.300s: %s", r->in, strerror(errno));
+	}
+	return tick(NULL, err);
 }
 
 static void close_pipe(void *arg)
 {
-	close((int)(intptr_t)arg);
+	close(((struct run *)arg)->pipe);
 }
 
-static int open_fd(struct run *r, int fd, const char *path, struct err *err)
+static int open_fd(struct run *r, int fd, struct err *err)
 {
-	struct input_source source = { read_pipe, NULL, close_pipe, (void *)(intptr_t)fd };
+	struct input_source source = { read_pipe, NULL, close_pipe, r };
+	const char *path = r->in;
 	struct stat st;
 
 	if (fstat(fd, &st))
@@ -120,6 +122,7 @@ static int open_fd(struct run *r, int fd, const char *path, struct err *err)
 	if (S_ISDIR(st.st_mode))
 		return err_set(err, ERR_USAGE, "%.300s is a directory, not a media file", path);
 	if (!S_ISREG(st.st_mode)) {
+		r->pipe = fd;
 		input_init_source(&r->input, &source, INT64_MAX);
 		return 0;
 	}
@@ -133,25 +136,27 @@ static int open_fd(struct run *r, int fd, const char *path, struct err *err)
 	}
 	r->map_size = (size_t)st.st_size;
 	input_init_bytes(&r->input, (struct bytes){ r->map, r->map_size });
+	fault_watch(&r->input, path);
 	return 0;
 }
 
-static int open_input(struct run *r, const char *in, struct err *err)
+static int open_input(struct run *r, const struct options *o, struct err *err)
 {
+	const char *in = o->in;
 	int fd;
 
+	r->in = strcmp(in, "-") ? in : "standard input";
+	r->timeout_s = o->timeout_s;
 	if (record_is_url(in))
-		return input_open_url(&r->input, in, is_stopped, NULL, err);
+		return input_open_url(&r->input, in, o->timeout_s ? o->timeout_s : INPUT_URL_TIMEOUT_S, is_stopped, NULL, err);
 	if (!strcmp(in, "-") && isatty(STDIN_FILENO))
 		return err_set(err, ERR_USAGE, "which IN? (try --help)");
 	if (!strcmp(in, "-"))
-		return open_fd(r, STDIN_FILENO, "standard input", err);
-	fd = open(in, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0 && stop_signal) /* nobody has opened the other end of a FIFO */
-		return tick(NULL, err);
+		return open_fd(r, STDIN_FILENO, err);
+	fd = open(in, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* a FIFO's other end is waited for in reading */
 	if (fd < 0)
 		return err_set(err, ERR_USAGE, "%.300s: %s", in, errno == ENOENT ? "there is no such file" : strerror(errno));
-	return open_fd(r, fd, in, err);
+	return open_fd(r, fd, err);
 }
 
 /* ---- out */
@@ -164,8 +169,8 @@ static int write_error(struct run *r, struct err *err)
 		poll(&(struct pollfd){ .fd = STDOUT_FILENO, .events = POLLOUT }, 1, -1);
 	if (code == EINTR || code == EAGAIN)
 		return alarms >= STUCK_ALARMS ? err_set(err, ERR_RETRY, "stopped in the middle of a fragment: nobody reads") : 0;
-	if (code == EFAULT) /* as on_bus */
-		return err_set(err, ERR_DATA, "the file became shorter while it was read");
+	if (code == EFAULT) /* no SIGBUS for the kernel's own reading; the message stands ready */
+		return err_set(err, ERR_DATA, "%s", r->input.err.msg);
 	if (code != EPIPE)
 		return err_set(err, ERR_RETRY, "cannot write: %s", strerror(code));
 	r->is_reader_gone = true;
@@ -176,7 +181,7 @@ static int write_error(struct run *r, struct err *err)
 static int put(void *arg, struct iovec *iov, int n, struct err *err)
 {
 	struct run *r = arg;
-	int ret = 0;
+	int ret = r->map ? input_status(&r->input, err) : 0;
 
 	while (n && !ret) {
 		ssize_t done = writev(STDOUT_FILENO, iov, n < IOV_MAX ? n : IOV_MAX);
@@ -198,7 +203,7 @@ static int put(void *arg, struct iovec *iov, int n, struct err *err)
 
 /* ---- options */
 
-enum { OPT_START = 0x1000, OPT_MAX_DURATION };
+enum { OPT_START = 0x1000, OPT_MAX_DURATION, OPT_SOURCE_TIMEOUT };
 
 static const struct argp_option option_list[] = {
 	{ "start", OPT_START, "SECONDS", 0,
@@ -206,6 +211,10 @@ static const struct argp_option option_list[] = {
 	  "pipe, or a server without ranges, cannot go back: there it is the first key frame at or behind it",
 	  1 },
 	{ "max-duration", OPT_MAX_DURATION, "SECONDS", 0, "How much to make; both tracks end together", 1 },
+	{ "source-timeout", OPT_SOURCE_TIMEOUT, "SECONDS", 0,
+	  "How long nothing may come from a URL or a pipe before it ends with what was made, and status 1 (default: 30 for a URL, for "
+	  "ever for a pipe)",
+	  1 },
 	{ 0 },
 };
 
@@ -237,6 +246,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->request.max_ticks = parse_seconds("--max-duration", arg, state);
 		if (!o->request.max_ticks)
 			options_check(err_set(&err, ERR_USAGE, "--max-duration: nothing would be made"), &err, state);
+		break;
+	case OPT_SOURCE_TIMEOUT:
+		o->timeout_s = options_parse_int("--source-timeout", arg, 1, LIMIT_TIMEOUT_S, state);
 		break;
 	case ARGP_KEY_ARG:
 		if (o->in)
@@ -284,14 +296,16 @@ static int transcode(struct run *r, const struct options *o, struct err *err)
 	struct transcode_out out = { put, tick, r };
 	struct transcode_stats stats = { 0 };
 	struct demux *demux;
-	int ret = open_input(r, o->in, err);
+	int ret = open_input(r, o, err);
 
 	if (ret)
 		return ret;
 	ret = demux_open(&demux, &r->input, err);
 	if (ret)
-		return err_prefix(err, "%.300s", strcmp(o->in, "-") ? o->in : "standard input");
+		return err_prefix(err, "%.300s", r->in);
 	ret = transcode_run(demux, &o->request, &out, &stats, err);
+	if (ret && ret != ERR_USAGE && !stats.bytes && !r->input.status)
+		err_prefix(err, "%.300s", r->in);
 	if (stats.bytes || r->is_reader_gone || ret == ERR_STOPPED)
 		print_summary(r, &stats);
 	demux_close(demux);
@@ -317,6 +331,7 @@ int transcode_main(int argc, char **argv)
 	if (!ret)
 		ret = transcode(&r, &o, &err);
 	input_close(&r.input);
+	fault_watch(NULL, NULL);
 	if (r.map)
 		munmap(r.map, r.map_size);
 	if (!ret || r.is_reader_gone)

@@ -29,14 +29,14 @@ struct video_stage {
 /* ---- from the end to the beginning */
 
 /* Frames behind `end` were only to be looked at. */
-static int give_sample(void *arg, int64_t pts, bool is_sync, struct bytes data)
+static int give_sample(void *arg, int64_t pts, bool is_sync, struct bytes data, struct err *err)
 {
 	struct video_stage *s = arg;
 
 	if (pts >= s->end)
 		return 0;
 	s->given++;
-	return s->fn(s->arg, pts, is_sync, data);
+	return s->fn(s->arg, pts, is_sync, data, err);
 }
 
 /* The frame at `end` is the next segment's first: IDR there as here, so the frames before it are of the types that they have with

@@ -69,8 +69,8 @@ int video_facts_init(struct video_facts *f, const struct video_source *source, c
 void video_facts_finish(struct video_facts *f);
 
 /* One sample, in decoding order: NAL units with 4-byte lengths, slices and nothing else. data lives during the call. The
- * decoding times are the receiver's. Returns 0 or an enum err_code, which ends the stage. */
-typedef int video_stage_fn(void *arg, int64_t pts, bool is_sync, struct bytes data);
+ * decoding times are the receiver's. Returns 0 or an enum err_code with err filled, which ends the stage. */
+typedef int video_stage_fn(void *arg, int64_t pts, bool is_sync, struct bytes data, struct err *err);
 
 struct video_stage;
 /* To make the frames shown in [start, end), start < end. The first sample given is IDR, and the GOPs are closed. */

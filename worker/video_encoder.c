@@ -159,10 +159,8 @@ static int encode(struct video_encoder *e, x264_picture_t *in, struct err *err)
 		return err_set(err, ERR_NOMEM, "x264 cannot encode a picture");
 	if (!size)
 		return 0;
-	ret = e->fn(e->arg, out.i_pts, out.b_keyframe, (struct bytes){ nals[0].p_payload, (size_t)size });
-	if (ret)
-		return err_set(err, ret, "a sample cannot be kept");
-	return e->is_first_given ? 0 : set_crf(e, err);
+	ret = e->fn(e->arg, out.i_pts, out.b_keyframe, (struct bytes){ nals[0].p_payload, (size_t)size }, err);
+	return ret || e->is_first_given ? ret : set_crf(e, err);
 }
 
 int video_encoder_push(struct video_encoder *e, const AVFrame *frame, bool is_idr, struct err *err)

@@ -82,6 +82,30 @@ START_TEST(key_of_a_source_covers_what_changes_the_output)
 }
 END_TEST
 
+/* Each of them gives another key than all before. */
+START_TEST(key_of_a_source_covers_how_it_is_encoded)
+{
+	struct record_source source = { .path = "/film.mp4", .size = 1 };
+	struct record_options o[8];
+	char keys[8][RECORD_KEY_SIZE];
+
+	for (int i = 0; i < 8; i++)
+		record_options_init(&o[i]);
+	o[1].is_video_encoded = true;
+	o[2].is_audio_encoded = true;
+	strcpy(o[3].encoded_codecs, "hevc");
+	o[4].video_crf = 20000;
+	o[5].video_preset = 3;
+	o[6].video_bitrate = 1000000;
+	o[7].video_height = 720;
+	for (int i = 0; i < 8; i++) {
+		key_derive_source(&source, &o[i], keys[i]);
+		for (int k = 0; k < i; k++)
+			ck_assert_str_ne(keys[i], keys[k]);
+	}
+}
+END_TEST
+
 START_TEST(only_sixteen_lower_case_digits_are_a_key)
 {
 	char key[RECORD_KEY_SIZE];
@@ -105,6 +129,7 @@ Suite *suite_key(void)
 	tcase_add_test(t, file_id_wins_over_the_message);
 	tcase_add_test(t, nothing_known_gives_no_key);
 	tcase_add_test(t, key_of_a_source_covers_what_changes_the_output);
+	tcase_add_test(t, key_of_a_source_covers_how_it_is_encoded);
 	tcase_add_test(t, only_sixteen_lower_case_digits_are_a_key);
 	suite_add_tcase(s, t);
 	return s;

@@ -48,7 +48,7 @@ static struct record_sync syncs[3] = {
 
 static struct index sample_index(void)
 {
-	return (struct index){ video(), audio(), -5000000, 500, syncs, 3 };
+	return (struct index){ video(), audio(), -5000000, 500, syncs, 3, { { { 1, 90030, -77 }, { 2, 90031, 78 } }, 2 } };
 }
 
 static struct plan_segment segments[3] = {
@@ -60,7 +60,7 @@ static struct plan_segment segments[3] = {
 static struct plan sample_plan(void)
 {
 	struct plan p = {
-		.hash = KEY, .video = video(), .audio = audio(), .origin_ns = 7, .is_independent = true,
+		.hash = KEY, .video = video(), .audio = audio(), .origin_ns = 7, .shifts = { { { 3, 4, -5 } }, 1 }, .is_independent = true,
 		.segments = segments, .n_segments = 3
 	};
 	record_options_init(&p.options);
@@ -79,6 +79,7 @@ static struct job sample_job(void)
 			 .plan_hash = KEY,
 			 .number = 1,
 			 .origin_ns = -3,
+			 .shifts = { { { 3, 4, -5 }, { 1, 0, 6 } }, 2 },
 			 .segment = segments[1],
 			 .video = video(),
 			 .audio = audio() };
@@ -134,6 +135,7 @@ START_TEST(segment_job_says_what_the_plan_says_of_it)
 	job.source = want.source;
 	job.options = want.options;
 	want.origin_ns = plan.origin_ns;
+	want.shifts = plan.shifts;
 	job_set_segment(&job, &plan, 1);
 	ck_assert_int_eq(job_put(&want, &json), 0);
 	ck_assert_int_eq(job_put(&job, &again), 0);
@@ -291,6 +293,11 @@ static const char *const bad_indexes[][2] = {
 	{ "287232,0]", "287232,false]" },
 	{ "\"first_place\":500", "\"first_place\":-1" },
 	{ "\"syncs\":[", "\"syncs\":[7," },
+	{ "\"shifts\":[", "\"shifts\":[7," },
+	{ "[1,90030,-77]", "[0,90030,-77]" },
+	{ "[1,90030,-77]", "[1,-1,-77]" },
+	{ "[1,90030,-77]", "[1,90030,-7200000000000001]" },
+	{ "[1,90030,-77]", "[1,90030]" },
 	{ "[0,0,500,520", "[-1,0,500,520" },
 };
 
