@@ -286,6 +286,8 @@ static int create_decode(struct audio_stage *s, const struct track *track, const
 	s->rate_skip = from * a->unit - timeline_scale_floor(s->cursor, a->rate, a->source_rate);
 	packet = a->source_unit ? a->source_unit : 1;
 	s->decode_from = s->cursor - codec->warm_packets * packet - (int64_t)codec->warm_ms * a->source_rate / 1000;
+	if (packet == 1 && s->decode_from == s->cursor) /* PCM: who knows how much of it a packet is */
+		s->decode_from = INT64_MIN;
 	s->packet = av_packet_alloc();
 	s->decoded = av_frame_alloc();
 	s->mix_format = av_frame_alloc();

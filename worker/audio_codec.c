@@ -24,20 +24,24 @@ static const struct audio_codec codecs[] = {
 };
 static const struct audio_codec pcm = { AV_CODEC_ID_NONE, .is_counted = true };
 static const struct audio_codec exact_pcm = { AV_CODEC_ID_NONE, .unit = 1 };
+static const struct audio_codec exact_vorbis = { AV_CODEC_ID_VORBIS, .unit = 1, .is_first_silent = true, .warm_packets = 1, .warm_ms = 600 };
 static const struct audio_codec any = { AV_CODEC_ID_NONE, .warm_packets = 4, .warm_ms = 300 };
 
 const struct audio_codec *audio_codec_find(const struct track *t)
 {
+	bool is_exact = (double)t->rounding_ns * t->rate < 1e9; /* times tell samples */
 	enum AVCodecID id = codec_id(t);
 
 	if (!avcodec_find_decoder(id))
 		return NULL;
+	if (id == AV_CODEC_ID_VORBIS && is_exact)
+		return &exact_vorbis;
 	for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
 		if (codecs[i].id == id)
 			return &codecs[i];
 	if (!av_get_exact_bits_per_sample(id))
 		return &any;
-	return (double)t->rounding_ns * t->rate < 1e9 ? &exact_pcm : &pcm;
+	return is_exact ? &exact_pcm : &pcm;
 }
 
 int audio_codec_open(AVCodecContext **out, const struct track *track, struct err *err)

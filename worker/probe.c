@@ -258,7 +258,8 @@ static int pass_audio(struct probe *p, const struct frame *f, struct err *err)
 		if (!p->title.video)
 			ret = add_audio_anchor(p, f, pos, anchor, err);
 	}
-	for (; p->anchored < p->index.n_syncs; p->anchored++)
+	/* who begins to read there leaves out what lies in front of it, whatever the order */
+	for (; p->anchored < p->index.n_syncs && f->place >= p->index.syncs[p->anchored].place; p->anchored++)
 		p->index.syncs[p->anchored].audio_pos = anchor;
 	end = pos + samples - timeline_ns_to_samples(f->discard_ns > 0 ? f->discard_ns : 0, a->source_rate);
 	if (end > a->source_end)

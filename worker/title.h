@@ -37,6 +37,7 @@ struct title {
 	int n_packets;
 	size_t packet_bytes;
 	bool is_audio_shown;        /* a packet was there that an edit list does not leave out */
+	bool has_audio_skip;        /* a packet said so, to the sample */
 	int64_t audio_skip;         /* samples that the container says to throw away at the start */
 	int64_t audio_origin_ns;    /* of the first audio packet */
 	int64_t audio_first_ns;     /* of the first one that decodes to samples */

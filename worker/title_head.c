@@ -221,12 +221,16 @@ static int keep_audio(struct title *title, const struct frame *f, struct err *er
 static int first_audio(struct title *title, const struct frame *f, struct err *err)
 {
 	int ret = has_enough_audio(title) ? 0 : keep_audio(title, f, err);
+	int64_t skip;
 
-	if (ret || f->is_hidden || title->is_audio_shown || !title->n_first)
+	if (ret || title->is_audio_shown || !title->n_first)
 		return ret;
-	/* with what an edit list leaves out in front of it */
-	title->is_audio_shown = true;
-	title->audio_skip = f->skip_samples + timeline_ns_to_samples(f->time_ns - title->audio_origin_ns, (int64_t)title->audio->rate);
+	/* what an edit list leaves out: whole packets in front of the first that is shown, and as much as one of them says */
+	skip = f->skip_samples + timeline_ns_to_samples(f->time_ns - title->audio_origin_ns, (int64_t)title->audio->rate);
+	if (f->skip_samples || (!f->is_hidden && !title->has_audio_skip))
+		title->audio_skip = skip;
+	title->has_audio_skip |= f->skip_samples > 0;
+	title->is_audio_shown = !f->is_hidden;
 	return 0;
 }
 

@@ -25,6 +25,7 @@
 #define MPEG2 "-c:v mpeg2video -q:v 3 -bf 2 -g 12 "
 #define ASP "-c:v mpeg4 -q:v 3 -bf 2 -g 25 "
 #define VP9 "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 25 -b:v 1M "
+#define WMA "-af \"volume=0:enable='gt(t,7.8)'\" -c:a wmav2 " /* its decoder gives the last packet's sound to nobody who does not ask again */
 #define OUT "\"$OUT\""
 
 enum how { NONE, COPIED, ENCODED };
@@ -34,6 +35,7 @@ static const struct sample {
 	enum how video, audio;
 	const char *filter;  /* of the source's pictures, to be like ours */
 	int64_t late;        /* samples at 48 kHz: of the first audio packets comes no sound, but the title begins with them */
+	int64_t near;        /* samples at 48 kHz that times rounded to ms may be wrong by */
 	const char *options; /* of segfarm */
 } samples[] = {
 	/* containers */
@@ -53,7 +55,7 @@ static const struct sample {
 	{ "uni_vp9.webm", BOTH VP9 "-c:a libopus " OUT, ENCODED, ENCODED },
 	{ "uni_mpeg1.mpg", BOTH "-c:v mpeg1video -q:v 3 -bf 2 -g 12 -c:a mp2 " OUT, ENCODED, ENCODED },
 	{ "uni_mpeg2.vob", BOTH MPEG2 "-c:a ac3 " OUT, ENCODED, ENCODED },
-	{ "uni_wmv2.wmv", BOTH "-c:v wmv2 -q:v 3 -g 25 -c:a wmav2 " OUT, ENCODED, ENCODED, .late = 2064 },
+	{ "uni_wmv2.wmv", BOTH "-c:v wmv2 -q:v 3 -g 25 " WMA OUT, ENCODED, ENCODED, .late = 2064, .near = 48 },
 	{ "uni_theora.ogg", BOTH "-c:v libtheora -q:v 8 -g 25 -c:a libvorbis " OUT, ENCODED, ENCODED, .late = 128 },
 	/* codecs */
 	{ "uni_mpeg2.ts", BOTH MPEG2 "-c:a mp2 " OUT, ENCODED, ENCODED },
@@ -87,7 +89,7 @@ static const struct sample {
 	{ "uni_blind.flac", FFMPEG SOUND "-t 8 -ac 2 -c:a flac " OUT, NONE, ENCODED },
 	{ "uni_blind.wav", FFMPEG SOUND "-t 8 -ac 2 -c:a pcm_s24le " OUT, NONE, ENCODED },
 	{ "uni_blind.ts", FFMPEG SOUND "-t 8 -ac 2 -c:a aac " OUT, NONE, COPIED },
-	{ "uni_blind.wma", FFMPEG SOUND "-t 8 -ac 2 -c:a wmav2 " OUT, NONE, ENCODED },
+	{ "uni_blind.wma", FFMPEG SOUND "-t 8 -ac 2 " WMA OUT, NONE, ENCODED, .late = 4128, .near = 48 },
 	{ "uni_silent.mp4", ALONE X264 OUT, COPIED, NONE },
 	{ "uni_silent.ts", ALONE MPEG2 OUT, ENCODED, NONE },
 	/* starts */
@@ -119,14 +121,14 @@ static void check_tracks(const struct sample *s, const struct hls *h, const char
 	if (s->video == ENCODED)
 		universal_check_encoded(path, source, s->filter ? s->filter : "null", PSNR_LEAST, (double)s->late / 48000);
 	if (s->audio == COPIED)
-		universal_check_copied_audio(path, source);
+		ck_assert_msg(universal_is_copied_audio(path, source), "%s: audio packets have other bytes", s->name);
 }
 
 static void check_lag(const struct sample *s, const struct hls *h, const char *source)
 {
 	int64_t lag = hls_audio_lag(h, source);
 
-	ck_assert_msg(lag == s->late, "%s: the sound lags by %lld samples", s->name, (long long)lag);
+	ck_assert_msg(llabs(lag - s->late) <= s->near, "%s: the sound lags by %lld samples", s->name, (long long)lag);
 }
 
 static void check_stream(const struct sample *s, const struct hls *segments, const char *source)

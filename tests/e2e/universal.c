@@ -82,12 +82,13 @@ static void check_place(const struct pictures *ours, const struct pictures *thei
 		      i, beside, other, own);
 }
 
-/* What full range pictures make the conversion to luma say: one line. */
+/* What full range pictures make the conversion to luma say. */
 static bool is_of_format(const char *warnings)
 {
-	const char *said = strstr(warnings, "deprecated pixel format used");
-
-	return said && strchr(said, '\n') == strrchr(warnings, '\n');
+	for (const char *p = warnings; *p; p += strcspn(p, "\n"), p += *p == '\n')
+		if (!memmem(p, strcspn(p, "\n"), "deprecated pixel format used", 28))
+			return false;
+	return true;
 }
 
 void universal_check_encoded(const char *path, const char *source, const char *filter, double least, double late_s)
@@ -98,7 +99,7 @@ void universal_check_encoded(const char *path, const char *source, const char *f
 
 	read_pictures(&ours, path, "null");
 	read_pictures(&theirs, source, filter);
-	ck_assert_msg(!*ours.frames.warnings || is_of_format(ours.frames.warnings), "decoding %s: %s", path, ours.frames.warnings);
+	ck_assert_msg(is_of_format(ours.frames.warnings), "decoding %s: %s", path, ours.frames.warnings);
 	ck_assert_msg(ours.frames.n == theirs.frames.n, "%zu frames, the source has %zu", ours.frames.n, theirs.frames.n);
 	ck_assert_uint_eq(ours.size, theirs.size);
 	for (size_t i = 0; i < ours.frames.n; i++) {
@@ -167,23 +168,25 @@ void universal_check_starts(const struct hls *h)
 
 /* ADTS, or not: the bytes of packets without it. */
 #define RAW_AUDIO "-map 0:a:0 -c copy -bsf:a aac_adtstoasc -f framemd5 -"
-#define PRIMING_MOST 4
+#define PRIMING_MOST 20 /* what an edit list leaves out included */
 
-void universal_check_copied_audio(const char *path, const char *source)
+bool universal_is_copied_audio(const char *path, const char *source)
 {
 	struct hls_frames ours = { 0 }, theirs = { 0 };
 	size_t at = 0;
+	bool is_same;
 
 	hls_frames_read(&ours, path, RAW_AUDIO);
 	hls_frames_read(&theirs, source, RAW_AUDIO);
 	ck_assert_uint_gt(ours.n, 0);
 	while (at < theirs.n && strcmp(theirs.list[at].hash, ours.list[0].hash))
 		at++;
-	ck_assert_msg(at <= PRIMING_MOST && theirs.n - at == ours.n, "%zu packets from %zu on, of %zu", ours.n, at, theirs.n);
-	for (size_t i = 0; i < ours.n; i++)
-		ck_assert_msg(!strcmp(ours.list[i].hash, theirs.list[at + i].hash), "audio packet %zu has other bytes", i);
+	is_same = at <= PRIMING_MOST && theirs.n - at == ours.n;
+	for (size_t i = 0; i < ours.n && is_same; i++)
+		is_same = !strcmp(ours.list[i].hash, theirs.list[at + i].hash);
 	hls_frames_free(&ours);
 	hls_frames_free(&theirs);
+	return is_same;
 }
 
 void universal_check_same_track(const struct hls_track *stream, const struct hls_track *segments)

@@ -23,8 +23,8 @@ void universal_check_encoded(const char *path, const char *source, const char *f
  * those of the init segment, since it has none itself. */
 void universal_check_starts(const struct hls *h);
 
-/* Audio samples are the packets of the source, byte for byte, but for whole packets in front that only prime the decoder. */
-void universal_check_copied_audio(const char *path, const char *source);
+/* Are the audio samples the packets of the source, byte for byte, but for whole packets in front that only prime the decoder? */
+bool universal_is_copied_audio(const char *path, const char *source);
 
 /* The stream has the segments' samples: the same bytes, shown at the same times. */
 void universal_check_same_track(const struct hls_track *stream, const struct hls_track *segments);
