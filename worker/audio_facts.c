@@ -198,7 +198,7 @@ int64_t audio_ruler_samples(struct audio_ruler *r, struct bytes packet)
 		return n;
 	if (r->par->codec_id == AV_CODEC_ID_TRUEHD)
 		return truehd_samples(r->par->sample_rate);
-	if (r->par->block_align > 0)
+	if (r->par->block_align > 0 && av_get_exact_bits_per_sample(r->par->codec_id)) /* AVI has one for AAC as well, which means nothing */
 		return (int64_t)packet.size / r->par->block_align;
 	return r->unit > 0 ? r->unit : -1;
 }

@@ -452,7 +452,8 @@ static AVStream *add_stream(AVFormatContext *ctx, enum AVMediaType type, enum AV
 	st->time_base = (AVRational){ 1, 1000 };
 	st->codecpar->extradata = av_mallocz(b.size + AV_INPUT_BUFFER_PADDING_SIZE);
 	ASSERT(st->codecpar->extradata && !buf_failed(&b));
-	memcpy(st->codecpar->extradata, b.data, b.size);
+	if (b.size)
+		memcpy(st->codecpar->extradata, b.data, b.size);
 	st->codecpar->extradata_size = (int)b.size;
 	buf_finish(&b);
 	return st;
@@ -475,18 +476,17 @@ static void write_packet(AVFormatContext *ctx, AVStream *st, int i, const char *
 	buf_finish(&b);
 }
 
-static void seed_format(const char *format, enum AVCodecID id, const char *config)
+static void seed_format(const char *format, enum AVCodecID picture, enum AVCodecID sound_id, const char *config)
 {
 	static const char sound[] = "21100450dee0000000000000000000000000000000000000";
-	bool is_video = strcmp(format, "ogg") != 0;
 	AVFormatContext *ctx;
 	AVStream *v, *a;
 	uint8_t *data;
 	int n;
 
 	ASSERT(avformat_alloc_output_context2(&ctx, NULL, format, NULL) >= 0 && avio_open_dyn_buf(&ctx->pb) >= 0);
-	v = is_video ? add_stream(ctx, AVMEDIA_TYPE_VIDEO, AV_CODEC_ID_H264, AVCC) : NULL;
-	a = add_stream(ctx, AVMEDIA_TYPE_AUDIO, id, config);
+	v = picture ? add_stream(ctx, AVMEDIA_TYPE_VIDEO, picture, picture == AV_CODEC_ID_H264 ? AVCC : "") : NULL;
+	a = add_stream(ctx, AVMEDIA_TYPE_AUDIO, sound_id, config);
 	ASSERT(avformat_write_header(ctx, NULL) >= 0);
 	for (int i = 0; i < 15; i++) {
 		if (v)
@@ -503,14 +503,14 @@ static void seed_format(const char *format, enum AVCodecID id, const char *confi
 static void seed_av(void)
 {
 	av_log_set_level(AV_LOG_QUIET);
-	seed_format("mp4", AV_CODEC_ID_AAC, "1190");
-	seed_format("mov", AV_CODEC_ID_AAC, "1190");
-	seed_format("mpegts", AV_CODEC_ID_AAC, "1190");
-	seed_format("flv", AV_CODEC_ID_AAC, "1190");
-	seed_format("avi", AV_CODEC_ID_MP3, "");
-	seed_format("vob", AV_CODEC_ID_MP2, "");
-	seed_format("asf", AV_CODEC_ID_MP3, "");
-	seed_format("ogg", AV_CODEC_ID_OPUS, "4f707573486561640102380180bb0000000000");
+	seed_format("mp4", AV_CODEC_ID_H264, AV_CODEC_ID_AAC, "1190");
+	seed_format("mov", AV_CODEC_ID_H264, AV_CODEC_ID_AAC, "1190");
+	seed_format("mpegts", AV_CODEC_ID_H264, AV_CODEC_ID_AAC, "1190");
+	seed_format("flv", AV_CODEC_ID_H264, AV_CODEC_ID_AAC, "1190");
+	seed_format("avi", AV_CODEC_ID_MPEG4, AV_CODEC_ID_PCM_S16LE, "");
+	seed_format("mpeg", AV_CODEC_ID_MPEG2VIDEO, AV_CODEC_ID_MP2, "");
+	seed_format("asf", AV_CODEC_ID_MPEG4, AV_CODEC_ID_PCM_S16LE, "");
+	seed_format("ogg", AV_CODEC_ID_NONE, AV_CODEC_ID_OPUS, "4f707573486561640102380180bb0000000000");
 }
 
 int main(int argc, char **argv)

@@ -175,6 +175,39 @@ START_TEST(every_frame_comes_once)
 }
 END_TEST
 
+/* Else a segment costs as much as all before it. */
+START_TEST(reading_goes_on_at_the_place_of_a_key_frame)
+{
+	struct bytes file = load(_i);
+	struct input in;
+	struct demux *d;
+	struct frame f, keys[64];
+	int n = 0, near = 0;
+
+	open_as(&in, file, false);
+	ck_assert_int_eq(demux_open(&d, &in, &err), 0);
+	ck_assert_int_eq(demux_seek(d, d->first, &err), 0);
+	while (n < 64 && demux_next(d, &f, &err) == 1)
+		if (f.is_key && demux_track(d, f.track)->type == TRACK_VIDEO)
+			keys[n++] = f;
+	ck_assert_int_ge(n, 2);
+	for (int i = 0; i < n; i++) {
+		ck_assert_int_eq(demux_seek(d, keys[i].place, &err), 0);
+		do
+			ck_assert_int_eq(demux_next(d, &f, &err), 1);
+		while (f.track != keys[i].track);
+		near += f.id == keys[i].id;
+		while (f.id != keys[i].id || f.track != keys[i].track)
+			ck_assert_msg(demux_next(d, &f, &err) == 1, "%s: key frame %d is not met", samples[_i][0], i);
+	}
+	ck_assert_msg(near >= (strstr(".mp4 .mpg .wmv", strrchr(samples[_i][0], '.')) ? n - 1 : n), "%s: %d of %d", samples[_i][0],
+		      near, n);
+	demux_close(d);
+	input_close(&in);
+	mem_release();
+}
+END_TEST
+
 START_TEST(cut_files_give_a_beginning_or_a_sentence)
 {
 	struct bytes file = load(_i);
@@ -235,6 +268,7 @@ Suite *suite_av_hostile(void)
 
 	tcase_set_timeout(t, 600);
 	tcase_add_loop_test(t, every_frame_comes_once, 0, N_SAMPLES);
+	tcase_add_loop_test(t, reading_goes_on_at_the_place_of_a_key_frame, 0, N_SAMPLES);
 	tcase_add_loop_test(t, cut_files_give_a_beginning_or_a_sentence, 0, N_SAMPLES);
 	tcase_add_loop_test(t, flipped_bytes_and_lengths_that_lie_give_frames_or_a_sentence, 0, N_SAMPLES);
 	suite_add_tcase(s, t);
