@@ -74,7 +74,7 @@ struct record_encode {
 	int primaries, transfer, matrix; /* ITU-T H.273 */
 	bool is_full_range;
 	int hdr_peak;                /* HDR to SDR: the source's peak luminance, 100 to 10000 cd/m2; 0: not mapped */
-	int64_t lag_ticks;           /* of a source that does not say when frames are shown: from a frame's decode time until the decoder gives it */
+	int64_t lag_ticks;           /* where the source does not say when frames are shown: from the first one's decode time until the decoder gives it */
 	int64_t lead_ticks;          /* decoding begins with a sync sample that is shown so much before the first frame wanted */
 };
 

@@ -68,7 +68,7 @@ static int encoded_facts(struct audio_facts *f, const struct track *track, const
 	f->skip = codec->id == AV_CODEC_ID_OPUS && track->codec_private.size >= 12
 			  ? track->codec_private.data[10] | track->codec_private.data[11] << 8
 			  : 0;
-	f->is_measured = f->is_counted || codec->unit;
+	f->is_measured = f->is_counted || codec->unit || codec->id == AV_CODEC_ID_FLAC; /* whose last block is a shorter one */
 	if (packet < 1920 && codec->unit)
 		packet = 5760; /* the longest Opus packet */
 	f->lead = audio_lead(f->source_rate, f->rate, f->unit,
@@ -131,6 +131,7 @@ struct audio_ruler {
 	AVCodecParameters *par;
 	AVVorbisParseContext *vorbis;
 	int64_t unit;
+	int sample_bytes; /* of PCM: one of each channel; else 0 */
 	bool is_first;
 };
 
@@ -147,6 +148,8 @@ int audio_ruler_create(struct audio_ruler **out, const struct track *track, int6
 	r->is_first = true;
 	ret = codec ? codec_parameters(&r->par, track, err)
 		    : err_set(err, ERR_UNSUPPORTED, "audio codec %s is not known", track->codec_id);
+	if (!ret)
+		r->sample_bytes = av_get_exact_bits_per_sample(r->par->codec_id) * r->par->ch_layout.nb_channels / 8;
 	if (!ret && r->par->codec_id == AV_CODEC_ID_VORBIS) {
 		r->vorbis = av_vorbis_parse_init(r->par->extradata, r->par->extradata_size);
 		if (!r->vorbis)
@@ -198,8 +201,8 @@ int64_t audio_ruler_samples(struct audio_ruler *r, struct bytes packet)
 		return n;
 	if (r->par->codec_id == AV_CODEC_ID_TRUEHD)
 		return truehd_samples(r->par->sample_rate);
-	if (r->par->block_align > 0 && av_get_exact_bits_per_sample(r->par->codec_id)) /* AVI has one for AAC as well, which means nothing */
-		return (int64_t)packet.size / r->par->block_align;
+	if (r->sample_bytes > 0)
+		return (int64_t)packet.size / r->sample_bytes;
 	return r->unit > 0 ? r->unit : -1;
 }
 

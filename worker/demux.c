@@ -1,7 +1,38 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "worker/demux.h"
 
+#include "worker/codec.h"
+
 #include <string.h>
+
+/* Is there a track of a type, and none of which we know the codec and how its frames are packed? */
+static bool is_unknown(const struct demux *d, enum track_type type)
+{
+	int n = 0;
+
+	for (int i = 0; i < d->n_tracks; i++) {
+		if (d->tracks[i].type == type && codec_id(&d->tracks[i]) != AV_CODEC_ID_NONE)
+			return false;
+		n += d->tracks[i].type == type;
+	}
+	return n > 0;
+}
+
+/* Our own demuxer; libavformat's for the few codecs that Matroska packs in a way of their own (ProRes, WavPack, TTA, RealVideo). */
+static int open_matroska(struct demux **d, struct input *in, struct err *err)
+{
+	struct demux *other;
+	struct err ignored;
+	int ret = demux_open_mkv(d, in, err);
+
+	if (ret || !in->is_seekable || (!is_unknown(*d, TRACK_VIDEO) && !is_unknown(*d, TRACK_AUDIO)))
+		return ret;
+	if (demux_open_av(&other, in, &ignored))
+		return 0;
+	demux_close(*d);
+	*d = other;
+	return 0;
+}
 
 int demux_open(struct demux **d, struct input *in, struct err *err)
 {
@@ -12,7 +43,7 @@ int demux_open(struct demux **d, struct input *in, struct err *err)
 	if (head.size < sizeof ebml && input_status(in, err))
 		return err->code;
 	if (head.size >= sizeof ebml && !memcmp(head.data, ebml, sizeof ebml))
-		return demux_open_mkv(d, in, err);
+		return open_matroska(d, in, err);
 	return demux_open_av(d, in, err);
 }
 

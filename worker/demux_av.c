@@ -42,6 +42,7 @@ struct demux_av {
 	struct stream streams[TRACKS_MAX];
 	int main;                 /* the stream that seeking goes by */
 	bool is_by_byte;
+	bool has_read;            /* a packet */
 	struct shift shift;       /* where is_by_byte: such streams are joined, and wrap */
 	bool is_skimmed;          /* frames are views of the input: libavformat reads no bytes of theirs */
 	AVPacket *packet;         /* the one in hand */
@@ -387,6 +388,16 @@ static void fill_frame(struct demux_av *a, struct frame *f)
 	read_skip(p, &a->tracks[p->stream_index], f);
 }
 
+static int end(const struct demux_av *a, struct err *err)
+{
+	if (input_status(a->is.in, err))
+		return err->code;
+	if (!a->has_read && !a->is.in->is_seekable && strstr(a->ctx->iformat->name, "mp4"))
+		return err_set(err, ERR_UNSUPPORTED, "an MP4 file whose index is at its end cannot be read from a pipe: "
+			       "move it to the front (ffmpeg -movflags +faststart), or name the file");
+	return 0;
+}
+
 static int next(struct demux *d, struct frame *f, struct err *err)
 {
 	struct demux_av *a = (struct demux_av *)d;
@@ -397,7 +408,8 @@ static int next(struct demux *d, struct frame *f, struct err *err)
 		if (ret == AVERROR(ENOMEM))
 			return err_set(err, ERR_NOMEM, "out of memory");
 		if (ret < 0)
-			return input_status(d->in, err);
+			return end(a, err);
+		a->has_read = true;
 		if (a->packet->stream_index >= d->n_tracks || a->tracks[a->packet->stream_index].type == TRACK_OTHER)
 			continue;
 		if (a->packet->flags & AV_PKT_FLAG_CORRUPT || a->packet->size <= 0) {

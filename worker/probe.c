@@ -202,7 +202,8 @@ static int pass_sync(struct probe *p, const struct frame *f, int64_t pts, struct
 /* A non-key block without a picture costs nothing here and is left out of its segment later. */
 static int pass_video(struct probe *p, const struct frame *f, struct err *err)
 {
-	int64_t pts = timeline_ns_to_ticks(grid_snap(&p->index.video, f->time_ns) - p->index.origin_ns);
+	int64_t lag = f->is_timed ? 0 : p->index.video.encode.lag_ticks;
+	int64_t pts = timeline_ns_to_ticks(grid_snap(&p->index.video, f->time_ns) - p->index.origin_ns) + lag;
 	int ret = f->is_key && !f->lace_index ? pass_sync(p, f, pts, err) : 0;
 
 	if (ret)

@@ -294,7 +294,7 @@ int seek_find(const struct title *t, const struct transcode_out *out, int64_t ti
 		ret = anchors_from_scan(&s, ns, err);
 	if (!ret && t->video)
 		ret = find_video(&s, ticks, place, err);
-	else
+	if (place->time < ticks && (!t->video || !t->is_video_copied)) /* what is encoded begins anywhere */
 		place->time = ticks;
 	if (!ret && t->audio)
 		ret = find_audio(&s, place, err);

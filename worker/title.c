@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define LEAD_FRAMES 3 /* a deinterlacer looks at the frames before and after */
+#define LAG_FRAMES 16 /* frames behind a sync sample, whose own time is not known, may be shown before it */
 #define LIMIT_RATE_NS (1000 * NS_PER_SECOND) /* a picture that stands for longer has no rate */
 
 /* ---- facts of the tracks */
@@ -72,7 +73,8 @@ int64_t title_first_video_ns(const struct title *title)
 
 	for (int i = 1; i < title->n_times; i++)
 		first = title->times_ns[i] < first ? title->times_ns[i] : first;
-	return grid_snap(&title->record_video, first);
+	return grid_snap(&title->record_video, first) +
+	       timeline_scale_round(title->record_video.encode.lag_ticks, NS_PER_SECOND, TICKS_PER_SECOND);
 }
 
 /* The brand of a base layer that is what its compatibility promises; NULL: it is not. Dolby Vision Streams within the ISO BMFF. */
@@ -135,8 +137,9 @@ static int encode_facts(struct title *title, const struct record_options *option
 	title->nal = facts.nal;
 	title->has_nal = true;
 	title->record_video.encode = facts.params;
-	if (facts.is_interlaced)
-		title->record_video.encode.lead_ticks = LEAD_FRAMES * TICKS_PER_SECOND * facts.params.rate_den / facts.params.rate_num;
+	if (facts.is_interlaced || facts.params.lag_ticks)
+		title->record_video.encode.lead_ticks = (facts.params.lag_ticks ? LAG_FRAMES : LEAD_FRAMES) * TICKS_PER_SECOND *
+							facts.params.rate_den / facts.params.rate_num;
 	return 0;
 }
 

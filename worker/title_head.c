@@ -263,8 +263,12 @@ int title_read_head(struct title *title, struct err *err)
 	int ret = demux_seek(title->demux, title->demux->first, err);
 
 	for (int n = 0; n < LIMIT_HEAD_BLOCKS && !ret; n++) {
-		if ((has_enough_video(title) && has_enough_audio(title) && (title->is_audio_shown || !title->audio)) || demux_next(title->demux, &f, err) != 1)
+		if (has_enough_video(title) && has_enough_audio(title) && (title->is_audio_shown || !title->audio))
 			break;
+		ret = demux_next(title->demux, &f, err);
+		if (ret != 1) /* what the input says counts only where something is missing */
+			return ret == ERR_UNSUPPORTED ? ret : drop_empty(title, err);
+		ret = 0;
 		if (title->video && f.track == title->video->number) {
 			ret = first_video(title, &f, err);
 		} else if (title->audio && f.track == title->audio->number) {

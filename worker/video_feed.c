@@ -100,7 +100,7 @@ int video_feed_push(struct video_feed *f, const struct frame *frame, struct err 
 	if (frame->is_timed)
 		p.pts = timeline_ns_to_ticks(grid_snap(f->video, frame->time_ns) - f->origin_ns);
 	if (frame->decode_ns != FRAME_NO_TIME)
-		p.dts = timeline_ns_to_ticks(frame->decode_ns - f->origin_ns) - (frame->is_timed ? 0 : f->video->encode.lag_ticks);
+		p.dts = timeline_ns_to_ticks(frame->decode_ns - f->origin_ns);
 	p.is_hidden = frame->is_hidden;
 	p.duration = timeline_ns_to_ticks(frame->duration_ns);
 	return video_stage_push(f->stage, &p, err);

@@ -5,6 +5,7 @@
  */
 #include "tests/e2e/hls.h"
 
+#include "tests/e2e/hls_frames.h"
 #include "tests/e2e/sh.h"
 
 #include <check.h>
@@ -18,18 +19,6 @@
 #define SEARCH 4096   /* lags looked at, to both sides */
 #define PLACES 7
 #define MIN_LIKENESS 0.4 /* correlation (of differences) under which it is another sound: that gives under 0.1 */
-
-struct frame {
-	int64_t pts;
-	char hash[64]; /* size and MD5 */
-};
-
-struct frames {
-	int64_t rate; /* units of pts in a second */
-	struct frame *list;
-	size_t n, capacity;
-	char *warnings;
-};
 
 struct sound {
 	float *samples;
@@ -51,88 +40,6 @@ const char *hls_join(const struct hls *h)
 		ck_assert_uint_eq(fwrite(h->segments[i].file.data, 1, h->segments[i].file.size, f), h->segments[i].file.size);
 	ck_assert_int_eq(fclose(f), 0);
 	return path;
-}
-
-/* ---- frames */
-
-/* Runs ffmpeg on the file; output and warnings come apart. */
-static char *decode(const char *file, const char *options, char **warnings)
-{
-	char *text;
-
-	setenv("HLS_FILE", file, 1);
-	setenv("HLS_TEMP", sh_scratch(), 1);
-	text = sh("ffmpeg -nostdin -hide_banner -v warning -copyts -i \"$HLS_FILE\" %s 2> \"$HLS_TEMP/warnings\"", options);
-	if (warnings)
-		*warnings = sh("cat \"$HLS_TEMP/warnings\"");
-	return text;
-}
-
-/* One line of framemd5: stream, dts, pts, duration, size, hash. */
-static void add_frame(struct frames *f, const char *line)
-{
-	struct frame frame = { 0 };
-	long long pts;
-	char size[20], hash[40];
-
-	ck_assert_msg(sscanf(line, "0, %*d, %lld, %*d, %19[0-9], %39s", &pts, size, hash) == 3, "framemd5 says %s", line);
-	frame.pts = pts;
-	snprintf(frame.hash, sizeof frame.hash, "%s %s", size, hash);
-	if (f->n == f->capacity) {
-		f->capacity = f->capacity ? 2 * f->capacity : 256;
-		f->list = realloc(f->list, f->capacity * sizeof *f->list);
-		ck_assert_ptr_nonnull(f->list);
-	}
-	f->list[f->n++] = frame;
-}
-
-static void read_frames(struct frames *f, const char *file, const char *options)
-{
-	char *text = decode(file, options, &f->warnings), *save = NULL;
-
-	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		if (line[0] != '#')
-			add_frame(f, line);
-		else if (!strncmp(line, "#tb 0: 1/", 9))
-			f->rate = atoll(line + 9);
-	ck_assert_msg(f->rate > 0 || !f->n, "framemd5 of %s has no time base 1/N", file);
-	free(text);
-}
-
-static void free_frames(struct frames *f)
-{
-	free(f->list);
-	free(f->warnings);
-}
-
-static bool has_stream(const char *file, const char *kind)
-{
-	setenv("HLS_FILE", file, 1);
-	return !sh_status(NULL, "ffprobe -v error -select_streams %s -show_entries stream=index -of csv=p=0 \"$HLS_FILE\""
-			  " | grep -q .", kind);
-}
-
-/* Presentation of the first frame of a kind, s; INFINITY when there is none. */
-static double first_time(const char *file, const char *kind)
-{
-	struct frames f = { 0 };
-	double first = INFINITY;
-	char options[160];
-
-	if (!has_stream(file, kind))
-		return INFINITY;
-	snprintf(options, sizeof options, "-map 0:%s:0 -frames:%s 1 %s -f framemd5 -", kind, kind,
-		 kind[0] == 'v' ? "-enc_time_base 1/90000 -fps_mode passthrough" : "");
-	read_frames(&f, file, options);
-	if (f.n)
-		first = (double)f.list[0].pts / (double)f.rate;
-	free_frames(&f);
-	return first;
-}
-
-static double origin_of(const char *source)
-{
-	return fmin(first_time(source, "v"), first_time(source, "a"));
 }
 
 /* ---- warnings */
@@ -162,7 +69,12 @@ static bool has_line(const char *text, const char *line, size_t length)
 /* What the source's container, or ffmpeg of it, says is no matter of the frames: subtitles of unknown size, say. */
 static bool is_of_container(const char *line)
 {
-	return !strncmp(line, "[matroska", 9) || !strncmp(line, "Consider increasing the value", 29);
+	static const char *const others[] = { "[matroska", "[mpegts", "[mpeg]", "[avi", "[flv", "[asf", "[ogg", "Consider increasing the value" };
+
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (!strncmp(line, others[i], strlen(others[i])))
+			return true;
+	return false;
 }
 
 static void check_lines(const char *lines, const char *others, const char *whose)
@@ -175,7 +87,7 @@ static void check_lines(const char *lines, const char *others, const char *whose
 	}
 }
 
-static void check_warnings(struct frames *ours, struct frames *theirs)
+static void check_warnings(struct hls_frames *ours, struct hls_frames *theirs)
 {
 	strip_addresses(ours->warnings);
 	strip_addresses(theirs->warnings);
@@ -188,11 +100,11 @@ static void check_warnings(struct frames *ours, struct frames *theirs)
 void hls_check_video(const struct hls *h, const char *source)
 {
 	static const char options[] = "-map 0:v:0 -enc_time_base 1/90000 -fps_mode passthrough -f framemd5 -";
-	struct frames ours = { 0 }, theirs = { 0 };
-	int64_t origin = llround(origin_of(source) * 90000);
+	struct hls_frames ours = { 0 }, theirs = { 0 };
+	int64_t origin = llround(hls_origin(source) * 90000);
 
-	read_frames(&ours, hls_join(h), options);
-	read_frames(&theirs, source, options);
+	hls_frames_read(&ours, hls_join(h), options);
+	hls_frames_read(&theirs, source, options);
 	ck_assert_msg(ours.n == theirs.n, "%zu frames, the source has %zu", ours.n, theirs.n);
 	ck_assert_uint_gt(ours.n, 0);
 	for (size_t i = 0; i < ours.n; i++) {
@@ -202,15 +114,15 @@ void hls_check_video(const struct hls *h, const char *source)
 		ck_assert_msg(llabs(late) < 90, "frame %zu comes %lld/90000 s late", i, (long long)late);
 	}
 	check_warnings(&ours, &theirs);
-	free_frames(&ours);
-	free_frames(&theirs);
+	hls_frames_free(&ours);
+	hls_frames_free(&theirs);
 }
 
 int64_t hls_video_lag(const struct hls *h, const char *source)
 {
-	double theirs = first_time(source, "v") - origin_of(source);
+	double theirs = hls_first_time(source, "v") - hls_origin(source);
 
-	return llround((first_time(hls_join(h), "v") - theirs) * 90000);
+	return llround((hls_first_time(hls_join(h), "v") - theirs) * 90000);
 }
 
 /* ---- sound */
@@ -223,10 +135,10 @@ static struct sound read_sound(const char *file, double origin)
 	FILE *f;
 	long size;
 
-	s.start = llround((first_time(file, "a") - origin) * RATE);
+	s.start = llround((hls_first_time(file, "a") - origin) * RATE);
 	snprintf(path, sizeof path, "%s/sound", sh_scratch());
 	setenv("HLS_SOUND", path, 1);
-	free(decode(file, "-map 0:a:0 -ac 1 -ar 48000 -af aresample=async=1 -y -f f32le \"$HLS_SOUND\"", NULL));
+	free(hls_decode(file, "-map 0:a:0 -ac 1 -ar 48000 -af aresample=async=1 -y -f f32le \"$HLS_SOUND\"", NULL));
 	f = fopen(path, "rb");
 	ck_assert_ptr_nonnull(f);
 	ck_assert(!fseek(f, 0, SEEK_END) && (size = ftell(f)) >= 0);
@@ -291,7 +203,7 @@ static bool find_lag(const struct sound *ours, const struct sound *theirs, int64
 
 int64_t hls_audio_lag(const struct hls *h, const char *source)
 {
-	struct sound theirs = read_sound(source, origin_of(source)), ours = read_sound(hls_join(h), 0);
+	struct sound theirs = read_sound(source, hls_origin(source)), ours = read_sound(hls_join(h), 0);
 	int64_t window = theirs.n / 2 < WINDOW ? theirs.n / 2 : WINDOW, lag = 0;
 	int n = 0;
 

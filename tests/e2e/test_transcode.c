@@ -590,11 +590,11 @@ START_TEST(what_cannot_be_played_is_refused_with_a_sentence)
 {
 	check_refused("/nowhere/film.mkv", 2, "/nowhere/film.mkv: there is no such file");
 	check_refused("/", 2, "/ is a directory");
-	check_refused("/dev/null", 1, "/dev/null: not a Matroska file");
+	check_refused("/dev/null", 1, "/dev/null: this is no media file of a kind that is known");
 	check_refused("ftp://host/film.mkv", 2, "there is no such file");
 	check_refused("concat:/etc/passwd", 2, "there is no such file");
 	check_refused("http://127.0.0.1:1/film.mkv", 1, "http://127.0.0.1:1/film.mkv: ");
-	check_refused("head -c 5000 /dev/zero |", 1, "standard input: not a Matroska file");
+	check_refused("head -c 5000 /dev/zero |", 1, "standard input: this is no media file of a kind that is known");
 }
 END_TEST
 
