@@ -230,25 +230,15 @@ static void break_index(const char *path)
 	buf_finish(&b);
 }
 
-/* Segments are of the same frames as the stream, which needs no index. */
 START_TEST(index_that_lies_is_not_believed)
 {
-	const char *out = defects_scratch("lies.mp4");
-	struct hls h, stream;
-	char path[700];
+	char path[700], plain[700];
 
 	snprintf(path, sizeof path, "%s/lies.avi", dir);
-	free(sh("cp $M/hostile-plain.avi %s", path));
+	snprintf(plain, sizeof plain, "%s/hostile-plain.avi", getenv("M"));
+	free(sh("cp '%s' %s", plain, path));
 	break_index(path);
-	free(sh("\"$WORKER\" transcode %s > %s", path, out));
-	hls_load_stream(&stream, out);
-	hls_make(&h, path, "-j 1 --segment-duration 2 --order shuffle:3");
-	hls_check(&h);
-	ck_assert_uint_eq(hls_video(&stream)->n_samples, 288);
-	ck_assert_uint_eq(hls_video(&h)->n_samples, 288);
-	hls_check_video(&h, out);
-	hls_free(&stream);
-	hls_free(&h);
+	defects_check_as_plain(path, plain);
 }
 END_TEST
 
