@@ -421,6 +421,17 @@ static int next(struct demux *d, struct frame *f, struct err *err)
 	}
 }
 
+/* Where reading begins inside of a transport stream, the end of the frame before may be in front of the first. */
+static struct bytes from_start_code(const struct demux_av *a, struct bytes data, enum AVCodecID id)
+{
+	static const uint8_t code[] = { 0, 0, 1 };
+	const uint8_t *at = data.data;
+
+	if (a->is_by_byte && (id == AV_CODEC_ID_H264 || id == AV_CODEC_ID_HEVC) && data.size > 3 && (at = memmem(at, data.size, code, 3)))
+		return (struct bytes){ at, data.size - (size_t)(at - data.data) };
+	return data;
+}
+
 static int data(struct demux *d, const struct frame *f, struct buf *scratch, struct bytes *out, struct err *err)
 {
 	struct demux_av *a = (struct demux_av *)d;
@@ -438,6 +449,7 @@ static int data(struct demux *d, const struct frame *f, struct buf *scratch, str
 	if (a->streams[p->stream_index].is_adts && !asc_read_adts(*out, &head, NULL))
 		return err_set(err, ERR_DATA, "a broken ADTS header");
 	*out = (struct bytes){ p->data + head, (size_t)p->size - head };
+	*out = from_start_code(a, *out, a->ctx->streams[p->stream_index]->codecpar->codec_id);
 	return 0;
 }
 

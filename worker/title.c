@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "worker/title.h"
 
+#include "common/log.h"
 #include "common/timeline.h"
 #include "worker/grid.h"
 #include "worker/hdr.h"
@@ -206,8 +207,14 @@ static int set_origin(struct title *title, const struct record_options *options,
 
 	if (title->audio) {
 		ret = audio_facts(title, options, err);
-		if (ret)
+		if (ret == ERR_DATA && title->video && title->n_first < TITLE_FIRST_PACKETS) { /* all it has */
+			log_warn("audio is left out", "track=%llu reason=\"%s\"", (unsigned long long)title->audio->number, err->msg);
+			title->audio = NULL;
+		} else if (ret) {
 			return ret;
+		}
+	}
+	if (title->audio) {
 		audio_ns = title->audio_origin_ns + timeline_scale_round(title->facts.skip, NS_PER_SECOND, title->facts.source_rate);
 		origin = audio_ns;
 	}
