@@ -17,7 +17,7 @@
 #include <sys/types.h>
 
 #define DISPATCH_WORKERS_MAX 4096
-#define DISPATCH_LOST_MS 3500       /* three beats missed, and a little for a busy dispatcher */
+#define DISPATCH_LOST_MS 10000      /* ten beats missed: a frame may take seconds to encode on a busy machine */
 #define DISPATCH_STORE_MS 2000      /* time-out of one call to Redis */
 #define DISPATCH_STORE_PING_MS 1000 /* how often Redis is looked at */
 #define DISPATCH_STORE_WAIT_MS 100  /* between tries while it is down */

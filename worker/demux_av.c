@@ -23,6 +23,8 @@
 #define LIMIT_CONFIG_PACKETS 2048     /* read to find configurations */
 #define NS 1000000000
 #define TIME_BIAS (INT64_C(1) << 50)  /* ns: times may be below 0, places not */
+#define PLACE_CHECK 0xfff             /* lowest bits of a place that is a time: of which packet it is */
+#define LIMIT_CHECK_PACKETS 4096
 
 struct stream {
 	int64_t pos;      /* of the latest packet */
@@ -322,14 +324,23 @@ static int64_t frame_id(const struct demux_av *a, struct stream *s, int64_t deco
 	}
 	if (a->is_by_byte || decode_ns == FRAME_NO_TIME)
 		return s->id + 1;
-	return decode_ns + TIME_BIAS;
+	return (decode_ns + TIME_BIAS) | PLACE_CHECK;
+}
+
+/* An index may lie, and libavformat then takes one packet for another: where a packet of the stream that is sought lies tells. 0: of
+ * another stream. */
+static int64_t check_bits(const struct demux_av *a)
+{
+	return a->packet->stream_index == a->main ? 1 | (int64_t)((uint64_t)a->packet->pos * 0x9E3779B97F4A7C15 >> 53 << 1) : 0;
 }
 
 static int64_t frame_place(const struct demux_av *a, const struct stream *s, int64_t decode_ns)
 {
 	if (a->is_by_byte)
 		return s->pos >= 0 ? s->pos : 0;
-	return decode_ns == FRAME_NO_TIME || decode_ns + TIME_BIAS < 0 ? a->is.first : decode_ns + TIME_BIAS;
+	if (decode_ns == FRAME_NO_TIME || decode_ns + TIME_BIAS < 0)
+		return a->is.first;
+	return ((decode_ns + TIME_BIAS) & ~(int64_t)PLACE_CHECK) | check_bits(a);
 }
 
 static void read_skip(const AVPacket *p, const struct track *t, struct frame *f)
@@ -480,6 +491,34 @@ static int seek_first(struct demux_av *a, struct err *err)
 	return ret;
 }
 
+static int seek_time(struct demux_av *a, int64_t place)
+{
+	return av_seek_frame(a->ctx, a->main,
+			     av_rescale_q((place | PLACE_CHECK) - TIME_BIAS, (AVRational){ 1, NS }, a->ctx->streams[a->main]->time_base),
+			     AVSEEK_FLAG_BACKWARD);
+}
+
+/* Is the packet of a place met from where libavformat has gone to? */
+static bool is_there(struct demux_av *a, int64_t place)
+{
+	const AVPacket *p = a->packet;
+	int64_t at;
+
+	for (int i = 0; i < LIMIT_CHECK_PACKETS; i++) {
+		av_packet_unref(a->packet);
+		if (av_read_frame(a->ctx, a->packet) < 0)
+			return false;
+		if (p->stream_index != a->main || p->dts == AV_NOPTS_VALUE)
+			continue;
+		at = to_ns(p->dts, a->ctx->streams[a->main]->time_base) + TIME_BIAS;
+		if (at >= 0 && ((at & ~(int64_t)PLACE_CHECK) | check_bits(a)) == place)
+			return true;
+		if ((at | PLACE_CHECK) >= (place | PLACE_CHECK))
+			return false;
+	}
+	return false;
+}
+
 static int seek(struct demux *d, int64_t place, struct err *err)
 {
 	struct demux_av *a = (struct demux_av *)d;
@@ -493,8 +532,10 @@ static int seek(struct demux *d, int64_t place, struct err *err)
 	if (a->is_by_byte)
 		ret = av_seek_frame(a->ctx, -1, place, AVSEEK_FLAG_BYTE);
 	else
-		ret = av_seek_frame(a->ctx, a->main, av_rescale_q(place - TIME_BIAS, (AVRational){ 1, NS }, st->time_base),
-				    AVSEEK_FLAG_BACKWARD);
+		ret = seek_time(a, place);
+	/* an MP4's index is all there is */
+	if (ret >= 0 && !a->is_by_byte && place & 1 && !strstr(a->ctx->iformat->name, "mp4"))
+		ret = is_there(a, place) ? seek_time(a, place) : -1;
 	return ret < 0 ? seek_first(a, err) : 0;
 }
 

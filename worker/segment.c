@@ -46,7 +46,10 @@ static int copy_video(struct segment *s, const struct frame *f, struct err *err)
 
 static int take_video(void *arg, int64_t pts, bool is_sync, struct bytes data, struct err *err)
 {
-	return fragments_add_sample(&((struct segment *)arg)->out, pts, is_sync, data, err);
+	struct segment *s = arg;
+	int ret = fragments_add_sample(&s->out, pts, is_sync, data, err);
+
+	return ret ? ret : s->task->tick(s->task, err); /* a frame may take long, and somebody wants to know that we live */
 }
 
 static int encode_video(struct segment *s, const struct frame *f, struct err *err)
@@ -55,7 +58,9 @@ static int encode_video(struct segment *s, const struct frame *f, struct err *er
 
 	if (f->place < s->job->segment.video_place || s->is_video_done)
 		return 0;
-	ret = video_feed_push(&s->video, f, err);
+	ret = s->task->tick(s->task, err);
+	if (!ret)
+		ret = video_feed_push(&s->video, f, err);
 	s->is_video_done = ret == 1;
 	return ret < 0 ? ret : 0;
 }

@@ -43,7 +43,7 @@ static void add(struct shift *s, int track, int64_t id, int64_t ns)
 
 static bool is_near(int64_t a, int64_t b)
 {
-	return b != FRAME_NO_TIME && a - b <= FAR_NS && b - a <= FAR_NS;
+	return a != FRAME_NO_TIME && b != FRAME_NO_TIME && a - b <= FAR_NS && b - a <= FAR_NS;
 }
 
 /* Does the track go on at that time? A hole in one track is no jump while others have come that far. */

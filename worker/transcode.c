@@ -348,7 +348,9 @@ static int take_video(void *arg, int64_t pts, bool is_sync, struct bytes data, s
 
 	if (!ret)
 		add_time(c, pts, 0);
-	return ret ? ret : put_complete(c, err);
+	if (!ret)
+		ret = put_complete(c, err);
+	return ret ? ret : c->out->tick(c->out->arg, err);
 }
 
 static int start_encoder(struct transcode *c, int64_t pts, struct err *err)
@@ -378,6 +380,8 @@ static int encode_video(struct transcode *c, const struct frame *frame, struct e
 		ret = start_encoder(c, pts, err);
 	else if (frame->is_timed)
 		ret = check_jump(c, pts, err);
+	if (!ret)
+		ret = c->out->tick(c->out->arg, err);
 	if (!ret)
 		ret = video_feed_push(&c->video_feed, frame, err);
 	if (ret == 1 && !c->is_video_over)

@@ -17,15 +17,15 @@
 #define MOVING(size, rate) "-f lavfi -i \"testsrc2=size=" size ":rate=" rate ",scroll=horizontal=0.04:vertical=0.02\" "
 #define PICTURE MOVING("192x108", "25")
 #define SOUND "-f lavfi -i \"$A\" "
-#define BOTH FFMPEG PICTURE SOUND "-t 8 -ac 2 "
-#define ALONE FFMPEG PICTURE "-t 8 "
+#define BOTH FFMPEG PICTURE SOUND "-t 5 -ac 2 "
+#define ALONE FFMPEG PICTURE "-t 5 "
 #define VARYING "-vf \"select='lt(mod(n,7),3)+eq(mod(n,11),5)'\" -fps_mode vfr "
 #define X264 "-c:v libx264 -preset ultrafast -g 25 -bf 2 "
 #define X265 "-c:v libx265 -preset ultrafast -x265-params log-level=none:keyint=25:bframes=2 "
 #define MPEG2 "-c:v mpeg2video -q:v 3 -bf 2 -g 12 "
 #define ASP "-c:v mpeg4 -q:v 3 -bf 2 -g 25 "
 #define VP9 "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 25 -b:v 1M "
-#define WMA "-af \"volume=0:enable='gt(t,7.8)'\" -c:a wmav2 " /* its decoder gives the last packet's sound to nobody who does not ask again */
+#define WMA "-af \"volume=0:enable='gt(t,4.8)'\" -c:a wmav2 " /* its decoder gives the last packet's sound to nobody who does not ask again */
 #define OUT "\"$OUT\""
 
 enum how { NONE, COPIED, ENCODED };
@@ -65,39 +65,39 @@ static const struct sample {
 	{ "uni_vp9.mp4", BOTH VP9 "-c:a libopus " OUT, ENCODED, ENCODED },
 	{ "uni_av1.mp4", BOTH "-c:v libaom-av1 -cpu-used 8 -usage realtime -g 25 -b:v 1M -c:a ac3 " OUT, ENCODED, ENCODED },
 	/* rates */
-	{ "uni_23.976.ts", FFMPEG MOVING("192x108", "24000/1001") SOUND "-t 8 -ac 2 " X264 "-c:a aac " OUT, COPIED, COPIED },
-	{ "uni_29.97.mp4", FFMPEG MOVING("192x108", "30000/1001") SOUND "-t 8 -ac 2 " ASP "-c:a aac -ar 44100 " OUT, ENCODED, COPIED },
-	{ "uni_50.ts", FFMPEG MOVING("192x108", "50") SOUND "-t 8 -ac 2 " MPEG2 "-c:a mp2 " OUT, ENCODED, ENCODED },
+	{ "uni_23.976.ts", FFMPEG MOVING("192x108", "24000/1001") SOUND "-t 5 -ac 2 " X264 "-c:a aac " OUT, COPIED, COPIED },
+	{ "uni_29.97.mp4", FFMPEG MOVING("192x108", "30000/1001") SOUND "-t 5 -ac 2 " ASP "-c:a aac -ar 44100 " OUT, ENCODED, COPIED },
+	{ "uni_50.ts", FFMPEG MOVING("192x108", "50") SOUND "-t 5 -ac 2 " MPEG2 "-c:a mp2 " OUT, ENCODED, ENCODED },
 	{ "uni_vfr_h264.mp4", BOTH VARYING X264 "-c:a aac " OUT, COPIED, COPIED },
 	{ "uni_vfr_asp.mp4", BOTH VARYING ASP "-c:a aac " OUT, ENCODED, COPIED },
 	{ "uni_vfr_vp9.webm", BOTH VARYING VP9 "-c:a libopus " OUT, ENCODED, ENCODED },
 	/* pictures */
-	{ "uni_interlaced.ts", FFMPEG MOVING("192x108", "50") SOUND "-t 8 -ac 2 -vf tinterlace=interleave_top -flags +ilme+ildct " MPEG2 "-c:a mp2 " OUT,
+	{ "uni_interlaced.ts", FFMPEG MOVING("192x108", "50") SOUND "-t 5 -ac 2 -vf tinterlace=interleave_top -flags +ilme+ildct " MPEG2 "-c:a mp2 " OUT,
 	  ENCODED, ENCODED, "bwdif=mode=send_frame:deint=interlaced" },
 	{ "uni_turned_h264.mp4", BOTH X264 "-c:a aac \"$OUT.mp4\" && " FFMPEG "-i \"$OUT.mp4\" -c copy -metadata:s:v rotate=90 " OUT " && rm \"$OUT.mp4\"",
 	  COPIED, COPIED },
 	{ "uni_turned_asp.mp4", BOTH ASP "-c:a aac \"$OUT.mp4\" && " FFMPEG "-i \"$OUT.mp4\" -c copy -metadata:s:v rotate=270 " OUT " && rm \"$OUT.mp4\"",
 	  ENCODED, COPIED },
-	{ "uni_odd.webm", FFMPEG MOVING("193x109", "25") "-t 8 " VP9 OUT, ENCODED, NONE, "crop=192:108:0:0:exact=1" },
-	{ "uni_odd.mov", FFMPEG MOVING("191x107", "25") "-t 8 -c:v mjpeg -q:v 3 -pix_fmt yuvj444p " OUT, ENCODED, NONE, "crop=190:106:0:0:exact=1" },
-	{ "uni_wide.ts", FFMPEG MOVING("180x144", "25") SOUND "-t 8 -ac 2 -aspect 16:9 " MPEG2 "-c:a mp2 " OUT, ENCODED, ENCODED },
-	{ "uni_wide.mp4", FFMPEG MOVING("180x144", "25") SOUND "-t 8 -ac 2 -aspect 16:9 " X264 "-c:a aac " OUT, COPIED, COPIED },
+	{ "uni_odd.webm", FFMPEG MOVING("193x109", "25") "-t 5 " VP9 OUT, ENCODED, NONE, "crop=192:108:0:0:exact=1" },
+	{ "uni_odd.mov", FFMPEG MOVING("191x107", "25") "-t 5 -c:v mjpeg -q:v 3 -pix_fmt yuvj444p " OUT, ENCODED, NONE, "crop=190:106:0:0:exact=1" },
+	{ "uni_wide.ts", FFMPEG MOVING("180x144", "25") SOUND "-t 5 -ac 2 -aspect 16:9 " MPEG2 "-c:a mp2 " OUT, ENCODED, ENCODED },
+	{ "uni_wide.mp4", FFMPEG MOVING("180x144", "25") SOUND "-t 5 -ac 2 -aspect 16:9 " X264 "-c:a aac " OUT, COPIED, COPIED },
 	/* missing tracks */
-	{ "uni_blind.m4a", FFMPEG SOUND "-t 8 -ac 2 -c:a aac " OUT, NONE, COPIED },
-	{ "uni_blind.mp3", FFMPEG SOUND "-t 8 -ac 2 -c:a libmp3lame " OUT, NONE, ENCODED },
-	{ "uni_blind.opus", FFMPEG SOUND "-t 8 -ac 2 -c:a libopus " OUT, NONE, ENCODED },
-	{ "uni_blind.flac", FFMPEG SOUND "-t 8 -ac 2 -c:a flac " OUT, NONE, ENCODED },
-	{ "uni_blind.wav", FFMPEG SOUND "-t 8 -ac 2 -c:a pcm_s24le " OUT, NONE, ENCODED },
-	{ "uni_blind.ts", FFMPEG SOUND "-t 8 -ac 2 -c:a aac " OUT, NONE, COPIED },
-	{ "uni_blind.wma", FFMPEG SOUND "-t 8 -ac 2 " WMA OUT, NONE, ENCODED, .late = 4128, .near = 48 },
+	{ "uni_blind.m4a", FFMPEG SOUND "-t 5 -ac 2 -c:a aac " OUT, NONE, COPIED },
+	{ "uni_blind.mp3", FFMPEG SOUND "-t 5 -ac 2 -c:a libmp3lame " OUT, NONE, ENCODED },
+	{ "uni_blind.opus", FFMPEG SOUND "-t 5 -ac 2 -c:a libopus " OUT, NONE, ENCODED },
+	{ "uni_blind.flac", FFMPEG SOUND "-t 5 -ac 2 -c:a flac " OUT, NONE, ENCODED },
+	{ "uni_blind.wav", FFMPEG SOUND "-t 5 -ac 2 -c:a pcm_s24le " OUT, NONE, ENCODED },
+	{ "uni_blind.ts", FFMPEG SOUND "-t 5 -ac 2 -c:a aac " OUT, NONE, COPIED },
+	{ "uni_blind.wma", FFMPEG SOUND "-t 5 -ac 2 " WMA OUT, NONE, ENCODED, .late = 4128, .near = 48 },
 	{ "uni_silent.mp4", ALONE X264 OUT, COPIED, NONE },
 	{ "uni_silent.ts", ALONE MPEG2 OUT, ENCODED, NONE },
 	/* starts */
-	{ "uni_late_sound.mp4", FFMPEG PICTURE "-itsoffset 0.7 " SOUND "-t 8 -ac 2 " X264 "-c:a aac " OUT, COPIED, COPIED },
-	{ "uni_late_sound.ts", FFMPEG PICTURE "-itsoffset 0.7 " SOUND "-t 8 -ac 2 " MPEG2 "-c:a mp2 " OUT, ENCODED, ENCODED },
-	{ "uni_late_picture.mp4", FFMPEG "-itsoffset 0.7 " PICTURE SOUND "-t 8 -ac 2 " ASP "-c:a aac " OUT, ENCODED, COPIED },
-	{ "uni_late_picture.ts", FFMPEG "-itsoffset 0.7 " PICTURE SOUND "-t 8 -ac 2 " X264 "-c:a aac " OUT, COPIED, COPIED },
-	{ "uni_late_picture.flv", FFMPEG "-itsoffset 0.7 " PICTURE SOUND "-t 8 -ac 2 " X264 "-c:a aac " OUT, COPIED, COPIED },
+	{ "uni_late_sound.mp4", FFMPEG PICTURE "-itsoffset 0.7 " SOUND "-t 5 -ac 2 " X264 "-c:a aac " OUT, COPIED, COPIED },
+	{ "uni_late_sound.ts", FFMPEG PICTURE "-itsoffset 0.7 " SOUND "-t 5 -ac 2 " MPEG2 "-c:a mp2 " OUT, ENCODED, ENCODED },
+	{ "uni_late_picture.mp4", FFMPEG "-itsoffset 0.7 " PICTURE SOUND "-t 5 -ac 2 " ASP "-c:a aac " OUT, ENCODED, COPIED },
+	{ "uni_late_picture.ts", FFMPEG "-itsoffset 0.7 " PICTURE SOUND "-t 5 -ac 2 " X264 "-c:a aac " OUT, COPIED, COPIED },
+	{ "uni_late_picture.flv", FFMPEG "-itsoffset 0.7 " PICTURE SOUND "-t 5 -ac 2 " X264 "-c:a aac " OUT, COPIED, COPIED },
 	{ "uni_cut_h264.mp4", BOTH X264 "-c:a aac \"$OUT.mp4\" && " FFMPEG "-ss 1.3 -i \"$OUT.mp4\" -c copy " OUT " && rm \"$OUT.mp4\"", ENCODED, COPIED },
 	{ "uni_cut_asp.mp4", BOTH ASP "-c:a libmp3lame \"$OUT.mp4\" && " FFMPEG "-ss 1.3 -i \"$OUT.mp4\" -c copy " OUT " && rm \"$OUT.mp4\"", ENCODED,
 	  ENCODED },
@@ -155,7 +155,7 @@ START_TEST(segments_and_stream_are_the_source)
 	char options[200], path[1024];
 	struct hls h;
 
-	snprintf(options, sizeof options, "-j 2 --segment-duration 2 %s", s->options ? s->options : "");
+	snprintf(options, sizeof options, "-j 2 --segment-duration 1 %s", s->options ? s->options : "");
 	hls_make(&h, source, options);
 	hls_check(&h);
 	ck_assert_uint_ge(h.n_segments, 3);

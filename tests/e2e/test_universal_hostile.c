@@ -209,6 +209,39 @@ START_TEST(source_that_names_others_opens_none_of_them)
 }
 END_TEST
 
+/* ---- an index that lies */
+
+/* Takes the middle third of an AVI's idx1 away: libavformat counts the frames behind it wrong. */
+static void break_index(const char *path)
+{
+	struct buf b = { 0 };
+	size_t at, n;
+
+	craft_load(&b, path);
+	for (at = b.size - 8; memcmp(b.data + at, "idx1", 4) != 0;)
+		ck_assert_uint_gt(at--, 0);
+	n = (b.size - at - 8) / 16;
+	memmove(b.data + at + 8 + n / 3 * 16, b.data + at + 8 + n * 2 / 3 * 16, b.size - (at + 8 + n * 2 / 3 * 16));
+	b.size -= (n * 2 / 3 - n / 3) * 16;
+	n = b.size - at - 8;
+	for (int i = 0; i < 4; i++)
+		b.data[at + 4 + (size_t)i] = (uint8_t)(n >> 8 * i);
+	craft_save(path, buf_bytes(&b));
+	buf_finish(&b);
+}
+
+START_TEST(index_that_lies_is_not_believed)
+{
+	char path[700], plain[700];
+
+	snprintf(path, sizeof path, "%s/lies.avi", dir);
+	snprintf(plain, sizeof plain, "%s/hostile-plain.avi", getenv("M"));
+	free(sh("cp '%s' %s", plain, path));
+	break_index(path);
+	defects_check_as_plain(path, plain);
+}
+END_TEST
+
 /* ---- a FIFO */
 
 START_TEST(fifo_without_a_writer_is_refused_by_the_farm_and_waited_for_as_long_as_is_asked)
@@ -336,6 +369,7 @@ Suite *suite_universal_hostile(void)
 	tcase_add_loop_test(t, broken_file_gives_one_sentence_or_what_is_there_from_the_farm, 0, N_BROKEN);
 	tcase_add_test(t, worker_that_met_every_broken_file_does_the_next_job);
 	tcase_add_loop_test(t, source_that_names_others_opens_none_of_them, 0, 2 * N_NAMING);
+	tcase_add_test(t, index_that_lies_is_not_believed);
 	tcase_add_test(t, fifo_without_a_writer_is_refused_by_the_farm_and_waited_for_as_long_as_is_asked);
 	tcase_add_loop_test(t, source_that_shrinks_ends_a_run_with_a_sentence_and_the_worker_lives, 0, 2);
 	tcase_add_loop_test(t, source_that_shrinks_ends_a_stream_with_a_sentence, 0, 4);

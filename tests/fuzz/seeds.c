@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <libavformat/avformat.h>
 #include <zlib.h>
 
 #include "common/msg.h"
@@ -432,6 +433,86 @@ static void seed_store(void)
 	buf_finish(&b);
 }
 
+/* ---- fuzz_av */
+
+static AVStream *add_stream(AVFormatContext *ctx, enum AVMediaType type, enum AVCodecID id, const char *config)
+{
+	AVStream *st = avformat_new_stream(ctx, NULL);
+	struct buf b = { 0 };
+
+	ASSERT(st);
+	put_hex(&b, config);
+	st->codecpar->codec_type = type;
+	st->codecpar->codec_id = id;
+	st->codecpar->width = 320;
+	st->codecpar->height = 180;
+	st->codecpar->sample_rate = 48000;
+	st->codecpar->frame_size = 1024;
+	av_channel_layout_default(&st->codecpar->ch_layout, 2);
+	st->time_base = (AVRational){ 1, 1000 };
+	st->codecpar->extradata = av_mallocz(b.size + AV_INPUT_BUFFER_PADDING_SIZE);
+	ASSERT(st->codecpar->extradata && !buf_failed(&b));
+	if (b.size)
+		memcpy(st->codecpar->extradata, b.data, b.size);
+	st->codecpar->extradata_size = (int)b.size;
+	buf_finish(&b);
+	return st;
+}
+
+static void write_packet(AVFormatContext *ctx, AVStream *st, int i, const char *digits)
+{
+	AVPacket *p = av_packet_alloc();
+	struct buf b = { 0 };
+
+	put_hex(&b, digits);
+	ASSERT(p && !av_new_packet(p, (int)b.size));
+	memcpy(p->data, b.data, b.size);
+	p->stream_index = st->index;
+	p->dts = p->pts = av_rescale_q(i * 40, (AVRational){ 1, 1000 }, st->time_base);
+	p->duration = av_rescale_q(40, (AVRational){ 1, 1000 }, st->time_base);
+	p->flags = i % 5 ? 0 : AV_PKT_FLAG_KEY;
+	ASSERT(av_interleaved_write_frame(ctx, p) >= 0);
+	av_packet_free(&p);
+	buf_finish(&b);
+}
+
+static void seed_format(const char *format, enum AVCodecID picture, enum AVCodecID sound_id, const char *config)
+{
+	static const char sound[] = "21100450dee0000000000000000000000000000000000000";
+	AVFormatContext *ctx;
+	AVStream *v, *a;
+	uint8_t *data;
+	int n;
+
+	ASSERT(avformat_alloc_output_context2(&ctx, NULL, format, NULL) >= 0 && avio_open_dyn_buf(&ctx->pb) >= 0);
+	v = picture ? add_stream(ctx, AVMEDIA_TYPE_VIDEO, picture, picture == AV_CODEC_ID_H264 ? AVCC : "") : NULL;
+	a = add_stream(ctx, AVMEDIA_TYPE_AUDIO, sound_id, config);
+	ASSERT(avformat_write_header(ctx, NULL) >= 0);
+	for (int i = 0; i < 15; i++) {
+		if (v)
+			write_packet(ctx, v, i, i % 5 ? "00000004" P4 : "00000003" IDR4);
+		write_packet(ctx, a, i, sound);
+	}
+	ASSERT(av_write_trailer(ctx) >= 0);
+	n = avio_close_dyn_buf(ctx->pb, &data);
+	save(format, (struct bytes){ data, (size_t)n });
+	av_free(data);
+	avformat_free_context(ctx);
+}
+
+static void seed_av(void)
+{
+	av_log_set_level(AV_LOG_QUIET);
+	seed_format("mp4", AV_CODEC_ID_H264, AV_CODEC_ID_AAC, "1190");
+	seed_format("mov", AV_CODEC_ID_H264, AV_CODEC_ID_AAC, "1190");
+	seed_format("mpegts", AV_CODEC_ID_H264, AV_CODEC_ID_AAC, "1190");
+	seed_format("flv", AV_CODEC_ID_H264, AV_CODEC_ID_AAC, "1190");
+	seed_format("avi", AV_CODEC_ID_MPEG4, AV_CODEC_ID_PCM_S16LE, "");
+	seed_format("mpeg", AV_CODEC_ID_MPEG2VIDEO, AV_CODEC_ID_MP2, "");
+	seed_format("asf", AV_CODEC_ID_MPEG4, AV_CODEC_ID_PCM_S16LE, "");
+	seed_format("ogg", AV_CODEC_ID_NONE, AV_CODEC_ID_OPUS, "4f707573486561640102380180bb0000000000");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -439,7 +520,7 @@ int main(int argc, char **argv)
 		void (*make)(void);
 	} makers[] = { { "fuzz_mkv", seed_mkv },       { "fuzz_transcode", seed_mkv }, { "fuzz_nal", seed_nal },
 		       { "fuzz_fmp4", seed_fmp4 },     { "fuzz_record", seed_record }, { "fuzz_msg", seed_msg },
-		       { "fuzz_store", seed_store } };
+		       { "fuzz_store", seed_store },   { "fuzz_av", seed_av } };
 
 	for (size_t i = 0; argc == 3 && i < sizeof makers / sizeof *makers; i++)
 		if (!strcmp(argv[1], makers[i].target)) {
