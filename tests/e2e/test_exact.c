@@ -6,6 +6,7 @@
 #include "tests/e2e/hls.h"
 #include "tests/e2e/media.h"
 #include "tests/e2e/sh.h"
+#include "tests/e2e/universal.h"
 #include "tests/suites.h"
 
 #include <check.h>
@@ -371,6 +372,7 @@ END_TEST
 static const struct {
 	const char *name;
 	bool is_sound_clear; /* not silent, and longer than a moment, so that its place can be told */
+	double late_s;	     /* the title begins so much before what ffmpeg decodes, with a first packet of Vorbis */
 } accepted[] = {
 	{ "MediaConch_SampleFiles__audiofirst.mkv", true },
 	{ "go-mkvparse__example.mkv", false },
@@ -379,7 +381,9 @@ static const struct {
 	{ "media__sample_with_dts.mkv", false },
 	{ "media__sample_with_dts_hd_ma.mkv", false },
 	{ "media__sample_with_opus_audio.mkv", false },
+	{ "media__sample_av1.mkv", false },
 	{ "mediabunny__ac3.mkv", true },
+	{ "planetblupi__win005.mkv", false, .late_s = 0.012 },
 	{ "variant__v_audio_late.mkv", true },
 	{ "variant__v_base_ac3.mkv", true },
 	{ "variant__v_blockgroups.mkv", true },
@@ -430,12 +434,20 @@ static bool is_refused(const char *source, const char *name)
 	return status;
 }
 
+static void check_encoded(const struct hls *h, const char *source, double late_s)
+{
+	hls_check(h);
+	universal_check_starts(h);
+	universal_check_encoded(hls_join(h), source, "null", 30, late_s);
+}
+
 START_TEST(hls_of_a_real_file_is_the_file)
 {
 	const char *name = real[_i]->d_name;
 	char source[1024], dir[1024];
 	struct hls h;
 	size_t i;
+	bool is_known;
 
 	snprintf(source, sizeof source, "%s/%s", media_real_dir(), name);
 	if (is_refused(source, name))
@@ -443,7 +455,11 @@ START_TEST(hls_of_a_real_file_is_the_file)
 	snprintf(dir, sizeof dir, "%s/try", sh_scratch());
 	hls_load(&h, dir);
 	i = find_accepted(name);
-	check_exact(&h, source, i < sizeof accepted / sizeof *accepted && accepted[i].is_sound_clear);
+	is_known = i < sizeof accepted / sizeof *accepted;
+	if (hls_video(&h) && !universal_is_copied_video(&h, source))
+		check_encoded(&h, source, is_known ? accepted[i].late_s : 0);
+	else
+		check_exact(&h, source, is_known && accepted[i].is_sound_clear);
 	hls_free(&h);
 }
 END_TEST

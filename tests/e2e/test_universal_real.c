@@ -40,17 +40,6 @@ static bool may_be_refused(const char *name)
 	return false;
 }
 
-/* Can players take its video as it is? */
-static bool is_copied(const struct hls *h, const char *source)
-{
-	char *said = sh("ffprobe -v quiet -select_streams v:0 -show_entries stream=codec_name,pix_fmt -of csv=p=0 '%s' | head -n 1", source);
-	bool is_hevc = !strncmp(said, "hevc,", 5), is_h264 = !strncmp(said, "h264,yuv420p\n", 13) || !strncmp(said, "h264,yuvj420p\n", 14);
-
-	free(said);
-	ck_assert_int_eq(!strcmp(hls_video(h)->entry, "hvc1"), is_hevc);
-	return is_hevc || (is_h264 && !strstr(source, ".avi"));
-}
-
 static struct dirent **real;
 
 START_TEST(hls_of_a_real_file_is_the_file)
@@ -72,7 +61,7 @@ START_TEST(hls_of_a_real_file_is_the_file)
 	free(out);
 	hls_load(&h, dir);
 	hls_check(&h);
-	if (hls_video(&h) && is_copied(&h, source))
+	if (hls_video(&h) && universal_is_copied_video(&h, source))
 		hls_check_video(&h, source);
 	else if (hls_video(&h))
 		universal_check_starts(&h);

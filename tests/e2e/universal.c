@@ -170,6 +170,16 @@ void universal_check_starts(const struct hls *h)
 #define RAW_AUDIO "-map 0:a:0 -c copy -bsf:a aac_adtstoasc -f framemd5 -"
 #define PRIMING_MOST 20 /* what an edit list leaves out included */
 
+bool universal_is_copied_video(const struct hls *h, const char *source)
+{
+	char *said = sh("ffprobe -v quiet -select_streams v:0 -show_entries stream=codec_name,pix_fmt -of csv=p=0 '%s' | head -n 1", source);
+	bool is_hevc = !strncmp(said, "hevc,", 5), is_h264 = !strncmp(said, "h264,yuv420p\n", 13) || !strncmp(said, "h264,yuvj420p\n", 14);
+
+	free(said);
+	ck_assert_int_eq(!strcmp(hls_video(h)->entry, "hvc1"), is_hevc);
+	return is_hevc || (is_h264 && !strstr(source, ".avi"));
+}
+
 bool universal_is_copied_audio(const char *path, const char *source)
 {
 	struct hls_frames ours = { 0 }, theirs = { 0 };

@@ -23,6 +23,9 @@ void universal_check_encoded(const char *path, const char *source, const char *f
  * those of the init segment, since it has none itself. */
 void universal_check_starts(const struct hls *h);
 
+/* Can players take the video of the source as it is, so that it is copied? */
+bool universal_is_copied_video(const struct hls *h, const char *source);
+
 /* Are the audio samples the packets of the source, byte for byte, but for whole packets in front that only prime the decoder? */
 bool universal_is_copied_audio(const char *path, const char *source);
 
