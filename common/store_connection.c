@@ -15,6 +15,7 @@
 
 #define PORT_DEFAULT 6379
 #define URL_MAX 1024
+#define HEAD_MAX 32             /* bytes of a reply that are looked at in advance */
 #define READER_KEEP (1u << 20) /* bytes of an idle read buffer that are kept */
 #define PREFIX_DEFAULT "segfarm:"
 
@@ -85,6 +86,101 @@ int store_reply(struct store *s, redisReply **reply, struct err *err)
 	return rc;
 }
 
+/* --- receiving without copies */
+
+/* Passes over n bytes that were sent or received. */
+static void advance(struct iovec **v, int *n_v, size_t n)
+{
+	while (*n_v && n >= (*v)->iov_len) {
+		n -= (*v)->iov_len;
+		(*v)++;
+		(*n_v)--;
+	}
+	if (n) {
+		(*v)->iov_base = (char *)(*v)->iov_base + n;
+		(*v)->iov_len -= n;
+	}
+}
+
+/* The head of a reply that is a string of at most max bytes: how long the head is, and the string. 0: it is something else. */
+static size_t read_head(const char *text, size_t n, size_t max, size_t *size)
+{
+	size_t at = 1;
+	*size = 0;
+	if (n < 4 || text[0] != '$')
+		return 0;
+	for (; at < n && text[at] >= '0' && text[at] <= '9' && *size <= max; at++)
+		*size = *size * 10 + (size_t)(text[at] - '0');
+	return at > 1 && at + 2 <= n && *size <= max && text[at] == '\r' && text[at + 1] == '\n' ? at + 2 : 0;
+}
+
+static int receive_all(struct store *s, struct iovec *v, int n_v, struct err *err)
+{
+	while (n_v) {
+		struct msghdr m = { .msg_iov = v, .msg_iovlen = (size_t)n_v };
+		ssize_t n = recvmsg(s->c->fd, &m, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n == 0) {
+			store_disconnect(s);
+			return err_set(err, ERR_RETRY, "Redis at %s has closed the connection", s->name);
+		}
+		if (n < 0)
+			return lose(s, errno, err);
+		advance(&v, &n_v, (size_t)n);
+	}
+	return 0;
+}
+
+/* What is no short string's head, or not there as a whole, is left to hiredis. */
+static int receive_string(struct store *s, struct buf *out, size_t max, struct err *err)
+{
+	char head[HEAD_MAX], tail[2];
+	size_t size, n_head;
+	ssize_t n;
+	if (!s->c || s->c->reader->pos < s->c->reader->len)
+		return 0;
+	do
+		n = recv(s->c->fd, head, sizeof(head), MSG_PEEK);
+	while (n < 0 && errno == EINTR);
+	n_head = n > 0 ? read_head(head, (size_t)n, max, &size) : 0;
+	if (!n_head)
+		return 0;
+	uint8_t *to = buf_grow(out, size);
+	if (!to) {
+		store_disconnect(s);
+		return err_set(err, ERR_NOMEM, "no memory for %zu bytes from Redis", size);
+	}
+	struct iovec v[] = { { head, n_head }, { to, size }, { tail, sizeof(tail) } };
+	int rc = receive_all(s, v, 3, err);
+	if (!rc && memcmp(tail, "\r\n", 2)) {
+		store_disconnect(s);
+		rc = err_set(err, ERR_RETRY, "talking to Redis at %s failed: a string without an end", s->name);
+	}
+	return rc ? rc : 1;
+}
+
+int store_reply_string(struct store *s, struct buf *out, size_t max, struct err *err)
+{
+	redisReply *reply;
+	int rc = receive_string(s, out, max, err);
+	if (rc)
+		return rc;
+	rc = store_reply(s, &reply, err);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_NIL && reply->type != REDIS_REPLY_STRING)
+		return store_surprise(s, reply, err);
+	if (reply->type == REDIS_REPLY_STRING && reply->len > max) {
+		rc = err_set(err, ERR_DATA, "a value of %zu bytes in Redis is over the limit of %zu", reply->len, max);
+	} else if (reply->type == REDIS_REPLY_STRING) {
+		buf_put(out, reply->str, reply->len);
+		rc = buf_failed(out) ? err_set(err, ERR_NOMEM, "no memory for %zu bytes from Redis", reply->len) : 1;
+	}
+	freeReplyObject(reply);
+	return rc;
+}
+
 /* Errors inside EXEC's array. */
 static int check_elements(struct store *s, const redisReply *reply, struct err *err)
 {
@@ -120,20 +216,6 @@ int store_surprise(struct store *s, redisReply *reply, struct err *err)
 }
 
 /* --- sending */
-
-/* Passes over n bytes that were sent. */
-static void advance(struct iovec **v, int *n_v, size_t n)
-{
-	while (*n_v && n >= (*v)->iov_len) {
-		n -= (*v)->iov_len;
-		(*v)++;
-		(*n_v)--;
-	}
-	if (n) {
-		(*v)->iov_base = (char *)(*v)->iov_base + n;
-		(*v)->iov_len -= n;
-	}
-}
 
 static int send_all(struct store *s, struct iovec *v, int n_v, struct err *err)
 {

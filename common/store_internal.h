@@ -56,6 +56,8 @@ void store_disconnect(struct store *s);
 int store_send(struct store *s, struct err *err, const char *fmt, ...);
 /* The next reply; free it. An error reply is turned into a code. */
 int store_reply(struct store *s, redisReply **reply, struct err *err);
+/* The next reply, of a string of at most max bytes, appended to *out. 1; 0: there is no value. */
+int store_reply_string(struct store *s, struct buf *out, size_t max, struct err *err);
 /* The next n replies, thrown away; the first error among them. All n are read unless the connection is lost. */
 int store_replies(struct store *s, int n, struct err *err);
 /* send and reply */

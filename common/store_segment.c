@@ -23,6 +23,7 @@
 #define FIELD_MAX 96 /* bytes of a hash field, NUL included */
 #define RECORD_MAX 96
 #define REASON_MAX 1024
+#define PIECES_AHEAD 8 /* asked for before the first of them is taken: 2 MiB */
 #define PIECES_MAX ((int)(STORE_SEGMENT_MAX / STORE_PIECE))
 _Static_assert(PIECES_MAX == 4096, "the scripts have this number");
 
@@ -304,27 +305,58 @@ int store_get_commit(struct store *s, const struct store_segment *seg, struct st
 	return rc;
 }
 
+/* The reply to a GET of piece i. */
+static int take_piece(struct store *s, const struct names *n, int i, struct buf *out, struct err *err)
+{
+	size_t before = out->size;
+	int rc = store_reply_string(s, out, STORE_PIECE, err);
+	if (rc == 1 && out->size == before)
+		rc = err_set(err, ERR_DATA, "piece %d of %s is empty", i, n->field);
+	return rc;
+}
+
 int store_get_piece(struct store *s, const struct store_segment *seg, int i, struct buf *out, struct err *err)
 {
 	struct names n;
-	redisReply *reply;
 	int rc = get_names(s, seg, &n, err);
 	if (!rc && (i < 0 || i >= PIECES_MAX))
 		rc = err_set(err, ERR_USAGE, "there is no piece %d", i);
 	if (!rc)
-		rc = store_call(s, &reply, err, "GET %s%d", n.piece, i);
-	if (rc)
-		return rc;
-	if (reply->type != REDIS_REPLY_NIL && reply->type != REDIS_REPLY_STRING)
-		return store_surprise(s, reply, err);
-	if (reply->type == REDIS_REPLY_STRING && (!reply->len || reply->len > STORE_PIECE)) {
-		rc = err_set(err, ERR_DATA, "piece %d of %s has a wrong size of %zu bytes", i, n.field, reply->len);
-	} else if (reply->type == REDIS_REPLY_STRING) {
-		buf_put(out, reply->str, reply->len);
-		rc = buf_failed(out) ? err_set(err, ERR_NOMEM, "no memory for a piece of a segment") : 1;
-	}
-	freeReplyObject(reply);
+		rc = store_send(s, err, "GET %s%d", n.piece, i);
+	return rc ? rc : take_piece(s, &n, i, out, err);
+}
+
+static int ask_ahead(struct store *s, const struct names *n, int *sent, int until, struct err *err)
+{
+	int rc = 0;
+	for (; !rc && *sent < until; ++*sent)
+		rc = store_send(s, err, "GET %s%d", n->piece, *sent);
 	return rc;
+}
+
+int store_get_pieces(struct store *s, const struct store_segment *seg, int pieces,
+		     int (*fn)(void *arg, struct bytes piece, struct err *err), void *arg, struct err *err)
+{
+	struct buf piece = { 0 };
+	struct names n;
+	int sent = 0, taken = 0, rc = get_names(s, seg, &n, err);
+	bool is_gone = false;
+	while (!rc && !is_gone && taken < pieces) {
+		int left = pieces - taken;
+		rc = ask_ahead(s, &n, &sent, taken + (left < PIECES_AHEAD ? left : PIECES_AHEAD), err);
+		if (rc)
+			break;
+		buf_reset(&piece);
+		rc = take_piece(s, &n, taken++, &piece, err);
+		is_gone = rc == 0;
+		if (rc == 1)
+			rc = fn(arg, buf_bytes(&piece), err);
+	}
+	/* What was asked for in advance must not be taken for the answer to something else. */
+	if (rc || is_gone)
+		store_replies(s, sent - taken, NULL);
+	buf_finish(&piece);
+	return rc ? rc : !is_gone;
 }
 
 int store_drop_commit(struct store *s, const struct store_segment *seg, struct err *err)

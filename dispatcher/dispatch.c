@@ -474,7 +474,7 @@ bool dispatch_work(struct dispatch *d)
 
 		tick(d);
 		if (n + give(d) == 0)
-			return false;
+			return round > 0;
 	}
 	return true;
 }

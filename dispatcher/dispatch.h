@@ -95,7 +95,8 @@ int dispatch_add_noop(struct dispatch *d, size_t count, struct dispatch_stream *
 /* ---- dispatch.c */
 
 /* Does everything that can be done now, until the bus is silent. Must be called when its descriptor is readable, when
- * the time of dispatch_next_ms has come, and after any other call, before going to sleep. true: there is more to do. */
+ * the time of dispatch_next_ms has come, and after any other call, before going to sleep. true: it did
+ * something, which may have ended a stream: look at that first, and call it again. */
 bool dispatch_work(struct dispatch *d);
 int64_t dispatch_next_ms(const struct dispatch *d);
 

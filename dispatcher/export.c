@@ -70,34 +70,41 @@ static int write_file(const struct export *e, int dir_fd, const char *name, stru
 	return end_file(e, dir_fd, fd, name, ret, err);
 }
 
+/* A segment on its way into its file. */
+struct copy {
+	const struct export *e;
+	const char *name;
+	int fd;
+	int64_t bytes;
+	XXH3_state_t *state;
+};
+
+static int copy_piece(void *arg, struct bytes piece, struct err *err)
+{
+	struct copy *c = arg;
+
+	XXH3_64bits_update(c->state, piece.data, piece.size);
+	c->bytes += (int64_t)piece.size;
+	return write_all(c->fd, piece.data, piece.size) < 0 ? complain(c->e, c->name, err) : 0;
+}
+
 /* 1 written, 0 not (or not right) in the store. */
 static int copy_pieces(const struct export *e, const struct store_segment *address, const struct store_commit *commit,
 		       int fd, const char *name, struct err *err)
 {
-	struct buf piece = { 0 };
-	XXH3_state_t *state = XXH3_createState();
+	struct copy c = { e, name, fd, 0, XXH3_createState() };
 	char checksum[17];
-	int64_t bytes = 0;
-	int ret = state ? 1 : err_set(err, ERR_NOMEM, "out of memory");
+	int ret;
 
-	if (state)
-		XXH3_64bits_reset(state);
-	for (int i = 0; i < commit->pieces && ret > 0; i++) {
-		buf_reset(&piece);
-		ret = store_get_piece(e->store, address, i, &piece, err);
-		if (ret <= 0)
-			break;
-		XXH3_64bits_update(state, piece.data, piece.size);
-		bytes += (int64_t)piece.size;
-		if (write_all(fd, piece.data, piece.size) < 0)
-			ret = complain(e, name, err);
-	}
+	if (!c.state)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	XXH3_64bits_reset(c.state);
+	ret = store_get_pieces(e->store, address, commit->pieces, copy_piece, &c, err);
 	if (ret > 0) {
-		snprintf(checksum, sizeof(checksum), "%016" PRIx64, (uint64_t)XXH3_64bits_digest(state));
-		ret = bytes == commit->bytes && !strcmp(checksum, commit->checksum);
+		snprintf(checksum, sizeof(checksum), "%016" PRIx64, (uint64_t)XXH3_64bits_digest(c.state));
+		ret = c.bytes == commit->bytes && !strcmp(checksum, commit->checksum);
 	}
-	XXH3_freeState(state);
-	buf_finish(&piece);
+	XXH3_freeState(c.state);
 	return ret;
 }
 

@@ -75,7 +75,7 @@ int loop_step(struct loop *loop, int wait_ms, struct err *err)
 		return ret;
 	if (loop->http)
 		http_work(loop->http);
-	/* Last: after it the bus is silent, and only then does its descriptor wake us. */
+	/* Last: when it had nothing to do the bus is silent, and only then does its descriptor wake us. */
 	if (dispatch_work(loop->dispatch))
 		wait_ms = 0;
 	poll(fds, 3, choose_wait(loop, wait_ms));

@@ -221,6 +221,13 @@ static void read_tracks(struct demux_av *a)
 	}
 }
 
+/* From here on no byte of a frame need be read. Nor is it then copied from libavformat's buffer to its packets. */
+static void skim(struct demux_av *a)
+{
+	a->is_skimmed = a->is.is_stable;
+	a->ctx->pb->direct = a->is_skimmed;
+}
+
 /* ---- the first packets */
 
 static void forget_head(struct demux_av *a)
@@ -487,7 +494,7 @@ static int seek_first(struct demux_av *a, struct err *err)
 	a->is_recording = true;
 	ret = find_configs(a, err);
 	a->is_recording = false;
-	a->is_skimmed = a->is.is_stable;
+	skim(a);
 	return ret;
 }
 
@@ -577,7 +584,7 @@ int demux_open_av(struct demux **d, struct input *in, struct err *err)
 		close_av(&a->is);
 		return ret;
 	}
-	a->is_skimmed = a->is.is_stable;
+	skim(a);
 	*d = &a->is;
 	return 0;
 }

@@ -73,6 +73,19 @@ static int put(uint8_t *data, size_t n, size_t step, const char *plan, int64_t t
 	return rc;
 }
 
+static int take_piece(void *arg, struct bytes piece, struct err *e)
+{
+	(void)e;
+	buf_put(arg, piece.data, piece.size);
+	return 0;
+}
+
+static int refuse_second(void *arg, struct bytes piece, struct err *e)
+{
+	(void)piece;
+	return ++*(int *)arg == 2 ? err_set(e, ERR_DATA, "no more") : 0;
+}
+
 static void check_stored(const uint8_t *data, size_t n, const struct store_commit *c)
 {
 	struct store_commit got;
@@ -87,6 +100,10 @@ static void check_stored(const uint8_t *data, size_t n, const struct store_commi
 	ck_assert_uint_eq(out.size, n);
 	ck_assert(!memcmp(out.data, data, n));
 	ck_assert_int_eq(store_get_piece(store, &seg, got.pieces, &out, &err), 0);
+	buf_reset(&out);
+	ck_assert_int_eq(store_get_pieces(store, &seg, got.pieces, take_piece, &out, &err), 1);
+	ck_assert_uint_eq(out.size, n);
+	ck_assert(!memcmp(out.data, data, n));
 	buf_finish(&out);
 }
 
@@ -168,6 +185,30 @@ START_TEST(lost_piece_is_seen_and_made_again)
 	check_stored(data, n, &c);
 	ck_assert_int_eq(store_drop_commit(store, &seg, &err), 0);
 	ck_assert_int_eq(store_get_commit(store, &seg, &c, &err), 0);
+	buf_finish(&out);
+	free(data);
+}
+END_TEST
+
+/* What was asked for in advance is not taken for the answer to the next question. */
+START_TEST(pieces_that_end_early_leave_the_connection_in_step)
+{
+	struct store_commit c, got;
+	struct buf out = { 0 };
+	uint8_t *data = make_bytes(20 * STORE_PIECE, 3);
+	int n = 0;
+	ck_assert_int_eq(put(data, 20 * STORE_PIECE, 100000, PLAN, 0, &c), 0);
+	unsigned generation = store_generation(store);
+	ck_assert_int_eq(store_get_pieces(store, &seg, c.pieces, refuse_second, &n, &err), ERR_DATA);
+	ck_assert_str_eq(err.msg, "no more");
+	ck_assert_int_eq(n, 2);
+	check_stored(data, 20 * STORE_PIECE, &c);
+	redis_fixture_command(&redis, "DEL segfarm:{" STREAM "}:seg:main:540000:360000:5");
+	ck_assert_int_eq(store_get_pieces(store, &seg, c.pieces, take_piece, &out, &err), 0);
+	ck_assert_uint_eq(out.size, 5 * STORE_PIECE);
+	ck_assert_int_eq(store_get_commit(store, &seg, &got, &err), 1);
+	ck_assert_int_eq(got.bytes, c.bytes);
+	ck_assert_uint_eq(store_generation(store), generation);
 	buf_finish(&out);
 	free(data);
 }
@@ -631,6 +672,7 @@ Suite *suite_store(void)
 	tcase_add_test(t, segment_of_no_bytes_is_refused);
 	tcase_add_test(t, segment_over_the_limit_is_refused_before_a_byte_is_read);
 	tcase_add_test(t, lost_piece_is_seen_and_made_again);
+	tcase_add_test(t, pieces_that_end_early_leave_the_connection_in_step);
 	tcase_add_test(t, deleted_segment_leaves_nothing);
 	tcase_add_test(t, pieces_live_as_long_as_asked_from_the_commit_on);
 	tcase_add_test(t, segment_of_another_plan_is_not_committed);
