@@ -8,6 +8,7 @@
 #include "worker/demux.h"
 #include "worker/asc.h"
 #include "worker/demux_av.h"
+#include "worker/parts.h"
 
 #include <errno.h>
 #include <libavformat/avformat.h>
@@ -40,8 +41,10 @@ struct demux_av {
 	int64_t at;               /* where libavformat reads next */
 	struct track tracks[TRACKS_MAX];
 	struct stream streams[TRACKS_MAX];
+	const AVProgram *program; /* of a playlist: the one that is read */
 	int main;                 /* the stream that seeking goes by */
 	bool is_by_byte;
+	bool is_playlist;         /* HLS: its parts are opened by libavformat, but only as in->parts allows */
 	bool has_read;            /* a packet */
 	struct shift shift;       /* where is_by_byte: such streams are joined, and wrap */
 	bool is_skimmed;          /* frames are views of the input: libavformat reads no bytes of theirs */
@@ -84,10 +87,20 @@ static int64_t seek_io(void *arg, int64_t offset, int whence)
 	return a->at = offset;
 }
 
-static int deny_io(AVFormatContext *ctx, AVIOContext **io, const char *url, int flags, AVDictionary **options)
+static int open_other(AVFormatContext *ctx, AVIOContext **io, const char *url, int flags, AVDictionary **options)
 {
-	(void)ctx, (void)io, (void)url, (void)flags, (void)options;
-	return AVERROR(EPERM);
+	const struct demux_av *a = ctx->opaque;
+
+	if (!a->is_playlist || flags != AVIO_FLAG_READ)
+		return AVERROR(EPERM);
+	return parts_open(a->is.in->parts, io, url, options ? *options : NULL);
+}
+
+static int close_other(AVFormatContext *ctx, AVIOContext *io)
+{
+	(void)ctx;
+	parts_close(io);
+	return 0;
 }
 
 /* ---- open */
@@ -101,10 +114,13 @@ static bool is_mp4(struct demux_av *a)
 
 static int say(struct demux_av *a, int code, struct err *err)
 {
-	if (input_status(a->is.in, err))
+	if (input_status(a->is.in, err) || (a->is_playlist && parts_end(a->is.in->parts, err)))
 		return err->code;
 	if (code == AVERROR(ENOMEM))
 		return err_set(err, ERR_NOMEM, "out of memory");
+	if (code == AVERROR_PROTOCOL_NOT_FOUND)
+		return err_set(err, ERR_UNSUPPORTED, "a playlist (HLS), which names other files or URLs: they are only opened by "
+			       "'segfarm-worker transcode --allow-playlists', from its file or URL");
 	if (code == AVERROR(EPERM))
 		return err_set(err, ERR_UNSUPPORTED, "the source only names other files or URLs, which are not opened");
 	if ((code == AVERROR_INVALIDDATA || code == AVERROR_EOF) && is_mp4(a))
@@ -152,16 +168,72 @@ static bool may_skim(const struct demux_av *a)
 	return is_plain;
 }
 
-/* Playlists and the like, which name other files or addresses. */
-static int find_format(AVFormatContext *ctx, const AVInputFormat **format)
+/* Not those that name other files or addresses, but for HLS where it may. (DASH opens what it names without asking us.) */
+static int find_format(struct demux_av *a, const AVInputFormat **format)
 {
-	static const char *const naming[] = { "hls", "dash", "concat", "sdp", "rtsp", "imf", "webm_dash_manifest", "vobsub" };
-	int ret = av_probe_input_buffer2(ctx->pb, format, "", ctx, 0, 0);
+	static const char *const naming[] = { "dash", "concat", "sdp", "rtsp", "imf", "webm_dash_manifest", "vobsub" };
+	int ret = av_probe_input_buffer2(a->ctx->pb, format, "", a->ctx, 0, 0);
 
 	for (size_t i = 0; ret >= 0 && i < sizeof naming / sizeof *naming; i++)
 		if (!strcmp((*format)->name, naming[i]))
 			return AVERROR(EPERM);
+	if (ret >= 0 && !strcmp((*format)->name, "hls") && !a->is.in->parts)
+		return AVERROR_PROTOCOL_NOT_FOUND;
+	a->is_playlist = ret >= 0 && !strcmp((*format)->name, "hls");
 	return ret >= 0 && (*format)->flags & AVFMT_NOFILE ? AVERROR(EPERM) : ret;
+}
+
+/* Every part is asked for (none on a connection that was opened for another), and what it may be is said. How long it goes on without
+ * a new one is for parts.h to say. */
+static int prepare_playlist(struct demux_av *a, AVDictionary **options)
+{
+	static const char formats[] = "hls,mpegts,mov,mp4,aac,ac3,eac3,mp3,flac,webvtt", count[] = "2147483647";
+	struct err err;
+	int ret = av_dict_parse_string(options, "http_persistent=0:http_multiple=0:allowed_extensions=ALL:extension_picky=0", "=", ":", 0);
+
+	parts_wait(a->is.in->parts);
+	a->is.in->is_seekable = false; /* it is read forward, part by part */
+	a->ctx->interrupt_callback = (AVIOInterruptCB){ parts_is_over, a->is.in->parts };
+	a->ctx->format_whitelist = av_strdup(formats);
+	if (ret >= 0)
+		ret = av_dict_set(options, "max_reload", count, 0);
+	if (ret >= 0)
+		ret = av_dict_set(options, "m3u8_hold_counters", count, 0);
+	if (ret < 0 || !a->ctx->format_whitelist)
+		return AVERROR(ENOMEM);
+	return parts_check(a->is.in->parts, input_view(a->is.in, 0, LIMIT_PLAYLIST_BYTES + 1), &err) ? AVERROR_EXIT : 0;
+}
+
+/* Of the same in several qualities the best is taken, and no other is read. */
+static void choose_variant(struct demux_av *a)
+{
+	const AVDictionaryEntry *rate;
+	long long best = -1, n;
+
+	for (unsigned i = 0; i < a->ctx->nb_programs; i++) {
+		rate = av_dict_get(a->ctx->programs[i]->metadata, "variant_bitrate", NULL, 0);
+		n = rate ? atoll(rate->value) : 0;
+		if (n > best) {
+			best = n;
+			a->program = a->ctx->programs[i];
+		}
+	}
+	for (unsigned i = 0; i < a->ctx->nb_programs; i++)
+		if (a->ctx->programs[i] != a->program)
+			a->ctx->programs[i]->discard = AVDISCARD_ALL;
+}
+
+static int open_format(struct demux_av *a, const AVInputFormat *format)
+{
+	AVDictionary *options = NULL;
+	int ret = a->is_playlist ? prepare_playlist(a, &options) : 0;
+
+	if (ret >= 0)
+		ret = avformat_open_input(&a->ctx, a->is_playlist ? a->is.in->parts->base : "", format, &options);
+	else
+		avformat_free_context(a->ctx);
+	av_dict_free(&options);
+	return ret;
 }
 
 static int open_ctx(struct demux_av *a)
@@ -182,18 +254,21 @@ static int open_ctx(struct demux_av *a)
 	}
 	a->ctx->pb = io;
 	a->ctx->flags |= AVFMT_FLAG_CUSTOM_IO;
-	a->ctx->io_open = deny_io;
+	a->ctx->opaque = a;
+	a->ctx->io_open = open_other;
+	a->ctx->io_close2 = close_other;
 	a->ctx->max_streams = TRACKS_MAX;
 	a->ctx->probesize = LIMIT_PROBE;
 	a->ctx->max_analyze_duration = LIMIT_ANALYZE_US;
 	a->ctx->protocol_whitelist = av_strdup("none"); /* some formats do not ask io_open, or open a context of their own */
-	ret = a->ctx->protocol_whitelist ? find_format(a->ctx, &format) : AVERROR(ENOMEM);
+	ret = a->ctx->protocol_whitelist ? find_format(a, &format) : AVERROR(ENOMEM);
 	if (ret < 0) {
 		close_ctx(a);
 		return ret;
 	}
-	ret = avformat_open_input(&a->ctx, "", format, NULL);
-	if (ret < 0) { /* which has freed ctx, but not what is ours */
+	ret = open_format(a, format);
+	if (ret < 0) { /* ctx is freed, but not what is ours */
+		a->ctx = NULL;
 		av_freep(&io->buffer);
 		avio_context_free(&io);
 		return ret;
@@ -201,8 +276,18 @@ static int open_ctx(struct demux_av *a)
 	a->is.is_stable = may_skim(a);
 	if (a->is.is_stable) /* parsers would look into the frames */
 		a->ctx->flags |= AVFMT_FLAG_NOPARSE | AVFMT_FLAG_NOFILLIN;
+	if (a->is_playlist)
+		choose_variant(a);
 	ret = avformat_find_stream_info(a->ctx, NULL);
 	return ret < 0 && ret != AVERROR_EOF ? ret : 0;
+}
+
+static bool is_in(const AVProgram *program, unsigned stream)
+{
+	for (unsigned i = 0; i < program->nb_stream_indexes; i++)
+		if (program->stream_index[i] == stream)
+			return true;
+	return false;
 }
 
 static void read_tracks(struct demux_av *a)
@@ -214,6 +299,8 @@ static void read_tracks(struct demux_av *a)
 		struct track *t = &a->tracks[a->is.n_tracks++];
 
 		demux_av_track(t, st);
+		if (a->program && !is_in(a->program, i))
+			t->type = TRACK_OTHER;
 		a->streams[i] = (struct stream){ .pos = -1, .next_ns = 0 };
 		st->discard = t->type == TRACK_OTHER ? AVDISCARD_ALL : AVDISCARD_DEFAULT;
 		if (t->type != TRACK_OTHER && (a->main < 0 || (t->type == TRACK_VIDEO && a->tracks[a->main].type != TRACK_VIDEO)))
@@ -264,6 +351,8 @@ static int read_packet(struct demux_av *a)
 	}
 	if (!a->is_recording)
 		forget_head(a);
+	if (a->is_playlist)
+		parts_wait(a->is.in->parts);
 	ret = av_read_frame(a->ctx, a->packet);
 	if (!ret && a->is_recording)
 		record(a);
@@ -397,7 +486,7 @@ static void fill_frame(struct demux_av *a, struct frame *f)
 
 static int end(const struct demux_av *a, struct err *err)
 {
-	if (input_status(a->is.in, err))
+	if (input_status(a->is.in, err) || (a->is_playlist && parts_end(a->is.in->parts, err)))
 		return err->code;
 	if (!a->has_read && !a->is.in->is_seekable && strstr(a->ctx->iformat->name, "mp4"))
 		return err_set(err, ERR_UNSUPPORTED, "an MP4 file whose index is at its end cannot be read from a pipe: "

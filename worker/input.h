@@ -16,6 +16,7 @@
 #define LIMIT_INPUT_WINDOW (INT64_C(256) << 20)
 
 struct input;
+struct parts;
 struct input_source {
 	/* Up to n > 0 bytes from where the last one ended: how many, 0 at the end, < 0 with err filled. */
 	int64_t (*read)(void *arg, uint8_t *to, size_t n, struct err *err);
@@ -37,6 +38,7 @@ struct input {
 	int status;          /* first error of reading; from then on it is as if the source ended there */
 	struct err err;
 	int64_t n_seeks, n_read; /* places gone to, bytes read */
+	struct parts *parts;     /* what it may open if it is a playlist, the caller's; NULL: nothing */
 	struct input_source source;
 	uint8_t *buffer;
 	int64_t cap;
@@ -50,6 +52,8 @@ void input_init_source(struct input *in, const struct input_source *source, int6
  * ERR_DATA: it is not there. Waiting ends with ERR_STOPPED when is_stopped (NULL: never) says so. */
 #define INPUT_URL_TIMEOUT_S 30 /* a sensible one */
 int input_open_url(struct input *in, const char *url, int timeout_s, int (*is_stopped)(void *), void *arg, struct err *err);
+/* The URL that answered, after redirects. */
+const char *input_url_location(const struct input *in);
 void input_close(struct input *in);
 
 /* 0, or the code and message of what went wrong while reading. */

@@ -7,6 +7,8 @@
 #include <libavformat/avio.h>
 #include <libavutil/dict.h>
 #include <libavutil/error.h>
+#include <libavutil/mem.h>
+#include <libavutil/opt.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@ static const char protocols[] = "http,https,tls,tcp"; /* nothing that reads loca
 
 struct url {
 	AVIOContext *io;
+	uint8_t *location;
 	int timeout_s;
 };
 
@@ -61,6 +64,7 @@ static void close_url(void *arg)
 	struct url *u = arg;
 
 	avio_closep(&u->io);
+	av_free(u->location);
 	free(u);
 }
 
@@ -94,9 +98,21 @@ int input_open_url(struct input *in, const char *url, int timeout_s, int (*is_st
 		free(u);
 		return ret;
 	}
+	ret = av_opt_get(u->io, "location", AV_OPT_SEARCH_CHILDREN, &u->location);
+	if (ret < 0) {
+		close_url(u);
+		return say(err, url, &(struct url){ 0 }, ret);
+	}
 	source.arg = u;
 	source.seek = u->io->seekable & AVIO_SEEKABLE_NORMAL ? seek_url : NULL;
 	size = avio_size(u->io);
 	input_init_source(in, &source, size > 0 ? size : INT64_MAX);
 	return 0;
+}
+
+const char *input_url_location(const struct input *in)
+{
+	const struct url *u = in->source.arg;
+
+	return (const char *)u->location;
 }

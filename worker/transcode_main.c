@@ -5,6 +5,7 @@
 #include "common/options.h"
 #include "common/timeline.h"
 #include "worker/fault.h"
+#include "worker/parts.h"
 #include "worker/transcode.h"
 
 #include <errno.h>
@@ -29,6 +30,8 @@ struct options {
 	struct transcode_request request;
 	const char *in;
 	int timeout_s;  /* of a source from which nothing comes; 0: that of a URL, and none for a pipe */
+	bool is_playlist_allowed;
+	const char *servers;  /* that one may name besides its own; NULL: none */
 };
 
 struct run {
@@ -39,6 +42,7 @@ struct run {
 	int pipe;       /* the descriptor of any other */
 	int timeout_s;  /* 0: none */
 	bool is_reader_gone;
+	struct parts parts; /* of a playlist */
 };
 
 static const char name[] = "segfarm-worker transcode";
@@ -159,6 +163,20 @@ static int open_input(struct run *r, const struct options *o, struct err *err)
 	return open_fd(r, fd, err);
 }
 
+/* Whether it is a playlist is not known yet. */
+static int allow_playlist(struct run *r, const struct options *o, struct err *err)
+{
+	int ret;
+
+	if (!o->is_playlist_allowed || !strcmp(o->in, "-") || (!r->map && !record_is_url(o->in)))
+		return 0;
+	r->parts = (struct parts){ .servers = o->servers, .is_stopped = is_stopped,
+				   .timeout_s = o->timeout_s ? o->timeout_s : INPUT_URL_TIMEOUT_S };
+	ret = r->map ? parts_init_file(&r->parts, r->in, err) : parts_init_url(&r->parts, input_url_location(&r->input), err);
+	r->input.parts = &r->parts;
+	return ret;
+}
+
 /* ---- out */
 
 static int write_error(struct run *r, struct err *err)
@@ -203,7 +221,7 @@ static int put(void *arg, struct iovec *iov, int n, struct err *err)
 
 /* ---- options */
 
-enum { OPT_START = 0x1000, OPT_MAX_DURATION, OPT_SOURCE_TIMEOUT };
+enum { OPT_START = 0x1000, OPT_MAX_DURATION, OPT_SOURCE_TIMEOUT, OPT_PLAYLISTS };
 
 static const struct argp_option option_list[] = {
 	{ "start", OPT_START, "SECONDS", 0,
@@ -214,6 +232,10 @@ static const struct argp_option option_list[] = {
 	{ "source-timeout", OPT_SOURCE_TIMEOUT, "SECONDS", 0,
 	  "How long nothing may come from a URL or a pipe before it ends with what was made, and status 1 (default: 30 for a URL, for "
 	  "ever for a pipe)",
+	  1 },
+	{ "allow-playlists", OPT_PLAYLISTS, "SERVERS", OPTION_ARG_OPTIONAL,
+	  "Take HLS playlists: one from a server may name URLs of that server (and of SERVERS: https://HOST[:PORT],...), one that is "
+	  "a file may name files beneath its directory",
 	  1 },
 	{ 0 },
 };
@@ -249,6 +271,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_SOURCE_TIMEOUT:
 		o->timeout_s = options_parse_int("--source-timeout", arg, 1, LIMIT_TIMEOUT_S, state);
+		break;
+	case OPT_PLAYLISTS:
+		o->is_playlist_allowed = true;
+		o->servers = arg;
 		break;
 	case ARGP_KEY_ARG:
 		if (o->in)
@@ -298,6 +324,8 @@ static int transcode(struct run *r, const struct options *o, struct err *err)
 	struct demux *demux;
 	int ret = open_input(r, o, err);
 
+	if (!ret)
+		ret = allow_playlist(r, o, err);
 	if (ret)
 		return ret;
 	ret = demux_open(&demux, &r->input, err);
@@ -330,6 +358,7 @@ int transcode_main(int argc, char **argv)
 	catch_signals();
 	if (!ret)
 		ret = transcode(&r, &o, &err);
+	parts_finish(&r.parts);
 	input_close(&r.input);
 	fault_watch(NULL, NULL);
 	if (r.map)
