@@ -45,8 +45,9 @@ struct demux_av {
 	int main;                 /* the stream that seeking goes by */
 	bool is_by_byte;
 	bool is_playlist;         /* HLS: its parts are opened by libavformat, but only as in->parts allows */
+	bool is_counted;          /* of times that may jump nothing is told but by counting frames: read forward from the beginning only */
 	bool has_read;            /* a packet */
-	struct shift shift;       /* where is_by_byte: such streams are joined, and wrap */
+	struct shift shift;       /* where is_by_byte or is_counted: such streams are joined, and wrap */
 	bool is_skimmed;          /* frames are views of the input: libavformat reads no bytes of theirs */
 	AVPacket *packet;         /* the one in hand */
 	/* the first packets since the beginning; more are kept while is_recording. Given out from next_head on */
@@ -172,7 +173,10 @@ static bool may_skim(const struct demux_av *a)
 static int find_format(struct demux_av *a, const AVInputFormat **format)
 {
 	static const char *const naming[] = { "dash", "concat", "sdp", "rtsp", "imf", "webm_dash_manifest", "vobsub" };
-	int ret = av_probe_input_buffer2(a->ctx->pb, format, "", a->ctx, 0, 0);
+	int ret;
+
+	a->is.in->hold = 0; /* a playlist is looked at as a whole */
+	ret = av_probe_input_buffer2(a->ctx->pb, format, "", a->ctx, 0, 0);
 
 	for (size_t i = 0; ret >= 0 && i < sizeof naming / sizeof *naming; i++)
 		if (!strcmp((*format)->name, naming[i]))
@@ -228,6 +232,7 @@ static int open_format(struct demux_av *a, const AVInputFormat *format)
 	AVDictionary *options = NULL;
 	int ret = a->is_playlist ? prepare_playlist(a, &options) : 0;
 
+	a->is.in->hold = INT64_MAX;
 	if (ret >= 0)
 		ret = avformat_open_input(&a->ctx, a->is_playlist ? a->is.in->parts->base : "", format, &options);
 	else
@@ -418,7 +423,7 @@ static int64_t frame_id(const struct demux_av *a, struct stream *s, int64_t deco
 		s->pos = p->pos;
 		return s->pos * LIMIT_PACKETS_AT_ONCE + s->n_at_pos;
 	}
-	if (a->is_by_byte || decode_ns == FRAME_NO_TIME)
+	if (a->is_by_byte || a->is_counted || decode_ns == FRAME_NO_TIME)
 		return s->id + 1;
 	return (decode_ns + TIME_BIAS) | PLACE_CHECK;
 }
@@ -434,7 +439,7 @@ static int64_t frame_place(const struct demux_av *a, const struct stream *s, int
 {
 	if (a->is_by_byte)
 		return s->pos >= 0 ? s->pos : 0;
-	if (decode_ns == FRAME_NO_TIME || decode_ns + TIME_BIAS < 0)
+	if (a->is_counted || decode_ns == FRAME_NO_TIME || decode_ns + TIME_BIAS < 0)
 		return a->is.first;
 	return ((decode_ns + TIME_BIAS) & ~(int64_t)PLACE_CHECK) | check_bits(a);
 }
@@ -637,6 +642,12 @@ static int seek(struct demux *d, int64_t place, struct err *err)
 
 /* ---- public */
 
+/* Streams that are joined, or whose sender may set its clock anew. */
+static bool may_jump(const struct demux_av *a)
+{
+	return a->ctx->iformat->flags & AVFMT_TS_DISCONT || !strcmp(a->ctx->iformat->name, "flv") || !strcmp(a->ctx->iformat->name, "live_flv");
+}
+
 static void close_av(struct demux *d)
 {
 	struct demux_av *a = (struct demux_av *)d;
@@ -663,9 +674,10 @@ int demux_open_av(struct demux **d, struct input *in, struct err *err)
 		close_av(&a->is);
 		return err->code;
 	}
-	a->is_by_byte = a->ctx->iformat->flags & AVFMT_TS_DISCONT && !strncmp(a->ctx->iformat->name, "mpeg", 4);
+	a->is_by_byte = may_jump(a) && !strncmp(a->ctx->iformat->name, "mpeg", 4);
+	a->is_counted = may_jump(a) && !a->is_by_byte && (in->is_forward || !in->is_seekable);
 	shift_init(&a->shift);
-	a->is.shift = a->is_by_byte ? &a->shift : NULL;
+	a->is.shift = a->is_by_byte || a->is_counted ? &a->shift : NULL;
 	a->is_recording = true;
 	read_tracks(a);
 	ret = find_configs(a, err);

@@ -20,7 +20,7 @@
 
 #define IO_BUFFER (64 << 10)
 #define BLOCK 16            /* of AES */
-#define MANY_IDLE 64        /* opened without a byte of media: from here on they come slowly */
+#define MANY_IDLE LIMIT_PLAYLISTS /* opened without a byte of media: from here on they come slowly */
 #define PAUSE_MS 100
 #define TRIES 3             /* of what a server cannot do just now */
 #define TRY_PAUSE_MS 500
@@ -340,17 +340,22 @@ static int refuse(struct parts *p, const char *url)
 
 static int open_by_rule(struct part *p, AVDictionary *options)
 {
+	bool is_file = p->parts->dir >= 0;
 	char why[AV_ERROR_MAX_STRING_SIZE];
 	int ret;
 
-	if (p->parts->dir >= 0 ? p->url[0] != '/' : !is_allowed_url(p->parts, p->url))
+	if (is_file ? p->url[0] != '/' : !is_allowed_url(p->parts, p->url))
 		return refuse(p->parts, p->url);
-	ret = p->parts->dir >= 0 ? open_file(p) : try_url(p, options);
-	if (ret == AVERROR(EPERM) || ret == AVERROR(ELOOP) || ret == AVERROR(ENOTDIR))
+	ret = is_file ? open_file(p) : try_url(p, options);
+	if (is_file && (ret == AVERROR(EPERM) || ret == AVERROR(ELOOP) || ret == AVERROR(ENOTDIR)))
 		return refuse(p->parts, p->url);
 	if (ret < 0 && ret != AVERROR_EXIT) {
 		av_strerror(ret, why, sizeof why);
-		lose(p->parts, p->url, ret == AVERROR(EIO) ? "there is no answer, or it leads to another address" : why);
+		lose(p->parts, p->url,
+		     is_file ? why
+		     : ret == AVERROR(EIO)   ? "there is no answer, or it leads to another address"
+		     : ret == AVERROR(EPERM) ? "the server sends no parts of files (range requests)" /* as libavformat says it */
+					     : why);
 	}
 	return ret;
 }
