@@ -28,6 +28,9 @@ static const char *const parts[][2] = {
 	{ "live-7200.ts", PART("7200", AAC) },
 	{ "live-wrap.ts", PART("95440", AAC) }, /* 33 bits end at 95443.7 s */
 	{ "live-ac3.ts", PART("0", AC3) },
+	{ "live-0.flv", PART("0", AAC) },
+	{ "live-7200.flv", PART("7200", AAC) },
+	{ "live-0.ogg", FFMPEG PICTURE SOUND "-t 8 -c:v libtheora -g 48 -c:a libvorbis -ac 2 " OUT },
 };
 
 static void setup(void)
@@ -139,6 +142,41 @@ START_TEST(times_that_wrap_or_jump_go_on_without_a_gap)
 }
 END_TEST
 
+/* A sender that starts anew goes on in the same stream: of FLV, whose head (13 bytes) came once, and of Ogg. Theora has lost the picture
+ * with which it starts anew. */
+static const struct restart {
+	const char *parts;
+	int n_parts, skip, longest; /* ticks from picture to picture: FLV rounds to a millisecond */
+} restarts[] = {
+	{ "0.flv 0.flv", 2, 13, 3800 },	   { "7200.flv 0.flv", 2, 13, 3800 }, { "0.flv 7200.flv", 2, 13, 3800 },
+	{ "0.flv 0.flv 0.flv", 3, 13, 3800 }, { "0.ogg 0.ogg", 2, 0, 15000 },
+};
+
+START_TEST(sender_that_sets_its_clock_anew_goes_on_without_a_gap)
+{
+	const struct restart *r = &restarts[_i];
+	const char *out = defects_scratch("anew.mp4");
+	struct hls h;
+	int64_t *times;
+	size_t n;
+
+	free(sh("cd %s && skip=0; for p in %s; do tail -c +$((skip + 1)) $M/live-$p; skip=%d; done > anew && \"$WORKER\" transcode anew > %s && "
+		"\"$WORKER\" transcode < anew > piped.mp4 && cat anew | \"$WORKER\" transcode | cmp - piped.mp4 && cmp %s piped.mp4",
+		sh_scratch(), r->parts, r->skip, out, out));
+	hls_load_stream(&h, out);
+	hls_check_stream(&h);
+	times = defects_times(hls_video(&h));
+	n = hls_video(&h)->n_samples;
+	ck_assert_int_eq(n, r->n_parts * FRAMES);
+	for (size_t i = 1; i < n; i++)
+		ck_assert_msg(times[i] - times[i - 1] > 3600 && times[i] - times[i - 1] <= (i > 1 ? r->longest : 2 * TICKS_OF_FRAME),
+			      "frame %zu comes %lld after the one before", i, (long long)(times[i] - times[i - 1]));
+	check_sound(&h, times[n - 1] + TICKS_OF_FRAME);
+	free(times);
+	hls_free(&h);
+}
+END_TEST
+
 /* ---- entered in the middle of a GOP */
 
 START_TEST(stream_entered_in_mid_gop_begins_with_a_key_frame_and_nothing_is_heard_before)
@@ -220,6 +258,7 @@ Suite *suite_universal_live(void)
 	tcase_set_timeout(t, TIMEOUT_S);
 	tcase_add_unchecked_fixture(t, setup, NULL);
 	tcase_add_loop_test(t, times_that_wrap_or_jump_go_on_without_a_gap, 0, sizeof jumps / sizeof *jumps);
+	tcase_add_loop_test(t, sender_that_sets_its_clock_anew_goes_on_without_a_gap, 0, sizeof restarts / sizeof *restarts);
 	tcase_add_loop_test(t, stream_entered_in_mid_gop_begins_with_a_key_frame_and_nothing_is_heard_before, 0, 4);
 	tcase_add_test(t, slow_server_gives_what_the_file_gives);
 	tcase_add_test(t, damaged_packets_are_left_out_and_counted);
