@@ -4,6 +4,7 @@
  */
 #include "common/log.h"
 #include "worker/pool.h"
+#include "worker/session.h"
 #include "worker/transcode_main.h"
 
 #include "common/err.h"
@@ -25,7 +26,7 @@ static const char doc[] =
 	"SIGTERM or SIGINT stops all of them.\n\n"
 	"'segfarm-worker transcode --help' tells how to make one stream without a farm.";
 
-enum { OPT_CREDITS = 256 };
+enum { OPT_SESSION = 256, OPT_CREDITS };
 
 static const struct argp_option option_list[] = {
 	{ "workers", 'j', "N", 0, "Worker processes (default: one per core)", 0 },
@@ -33,11 +34,12 @@ static const struct argp_option option_list[] = {
 	{ "redis", 'r', "URL", 0, "The store: unix://PATH or redis://[:PASSWORD@]HOST[:PORT][/DB]", 0 },
 	{ "verbose", 'v', NULL, 0, "Log more", 0 },
 	{ "credits", OPT_CREDITS, "N", 0, "Jobs a worker takes in advance, the one in hand included (default 2)", 0 },
+	{ "session", OPT_SESSION, "NAME", OPTION_HIDDEN, NULL, 0 },
 	{ 0 },
 };
 
 struct options {
-	const char *connect, *redis;
+	const char *connect, *redis, *session;
 	int workers, credits;
 	enum log_level level;
 };
@@ -71,6 +73,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_CREDITS:
 		o->credits = parse_count(state, arg, "--credits", 1024);
+		return 0;
+	case OPT_SESSION:
+		o->session = arg;
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "'%s' is not an option", arg);
@@ -112,6 +117,8 @@ int main(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	log_init("segfarm-worker", o.level);
 	av_log_set_level(AV_LOG_QUIET);
+	if (o.session)
+		return session_main(&(struct session_options){ o.connect, o.redis, o.session, o.credits });
 	if (check_redis(o.redis))
 		return 1;
 	return pool_main(&(struct pool_options){ o.connect, o.redis, o.workers, o.credits });

@@ -4,7 +4,6 @@
 #include "common/bus.h"
 #include "common/log.h"
 #include "common/proc.h"
-#include "worker/session.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -36,6 +35,7 @@ struct pool {
 	struct bus *bus;
 	struct slot *slots;
 	char host[32];
+	char exe[4096];
 	bool is_known, is_stopping;
 	int64_t next_beat_ms;
 };
@@ -65,19 +65,18 @@ static void beat(struct pool *p)
 	p->next_beat_ms = now + (p->is_known ? BEAT_MS : CONNECT_MS);
 }
 
-static int run_session(void *options)
-{
-	return session_main(options);
-}
-
 static void start(struct pool *p, struct slot *s)
 {
-	struct session_options session = { p->options->connect, p->options->redis, s->name, p->options->credits };
+	char credits[16];
+	char *argv[] = { p->exe, (char *)(uintptr_t)"--session", s->name, (char *)(uintptr_t)"--connect",
+			 (char *)(uintptr_t)p->options->connect, (char *)(uintptr_t)"--redis",
+			 (char *)(uintptr_t)p->options->redis, (char *)(uintptr_t)"--credits", credits, NULL };
 	struct err err;
 
+	snprintf(credits, sizeof credits, "%d", p->options->credits);
 	snprintf(s->name, sizeof s->name, "%s-%d-%d-%d", p->host, (int)getpid(), (int)(s - p->slots), ++s->generation);
 	s->started_ms = proc_now_ms();
-	if (proc_fork(&s->pid, "segfarm-session", run_session, &session, &err)) {
+	if (proc_spawn(&s->pid, argv, -1, -1, 0, &err)) {
 		log_error("worker not started", "reason=\"%s\"", err.msg);
 		s->pid = 0;
 		s->start_at_ms = s->started_ms + BACK_OFF_MAX_MS;
@@ -207,6 +206,7 @@ int pool_main(const struct pool_options *options)
 	struct pool p = { .options = options };
 	int signals = open_signals();
 	struct err err;
+	ssize_t n = readlink("/proc/self/exe", p.exe, sizeof p.exe - 1);
 
 	if (gethostname(p.host, sizeof p.host - 1))
 		snprintf(p.host, sizeof p.host, "host");
@@ -214,8 +214,8 @@ int pool_main(const struct pool_options *options)
 		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *c))
 			*c = '-';
 	p.slots = calloc((size_t)options->workers, sizeof *p.slots);
-	if (signals < 0 || !p.slots || bus_connect(&p.bus, options->connect, &err)) {
-		log_error("pool cannot start", "reason=\"%s\"", p.slots && signals >= 0 ? err.msg : strerror(errno));
+	if (n <= 0 || signals < 0 || !p.slots || bus_connect(&p.bus, options->connect, &err)) {
+		log_error("pool cannot start", "reason=\"%s\"", p.slots && n > 0 && signals >= 0 ? err.msg : strerror(errno));
 		free(p.slots);
 		return 1;
 	}

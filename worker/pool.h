@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Pool: a small supervisor that never touches media. Starts N worker processes, starts them again when they die (at once, then with
- * back-off), and tells the dispatcher which one died of what. A worker is a fork of the pool as it was linked: there within a
- * millisecond, and its codecs' tables are in memory once for all workers.
+ * back-off), and tells the dispatcher which one died of what.
  */
 #ifndef SEGFARM_WORKER_POOL_H
 #define SEGFARM_WORKER_POOL_H
