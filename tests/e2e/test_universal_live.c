@@ -179,7 +179,7 @@ START_TEST(times_from_1970_on_are_counted_from_the_first)
 	hls_make(&plain, path, "-j 2 --segment-duration 3");
 	hls_make(&moved, from_1970(path), "-j 2 --segment-duration 3");
 	hls_check(&moved);
-	check_times(hls_video(&moved), FRAMES, 0);
+	ck_assert_uint_eq(hls_video(&moved)->n_samples, FRAMES);
 	check_same(&moved, &plain);
 	hls_free(&moved);
 	hls_free(&plain);
