@@ -185,7 +185,7 @@ int video_encoder_finish(struct video_encoder *e, struct err *err)
 
 	while (!ret && x264_encoder_delayed_frames(e->x264) > 0)
 		ret = encode(e, NULL, err);
-	return ret;
+	return ret < 0 ? ret : 0;
 }
 
 int video_encoder_config(struct nal_config *nal, const struct record_encode *params, const struct video_options *options,
