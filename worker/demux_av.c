@@ -29,6 +29,8 @@
 #define BASE_US (INT64_C(300) * 3600 * 1000000) /* times that begin farther away are counted from there */
 #define PLACE_CHECK 0xfff             /* lowest bits of a place that is a time: of which packet it is */
 #define LIMIT_CHECK_PACKETS 4096
+#define LIMIT_PASSED_OVER (1 << 20)   /* packets in a row of which none is a frame that is wanted */
+#define STOP_PACKETS 64               /* of them between two looks whether to go on */
 
 struct stream {
 	int64_t pos;      /* of the latest packet */
@@ -67,9 +69,12 @@ struct demux_av {
 static int read_io(void *arg, uint8_t *to, int n)
 {
 	struct demux_av *a = arg;
-	struct bytes view = input_view(a->is.in, a->at, 1);
+	struct bytes view;
 	struct err err;
 
+	if (input_is_stopped(a->is.in))
+		return AVERROR_EXIT;
+	view = input_view(a->is.in, a->at, 1);
 	if (!view.size)
 		return input_status(a->is.in, &err) ? AVERROR(EIO) : AVERROR_EOF;
 	if ((size_t)n > view.size)
@@ -191,50 +196,10 @@ static int find_format(struct demux_av *a, const AVInputFormat **format)
 	return ret >= 0 && (*format)->flags & AVFMT_NOFILE ? AVERROR(EPERM) : ret;
 }
 
-/* Every part is asked for (none on a connection that was opened for another), and what it may be is said. How long it goes on without
- * a new one is for parts.h to say. */
-static int prepare_playlist(struct demux_av *a, AVDictionary **options)
-{
-	static const char formats[] = "hls,mpegts,mov,mp4,aac,ac3,eac3,mp3,flac,webvtt", count[] = "2147483647";
-	struct err err;
-	int ret = av_dict_parse_string(options, "http_persistent=0:http_multiple=0:allowed_extensions=ALL:extension_picky=0", "=", ":", 0);
-
-	parts_wait(a->is.in->parts);
-	a->is.in->is_seekable = false; /* it is read forward, part by part */
-	a->ctx->interrupt_callback = (AVIOInterruptCB){ parts_is_over, a->is.in->parts };
-	a->ctx->format_whitelist = av_strdup(formats);
-	if (ret >= 0)
-		ret = av_dict_set(options, "max_reload", count, 0);
-	if (ret >= 0)
-		ret = av_dict_set(options, "m3u8_hold_counters", count, 0);
-	if (ret < 0 || !a->ctx->format_whitelist)
-		return AVERROR(ENOMEM);
-	return parts_check(a->is.in->parts, input_view(a->is.in, 0, LIMIT_PLAYLIST_BYTES + 1), &err) ? AVERROR_EXIT : 0;
-}
-
-/* Of the same in several qualities the best is taken, and no other is read. */
-static void choose_variant(struct demux_av *a)
-{
-	const AVDictionaryEntry *rate;
-	long long best = -1, n;
-
-	for (unsigned i = 0; i < a->ctx->nb_programs; i++) {
-		rate = av_dict_get(a->ctx->programs[i]->metadata, "variant_bitrate", NULL, 0);
-		n = rate ? atoll(rate->value) : 0;
-		if (n > best) {
-			best = n;
-			a->program = a->ctx->programs[i];
-		}
-	}
-	for (unsigned i = 0; i < a->ctx->nb_programs; i++)
-		if (a->ctx->programs[i] != a->program)
-			a->ctx->programs[i]->discard = AVDISCARD_ALL;
-}
-
 static int open_format(struct demux_av *a, const AVInputFormat *format)
 {
 	AVDictionary *options = NULL;
-	int ret = a->is_playlist ? prepare_playlist(a, &options) : 0;
+	int ret = a->is_playlist ? demux_av_prepare_playlist(a->ctx, a->is.in, &options) : 0;
 
 	a->is.in->hold = INT64_MAX;
 	if (ret >= 0)
@@ -286,17 +251,9 @@ static int open_ctx(struct demux_av *a)
 	if (a->is.is_stable) /* parsers would look into the frames */
 		a->ctx->flags |= AVFMT_FLAG_NOPARSE | AVFMT_FLAG_NOFILLIN;
 	if (a->is_playlist)
-		choose_variant(a);
+		a->program = demux_av_choose_variant(a->ctx);
 	ret = avformat_find_stream_info(a->ctx, NULL);
 	return ret < 0 && ret != AVERROR_EOF ? ret : 0;
-}
-
-static bool is_in(const AVProgram *program, unsigned stream)
-{
-	for (unsigned i = 0; i < program->nb_stream_indexes; i++)
-		if (program->stream_index[i] == stream)
-			return true;
-	return false;
 }
 
 /* Live streams may count from 1970 on. */
@@ -317,7 +274,7 @@ static void read_tracks(struct demux_av *a)
 		struct track *t = &a->tracks[a->is.n_tracks++];
 
 		demux_av_track(t, st);
-		if (a->program && !is_in(a->program, i))
+		if (a->program && !demux_av_is_in(a->program, i))
 			t->type = TRACK_OTHER;
 		a->streams[i] = (struct stream){ .pos = -1, .next_ns = 0 };
 		st->discard = t->type == TRACK_OTHER ? AVDISCARD_ALL : AVDISCARD_DEFAULT;
@@ -533,7 +490,7 @@ static int next(struct demux *d, struct frame *f, struct err *err)
 	struct demux_av *a = (struct demux_av *)d;
 	int ret;
 
-	for (;;) {
+	for (int n = 0; n < LIMIT_PASSED_OVER && (n % STOP_PACKETS || !input_is_stopped(d->in)); n++) {
 		ret = read_packet(a);
 		if (ret == AVERROR(ENOMEM))
 			return err_set(err, ERR_NOMEM, "out of memory");
@@ -550,6 +507,7 @@ static int next(struct demux *d, struct frame *f, struct err *err)
 		fill_frame(a, f);
 		return 1;
 	}
+	return input_status(d->in, err) ? err->code : err_set(err, ERR_LIMIT, "%d packets in a row hold nothing that can be played", LIMIT_PASSED_OVER);
 }
 
 /* Where reading begins inside of a transport stream, the end of the frame before may be in front of the first. */

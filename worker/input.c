@@ -40,6 +40,15 @@ static void fail(struct input *in, int code)
 	in->size = in->at + in->have;
 }
 
+bool input_is_stopped(struct input *in)
+{
+	if (!in->status && in->is_stopped && in->is_stopped(in->arg)) {
+		err_set(&in->err, ERR_STOPPED, "stopped");
+		fail(in, ERR_STOPPED);
+	}
+	return in->status == ERR_STOPPED;
+}
+
 /* An empty window at `at`. */
 static void move_to(struct input *in, int64_t at)
 {

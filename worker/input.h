@@ -39,6 +39,8 @@ struct input {
 	int status;          /* first error of reading; from then on it is as if the source ended there */
 	struct err err;
 	int64_t n_seeks, n_read; /* places gone to, bytes read */
+	int (*is_stopped)(void *arg); /* the caller's: whether to stop looking for what may never come; NULL: no */
+	void *arg;
 	struct parts *parts;     /* what it may open if it is a playlist, the caller's; NULL: nothing */
 	struct input_source source;
 	uint8_t *buffer;
@@ -59,6 +61,9 @@ void input_close(struct input *in);
 
 /* 0, or the code and message of what went wrong while reading. */
 int input_status(const struct input *in, struct err *err);
+
+/* The caller wants no more; input_status says so as well. */
+bool input_is_stopped(struct input *in);
 
 /* Makes the window hold [at, at + need), as far as the source goes. */
 void input_fill(struct input *in, int64_t at, int64_t need);

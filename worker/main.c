@@ -12,6 +12,7 @@
 
 #include <argp.h>
 #include <libavutil/log.h>
+#include <libavutil/mem.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,6 +26,8 @@ static const char doc[] =
 	"  segfarm-worker -j 4 --connect ipc:///run/segfarm/bus.sock --redis unix:///run/redis/redis.sock\n\n"
 	"SIGTERM or SIGINT stops all of them.\n\n"
 	"'segfarm-worker transcode --help' tells how to make one stream without a farm.";
+
+#define LIMIT_ALLOC (512 << 20) /* of FFmpeg at once: twice what of a source is held in memory */
 
 enum { OPT_SESSION = 256, OPT_CREDITS };
 
@@ -108,6 +111,7 @@ int main(int argc, char **argv)
 	static const struct argp argp = { option_list, parse, NULL, doc, NULL, NULL, NULL };
 	struct options o = { .credits = 2, .level = LOG_LEVEL_WARN, .workers = (int)sysconf(_SC_NPROCESSORS_ONLN) };
 
+	av_max_alloc(LIMIT_ALLOC);
 	if (argc > 1 && !strcmp(argv[1], "transcode")) {
 		av_log_set_level(AV_LOG_QUIET);
 		return transcode_main(argc - 1, argv + 1);

@@ -92,6 +92,8 @@ int source_open(struct source *s, const struct record_source *want, struct err *
 		return ret;
 	}
 	s->is = *want;
+	s->input.is_stopped = s->is_stopped;
+	s->input.arg = s->arg;
 	ret = demux_open(&s->demux, &s->input, err);
 	if (ret)
 		source_finish(s);

@@ -13,7 +13,7 @@ struct source {
 	void *map;               /* NULL: of a URL */
 	struct input input;
 	struct demux *demux;     /* NULL: nothing is open */
-	/* the caller's, for URLs: whether to go on waiting */
+	/* the caller's: whether to go on waiting, or looking for what may never come */
 	int (*is_stopped)(void *arg);
 	void *arg;
 };

@@ -328,6 +328,7 @@ static int transcode(struct run *r, const struct options *o, struct err *err)
 		ret = allow_playlist(r, o, err);
 	if (ret)
 		return ret;
+	r->input.is_stopped = is_stopped;
 	r->input.is_forward = !o->request.start_ticks;
 	ret = demux_open(&demux, &r->input, err);
 	if (ret)

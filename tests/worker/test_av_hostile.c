@@ -261,6 +261,96 @@ START_TEST(flipped_bytes_and_lengths_that_lie_give_frames_or_a_sentence)
 }
 END_TEST
 
+/* ---- sources without an end that hold nothing */
+
+#define TIMES 10
+
+static struct endless {
+	struct bytes head;      /* a whole file */
+	size_t intro;           /* its first bytes, without which it comes some times more */
+	struct bytes packet;    /* then this one, again and again */
+	int64_t n_read;
+	int64_t stop_at;        /* bytes after which the caller wants no more */
+} endless;
+
+static int64_t read_endless(void *arg, uint8_t *to, size_t n, struct err *e)
+{
+	struct endless *s = arg;
+
+	(void)e;
+	n = n < 10000 ? n : 10000;
+	for (size_t i = 0; i < n; i++, s->n_read++) {
+		size_t at = (size_t)s->n_read, body = s->head.size - s->intro;
+
+		if (at < s->intro)
+			to[i] = s->head.data[at];
+		else if (at < s->intro + TIMES * body)
+			to[i] = s->head.data[s->intro + (at - s->intro) % body];
+		else
+			to[i] = s->packet.data[(at - s->intro - TIMES * body) % s->packet.size];
+	}
+	return (int64_t)n;
+}
+
+static int is_enough(void *arg)
+{
+	const struct endless *s = arg;
+
+	return s->n_read > s->stop_at;
+}
+
+/* All frames up to the end, whatever it is. */
+static int read_endlessly(int sample, size_t intro, struct bytes packet, int64_t stop_at)
+{
+	struct input_source source = { read_endless, NULL, NULL, &endless };
+	struct demux *d;
+	struct input in;
+	struct frame f;
+	int ret, n = 0;
+
+	endless = (struct endless){ .head = load(sample), .intro = intro, .packet = packet, .stop_at = stop_at };
+	input_init_source(&in, &source, INT64_MAX);
+	in.is_stopped = is_enough;
+	in.arg = &endless;
+	ck_assert_int_eq(demux_open(&d, &in, &err), 0);
+	ck_assert_int_eq(demux_seek(d, d->first, &err), 0);
+	while ((ret = demux_next(d, &f, &err)) == 1)
+		ck_assert_int_lt(n++, FRAMES_MAX);
+	ck_assert_int_gt(n, 40);
+	demux_close(d);
+	input_close(&in);
+	mem_release();
+	return ret;
+}
+
+/* Of no program: libavformat does not give them out. */
+START_TEST(packets_of_nobody_without_an_end_can_be_stopped)
+{
+	static const uint8_t packet[188] = { 0x47, 0x1f, 0xf0, 0x10 };
+
+	ck_assert_int_eq(read_endlessly(3, 0, (struct bytes){ packet, sizeof packet }, INT64_C(30) << 20), ERR_STOPPED);
+	ck_assert_int_lt(endless.n_read, INT64_C(31) << 20);
+}
+END_TEST
+
+/* FLV in which a second video begins when the tracks are known: it is none of them. */
+static const uint8_t late[] = { 9, 0, 0, 12, 0, 0, 1, 0, 0, 0, 0, 0x12, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 0, 0, 23 };
+#define FLV 7
+
+START_TEST(packets_that_are_not_wanted_can_be_stopped)
+{
+	ck_assert_int_eq(read_endlessly(FLV, 13, (struct bytes){ late, sizeof late }, 10 << 20), ERR_STOPPED);
+	ck_assert_int_lt(endless.n_read, 11 << 20);
+}
+END_TEST
+
+START_TEST(packets_that_are_not_wanted_are_not_read_for_ever)
+{
+	ck_assert_int_eq(read_endlessly(FLV, 13, (struct bytes){ late, sizeof late }, INT64_MAX), ERR_LIMIT);
+	ck_assert_msg(strstr(err.msg, "packets in a row hold nothing that can be played"), "%s", err.msg);
+}
+END_TEST
+
 Suite *suite_av_hostile(void)
 {
 	Suite *s = suite_create("av_hostile");
@@ -271,6 +361,12 @@ Suite *suite_av_hostile(void)
 	tcase_add_loop_test(t, reading_goes_on_at_the_place_of_a_key_frame, 0, N_SAMPLES);
 	tcase_add_loop_test(t, cut_files_give_a_beginning_or_a_sentence, 0, N_SAMPLES);
 	tcase_add_loop_test(t, flipped_bytes_and_lengths_that_lie_give_frames_or_a_sentence, 0, N_SAMPLES);
+	suite_add_tcase(s, t);
+	t = tcase_create("endless");
+	tcase_set_timeout(t, 120);
+	tcase_add_test(t, packets_of_nobody_without_an_end_can_be_stopped);
+	tcase_add_test(t, packets_that_are_not_wanted_can_be_stopped);
+	tcase_add_test(t, packets_that_are_not_wanted_are_not_read_for_ever);
 	suite_add_tcase(s, t);
 	return s;
 }
