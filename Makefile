@@ -78,6 +78,7 @@ layers:
 	@! grep -nE '#include <libav|#include <libsw|#include <x264' common/*.[ch] dispatcher/*.[ch]
 	@! grep -lE '#include <zmq' common/*.[ch] worker/*.[ch] dispatcher/*.[ch] | grep -v '^common/bus.c$$'
 	@! grep -lE '#include <hiredis' common/*.[ch] worker/*.[ch] dispatcher/*.[ch] | grep -v '^common/store'
+	@! grep -lE '#include <x264' worker/*.[ch] | grep -v '^worker/video_encoder'
 	@echo "layers: ok"
 
 # ---- more checking

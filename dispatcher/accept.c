@@ -99,6 +99,7 @@ int dispatch_add(struct dispatch *d, const struct record_source *source, const s
 struct key_list {
 	char (*keys)[RECORD_KEY_SIZE];
 	size_t n;
+	struct err *err;
 };
 
 static int list_key(void *arg, const char *key)
@@ -107,7 +108,7 @@ static int list_key(void *arg, const char *key)
 	char (*grown)[RECORD_KEY_SIZE] = realloc(list->keys, (list->n + 1) * sizeof(*grown));
 
 	if (!grown)
-		return ERR_NOMEM;
+		return err_set(list->err, ERR_NOMEM, "out of memory for the list of streams");
 	list->keys = grown;
 	snprintf(list->keys[list->n++], RECORD_KEY_SIZE, "%s", key);
 	return 0;
@@ -140,7 +141,7 @@ static int resume_key(struct dispatch *d, const char *key, struct err *err)
 
 int dispatch_resume(struct dispatch *d, struct err *err)
 {
-	struct key_list list = { 0 };
+	struct key_list list = { .err = err };
 	int ret = store_list_streams(d->store, list_key, &list, err);
 
 	for (size_t i = 0; i < list.n && ret >= 0; i++)

@@ -423,6 +423,8 @@ static void reconcile_all(struct dispatch *d)
 	for (int i = 0; i < d->n_streams; i++) {
 		int ret = stream_reconcile(d, d->streams[i], &err);
 
+		if (!ret)
+			ret = stream_save_state(d, d->streams[i], &err);
 		if (ret == ERR_RETRY) {
 			dispatch_note_trouble(d, &err);
 			return;

@@ -9,10 +9,24 @@
 #include <string.h>
 
 #define GUESSED_AUDIO_RATE 192000 /* bit/s */
+#define LIMIT_SEGMENT (INT64_C(1) << 40) /* bytes; an index or a commit may say what it likes */
 
 struct rates {
 	int64_t peak, average; /* bit/s */
 };
+
+static int64_t limited(int64_t size)
+{
+	return size < 0 ? 0 : size < LIMIT_SEGMENT ? size : LIMIT_SEGMENT;
+}
+
+/* Bytes of `duration` where others of together `ticks` have `bytes`. */
+static int64_t in_proportion(int64_t bytes, int64_t duration, int64_t ticks)
+{
+	int64_t product;
+
+	return __builtin_mul_overflow(bytes, duration, &product) ? LIMIT_SEGMENT : timeline_scale_ceil(bytes, duration, ticks);
+}
 
 /* Bytes of segment i as far as the source tells: its own bytes there, or what the encoder is set to. */
 static int64_t guess_size(const struct plan *plan, size_t i)
@@ -25,8 +39,8 @@ static int64_t guess_size(const struct plan *plan, size_t i)
 	if (plan->video.is_present && segment->video_end != INT64_MAX)
 		return segment->video_end - segment->video_id;
 	if (plan->video.is_present && i > 0) /* the last one: as the others were */
-		return timeline_scale_ceil(plan->segments[i].video_id - plan->segments[0].video_id,
-					   segment->duration, segment->start - plan->segments[0].start);
+		return in_proportion(plan->segments[i].video_id - plan->segments[0].video_id, segment->duration,
+				     segment->start - plan->segments[0].start);
 	return timeline_scale_ceil(segment->duration, rate / 8, TICKS_PER_SECOND);
 }
 
@@ -36,7 +50,7 @@ static struct rates measure_rates(const struct plan *plan, const int64_t *sizes)
 	int64_t bytes = 0, ticks = 0;
 
 	for (size_t i = 0; i < plan->n_segments; i++) {
-		int64_t size = sizes && sizes[i] >= 0 ? sizes[i] : guess_size(plan, i);
+		int64_t size = limited(sizes && sizes[i] >= 0 ? sizes[i] : guess_size(plan, i));
 		int64_t rate = timeline_scale_ceil(size, INT64_C(8) * TICKS_PER_SECOND, plan->segments[i].duration);
 
 		rates.peak = rate > rates.peak ? rate : rates.peak;

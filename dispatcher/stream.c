@@ -57,9 +57,15 @@ void dispatch_address(const struct dispatch_stream *stream, size_t segment, stru
 	address->duration = stream->plan.segments[segment].duration;
 }
 
+static const char *const state_names[] = { "probing", "working", "done", "failed" };
+
+int stream_save_state(struct dispatch *d, struct dispatch_stream *s, struct err *err)
+{
+	return s->is_noop ? 0 : store_set_state(d->store, s->key, state_names[s->state], s->error, err);
+}
+
 static void set_state(struct dispatch *d, struct dispatch_stream *s, enum dispatch_state state)
 {
-	static const char *const names[] = { "probing", "working", "done", "failed" };
 	struct err err;
 
 	s->state = state;
@@ -68,8 +74,8 @@ static void set_state(struct dispatch *d, struct dispatch_stream *s, enum dispat
 	if (state == DISPATCH_FAILED)
 		log_warn("stream failed", "stream=%s reason=\"%s\"", s->key, s->error);
 	else
-		log_info("stream state", "stream=%s state=%s", s->key, names[state]);
-	if (store_set_state(d->store, s->key, names[state], s->error, &err) < 0)
+		log_info("stream state", "stream=%s state=%s", s->key, state_names[state]);
+	if (stream_save_state(d, s, &err) < 0)
 		d->is_store_down |= err.code == ERR_RETRY;
 }
 

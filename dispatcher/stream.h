@@ -15,6 +15,8 @@ void stream_destroy(struct dispatch_stream *s);
 /* Makes store and queue agree with each other: writes what the store must have, reads what it has, queues the rest.
  * ERR_RETRY: the store is down, call again. ERR_DATA, ERR_UNSUPPORTED, ERR_LIMIT: the index it holds is no good. */
 int stream_reconcile(struct dispatch *d, struct dispatch_stream *s, struct err *err);
+/* Writes the state again: the store may have missed or lost it. */
+int stream_save_state(struct dispatch *d, struct dispatch_stream *s, struct err *err);
 
 /* Fills the job of a slot. */
 void stream_make_job(const struct dispatch_stream *s, const struct queue_item *item, struct job *job);

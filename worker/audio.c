@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define RATE_WARM 512       /* source samples in front of the first wanted one: several filter lengths */
+#define MIXED_MAX 8 /* channels */
 #define CHUNK 4096          /* samples moved at a time */
 #define LIMIT_FRAME 1048576 /* samples of one decoded frame */
 
@@ -38,7 +39,7 @@ struct audio_stage {
 	/* mix and rate */
 	SwrContext *mix, *rate;
 	AVFrame *mix_format;        /* rate, layout and format that mix was made for */
-	float *mixed[8];
+	float *mixed[MIXED_MAX];
 	int64_t rate_skip;          /* samples behind `rate` to throw away up to the encoder's first */
 	struct audio_encoder *enc;
 	/* copy */
@@ -70,7 +71,7 @@ static int give_frame(void *arg, int64_t n, struct bytes data, struct err *err)
 
 static int encode(struct audio_stage *s, float **planes, int n, struct err *err)
 {
-	float *at[8];
+	float *at[MIXED_MAX];
 	int64_t skip = s->rate_skip < n ? s->rate_skip : n;
 
 	s->rate_skip -= skip;
@@ -81,7 +82,7 @@ static int encode(struct audio_stage *s, float **planes, int n, struct err *err)
 
 static int put_mixed(struct audio_stage *s, int n, struct err *err)
 {
-	float *out[8], *store;
+	float *out[MIXED_MAX], *store;
 	int room, got, ret;
 
 	s->cursor += n;
@@ -313,9 +314,13 @@ int audio_stage_create(struct audio_stage **out, const struct track *track, cons
 	int ret;
 
 	*out = NULL;
-	ASSERT(first < end && audio->channels >= 1 && audio->channels <= 8);
+	ASSERT(first < end);
 	if (!s)
 		return err_set(err, ERR_NOMEM, "out of memory");
+	if (audio->channels < 1 || audio->channels > MIXED_MAX) {
+		free(s);
+		return err_set(err, ERR_UNSUPPORTED, "audio of %d channels: %d are the most", audio->channels, MIXED_MAX);
+	}
 	s->audio = audio;
 	s->first = s->given = first;
 	s->end = end;

@@ -95,6 +95,31 @@ START_TEST(before_sizes_are_known_the_sources_bytes_stand_in)
 }
 END_TEST
 
+/* All sums and products of it hold 63 bits: no bandwidth is negative, nor over what a segment may have. */
+START_TEST(an_index_that_lies_about_places_overflows_nothing)
+{
+	const int64_t far = INT64_C(1) << 62;
+	struct plan_segment lies[] = {
+		{ .start = 0, .duration = 1, .video_id = 0, .video_end = far },
+		{ .start = 1, .duration = 1, .video_id = far, .video_end = far },
+		{ .start = 2, .duration = 54000000, .video_id = far, .video_end = INT64_MAX },
+	};
+	const int64_t committed[] = { INT64_MAX, INT64_MAX, -1 };
+	struct plan plan = make_plan();
+	long long peak, average;
+	struct buf out = { 0 };
+
+	plan.segments = lies;
+	for (int i = 0; i < 2; i++) {
+		playlist_put_master(&plan, i ? committed : NULL, &out);
+		ck_assert_int_eq(sscanf(strstr(buf_cstr(&out), "BANDWIDTH="), "BANDWIDTH=%lld,AVERAGE-BANDWIDTH=%lld", &peak, &average), 2);
+		ck_assert_int_eq(peak, (INT64_C(1) << 40) * 720000);
+		ck_assert(average > 0 && average < peak);
+		buf_finish(&out);
+	}
+}
+END_TEST
+
 START_TEST(a_title_without_video_has_no_resolution)
 {
 	struct plan plan = make_plan();
@@ -168,6 +193,7 @@ Suite *suite_playlist(void)
 	tcase_add_test(tc, the_master_playlist_tells_peak_and_average_of_real_sizes);
 	tcase_add_test(tc, what_else_the_video_is_is_told_beside_its_codec);
 	tcase_add_test(tc, before_sizes_are_known_the_sources_bytes_stand_in);
+	tcase_add_test(tc, an_index_that_lies_about_places_overflows_nothing);
 	tcase_add_test(tc, a_title_without_video_has_no_resolution);
 	tcase_add_test(tc, an_unknown_frame_rate_is_not_told);
 	tcase_add_test(tc, target_duration_is_the_longest_segment_rounded);

@@ -270,6 +270,38 @@ START_TEST(redis_holds_the_same_values_whatever_died)
 }
 END_TEST
 
+/* The store comes back empty: what a stream came to is written again, with its reason, though nothing is made for it. */
+START_TEST(state_of_a_stream_outlives_what_the_store_lost)
+{
+	struct redis_fixture redis;
+	struct bg serve, pool;
+	redisReply *key, *state;
+	redisContext *c;
+
+	redis_fixture_start(&redis);
+	bg_open(&serve);
+	bg_open(&pool);
+	free(sh("echo This is a text. > %s/text.mkv", sh_scratch()));
+	bg_start(&serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 -v %s/text.mkv", redis.url, serve.tmp,
+		 sh_scratch());
+	bg_wait_log(&serve, "serving 1 streams", 1);
+	bg_start(&pool, "\"$WORKER\" -j 1 --redis %s --connect ipc://%s/bus.sock", redis.url, serve.tmp);
+	bg_wait_log(&serve, "msg=\"stream failed\"", 1);
+	redis_fixture_restart(&redis);
+	c = redisConnectUnix(redis.socket);
+	bg_wait_until((key = redisCommand(c, "SRANDMEMBER segfarm:streams"), key && key->type == REDIS_REPLY_STRING), "no stream");
+	bg_wait_until((state = redisCommand(c, "HGET segfarm:{%s}:stream state", key->str), state && state->type == REDIS_REPLY_STRING),
+		      "no state");
+	ck_assert_str_eq(state->str, "failed");
+	freeReplyObject(state);
+	freeReplyObject(key);
+	redisFree(c);
+	bg_close(&pool);
+	bg_close(&serve);
+	redis_fixture_stop(&redis);
+}
+END_TEST
+
 START_TEST(pool_that_is_killed_takes_its_workers_along)
 {
 	struct stack s = { 0 };
@@ -405,6 +437,7 @@ Suite *suite_farm(void)
 	tcase_add_test(t, one_worker_in_order_writes_the_same_bytes);
 	tcase_add_test(t, silent_worker_holds_nothing_up);
 	tcase_add_test(t, redis_holds_the_same_values_whatever_died);
+	tcase_add_test(t, state_of_a_stream_outlives_what_the_store_lost);
 	tcase_add_test(t, pool_that_is_killed_takes_its_workers_along);
 	tcase_add_loop_test(t, run_that_is_ended_leaves_nothing_behind, 0, sizeof ends / sizeof *ends);
 	tcase_add_loop_test(t, run_that_is_ended_as_it_starts_leaves_nothing_behind, 0, sizeof ends / sizeof *ends - 1);

@@ -278,6 +278,25 @@ START_TEST(a_hole_in_aac_is_silence)
 }
 END_TEST
 
+/* A job may say 64. */
+START_TEST(too_many_channels_are_an_error)
+{
+	static const int channels[] = { 0, 9, 64 };
+	struct track t = track_of("A_AAC", "1190");
+	struct record_audio a = { .is_present = true, .rate = 48000, .unit = 1024, .frames = 4, .source_rate = 48000, .source_unit = 1024 };
+	struct record_options options;
+	struct audio_stage *s;
+
+	record_options_init(&options);
+	for (int i = 0; i < 6; i++) {
+		a.channels = channels[i / 2];
+		a.is_copy = i % 2;
+		ck_assert_int_eq(audio_stage_create(&s, &t, &a, &options, 0, 4, fragments_add_audio, NULL, &err), ERR_UNSUPPORTED);
+		ck_assert_ptr_null(s);
+	}
+}
+END_TEST
+
 START_TEST(too_many_frames_at_once_are_over_a_limit)
 {
 	struct record_audio a = { .rate = 48000 };
@@ -310,6 +329,7 @@ Suite *suite_audio_copy(void)
 	tcase_add_test(t, a_hole_within_a_segment_lasts_the_packet_before_on);
 	tcase_add_test(t, a_hole_at_the_start_of_a_segment_moves_its_decode_time);
 	tcase_add_test(t, a_hole_in_aac_is_silence);
+	tcase_add_test(t, too_many_channels_are_an_error);
 	tcase_add_test(t, too_many_frames_at_once_are_over_a_limit);
 	suite_add_tcase(suite, t);
 	return suite;
