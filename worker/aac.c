@@ -70,7 +70,8 @@ static int open_encoder(struct aac *a, const struct aac_settings *s, struct err 
 	ret = avcodec_open2(c, codec, NULL);
 	if (ret < 0) {
 		avcodec_free_context(&c);
-		return err_set(err, codec_error(ret, ERR_UNSUPPORTED), "no AAC encoding at %d Hz with %d channels", s->rate, s->channels);
+		return err_set(err, codec_error(ret, ERR_UNSUPPORTED), "no AAC encoding at %d Hz with %d channels", s->rate,
+			       s->channels);
 	}
 	/* a packet covers the frame before it and its own: grid frame n comes out one late */
 	ASSERT(c->initial_padding == AAC_UNIT && c->frame_size == AAC_UNIT);

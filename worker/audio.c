@@ -132,7 +132,8 @@ static int open_swr(SwrContext **swr, const AVFrame *in, int rate, int channels,
 	if (ret >= 0)
 		ret = swr_init(*swr);
 	av_channel_layout_uninit(&from);
-	return ret < 0 ? err_set(err, codec_error(ret, ERR_UNSUPPORTED), "no way from %d channels to %d", in->ch_layout.nb_channels, channels) : 0;
+	return ret < 0 ? err_set(err, codec_error(ret, ERR_UNSUPPORTED), "no way from %d channels to %d",
+				 in->ch_layout.nb_channels, channels) : 0;
 }
 
 static bool is_same_format(const AVFrame *a, const AVFrame *b)
@@ -167,7 +168,8 @@ static int put_samples(struct audio_stage *s, const AVFrame *f, int from, int n,
 		int k = n < CHUNK ? n : CHUNK;
 
 		for (int c = 0; c < planes; c++)
-			in[c] = f->extended_data[c] + (size_t)from * (size_t)width * (size_t)(is_planar ? 1 : f->ch_layout.nb_channels);
+			in[c] = f->extended_data[c] +
+				(size_t)from * (size_t)width * (size_t)(is_planar ? 1 : f->ch_layout.nb_channels);
 		if (swr_convert(s->mix, (uint8_t **)s->mixed, k, in, k) != k)
 			return err_set(err, ERR_DATA, "audio conversion failed");
 		ret = put_mixed(s, k, err);

@@ -24,7 +24,9 @@ static const struct audio_codec codecs[] = {
 };
 static const struct audio_codec pcm = { AV_CODEC_ID_NONE, .is_counted = true };
 static const struct audio_codec exact_pcm = { AV_CODEC_ID_NONE, .unit = 1 };
-static const struct audio_codec exact_vorbis = { AV_CODEC_ID_VORBIS, .unit = 1, .is_first_silent = true, .warm_packets = 1, .warm_ms = 600 };
+static const struct audio_codec exact_vorbis = {
+	AV_CODEC_ID_VORBIS, .unit = 1, .is_first_silent = true, .warm_packets = 1, .warm_ms = 600
+};
 static const struct audio_codec any = { AV_CODEC_ID_NONE, .warm_packets = 4, .warm_ms = 300 };
 
 const struct audio_codec *audio_codec_find(const struct track *t)
@@ -68,7 +70,8 @@ int audio_codec_open(AVCodecContext **out, const struct track *track, struct err
 		av_opt_set(dec->priv_data, "cons_noisegen", "1", 0); /* AC-3, E-AC-3: dither from the packet, not from history */
 	ret = avcodec_open2(dec, lib, NULL);
 	if (ret < 0) {
-		ret = err_set(err, codec_error(ret, ERR_UNSUPPORTED), "the decoder for %s does not take this track's configuration", track->codec_id);
+		ret = err_set(err, codec_error(ret, ERR_UNSUPPORTED),
+			      "the decoder for %s does not take this track's configuration", track->codec_id);
 		goto out;
 	}
 	*out = dec;

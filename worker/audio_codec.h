@@ -11,7 +11,8 @@ struct audio_codec {
 	enum AVCodecID id;
 	bool is_counted;       /* packet lengths vary or are shorter than a timestamp's rounding: positions by counting */
 	bool is_first_silent;  /* the first packet only fills the decoder: the second one's time is the stream's start */
-	int unit;              /* step of packet lengths in samples where it is no packet's own length (Opus: 120); 0: first packet's */
+	/* step of packet lengths in samples where it is no packet's own length (Opus: 120); 0: first packet's */
+	int unit;
 	int warm_packets;      /* decoded and thrown away before the first wanted sample, until the state is the continuous one */
 	int warm_ms;           /* the same as time; the larger counts */
 };

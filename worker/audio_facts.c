@@ -39,7 +39,8 @@ static int first_frame(AVCodecContext *dec, const struct bytes *first, int n_fir
 			ret = AVERROR(EAGAIN);
 	}
 	av_packet_free(&packet);
-	return ret >= 0 ? 0 : err_set(err, codec_error(ret, ERR_DATA), "none of the first %d audio packets can be decoded", n_first);
+	return ret >= 0 ? 0 : err_set(err, codec_error(ret, ERR_DATA), "none of the first %d audio packets can be decoded",
+				      n_first);
 }
 
 static int encoded_facts(struct audio_facts *f, const struct track *track, const struct audio_codec *codec,

@@ -47,8 +47,8 @@ void demux_close(struct demux *d); /* NULL is fine */
 int demux_seek(struct demux *d, int64_t place, struct err *err);
 /* 1 and the next frame of any track; 0 at the end, be it a broken one. Damage is passed over. Fails only where the input does. */
 int demux_next(struct demux *d, struct frame *frame, struct err *err);
-/* The bytes of the frame that came last. *out is a view that lives as long as the demuxer where that is_stable, else it lives until the next call of
- * demux_next or of the next use of scratch. ERR_DATA: broken, or gone; ERR_LIMIT: too large; ERR_NOMEM. */
+/* The bytes of the frame that came last. *out is a view that lives as long as the demuxer where that is_stable, else it lives
+ * until the next call of demux_next or of the next use of scratch. ERR_DATA: broken, or gone; ERR_LIMIT: too large; ERR_NOMEM. */
 int demux_data(struct demux *d, const struct frame *frame, struct buf *scratch, struct bytes *out, struct err *err);
 /* Reads the index of sync samples, if there is one that says which place is where. */
 int demux_read_cues(struct demux *d, struct err *err);

@@ -51,7 +51,8 @@ struct demux_av {
 	int main;                 /* the stream that seeking goes by */
 	bool is_by_byte;
 	bool is_playlist;         /* HLS: its parts are opened by libavformat, but only as in->parts allows */
-	bool is_counted;          /* of times that may jump nothing is told but by counting frames: read forward from the beginning only */
+	/* of times that may jump nothing is told but by counting frames: read forward from the beginning only */
+	bool is_counted;
 	bool has_read;            /* a packet */
 	struct shift shift;       /* where is_by_byte or is_counted: such streams are joined, and wrap */
 	bool is_skimmed;          /* frames are views of the input: libavformat reads no bytes of theirs */
@@ -136,7 +137,8 @@ static int say(struct demux_av *a, int code, struct err *err)
 	if ((code == AVERROR_INVALIDDATA || code == AVERROR_EOF) && is_mp4(a))
 		return err_set(err, ERR_DATA, "the MP4's index (moov) is missing or broken: was the file cut off?");
 	if (code == AVERROR_INVALIDDATA || code == AVERROR_EOF)
-		return err_set(err, ERR_DATA, "this is no media file of a kind that is known, or it is broken at its very beginning");
+		return err_set(err, ERR_DATA,
+			       "this is no media file of a kind that is known, or it is broken at its very beginning");
 	return err_set(err, ERR_DATA, "the container cannot be read: %s", av_err2str(code));
 }
 
@@ -161,7 +163,8 @@ static bool may_skim(const struct demux_av *a)
 		const AVCodecParameters *par = a->ctx->streams[i]->codecpar;
 
 		is_plain = (par->codec_type != AVMEDIA_TYPE_VIDEO && par->codec_type != AVMEDIA_TYPE_AUDIO) ||
-			   ((par->codec_id == AV_CODEC_ID_H264 || par->codec_id == AV_CODEC_ID_HEVC || par->codec_id == AV_CODEC_ID_AAC) &&
+			   ((par->codec_id == AV_CODEC_ID_H264 || par->codec_id == AV_CODEC_ID_HEVC ||
+			     par->codec_id == AV_CODEC_ID_AAC) &&
 			    par->extradata_size > 0);
 	}
 	for (int64_t at = 0; is_plain && at + 16 <= in->size;) {
@@ -214,8 +217,8 @@ static int open_ctx(struct demux_av *a)
 {
 	const AVInputFormat *format = NULL;
 	uint8_t *buffer = av_malloc(IO_BUFFER);
-	AVIOContext *io = buffer ? avio_alloc_context(buffer, IO_BUFFER, 0, a, read_io, NULL, a->is.in->is_seekable ? seek_io : NULL)
-				 : NULL;
+	int64_t (*seek)(void *, int64_t, int) = a->is.in->is_seekable ? seek_io : NULL;
+	AVIOContext *io = buffer ? avio_alloc_context(buffer, IO_BUFFER, 0, a, read_io, NULL, seek) : NULL;
 	int ret;
 
 	a->at = 0;
@@ -415,8 +418,8 @@ static int64_t frame_id(const struct demux_av *a, struct stream *s, int64_t deco
 	return (decode_ns + TIME_BIAS) | PLACE_CHECK;
 }
 
-/* An index may lie, and libavformat then takes one packet for another: where a packet of the stream that is sought lies tells. 0: of
- * another stream. */
+/* An index may lie, and libavformat then takes one packet for another: where a packet of the stream that is sought lies tells. 0:
+ * of another stream. */
 static int64_t check_bits(const struct demux_av *a)
 {
 	return a->packet->stream_index == a->main ? 1 | (int64_t)((uint64_t)a->packet->pos * 0x9E3779B97F4A7C15 >> 53 << 1) : 0;
@@ -507,7 +510,9 @@ static int next(struct demux *d, struct frame *f, struct err *err)
 		fill_frame(a, f);
 		return 1;
 	}
-	return input_status(d->in, err) ? err->code : err_set(err, ERR_LIMIT, "%d packets in a row hold nothing that can be played", LIMIT_PASSED_OVER);
+	if (input_status(d->in, err))
+		return err->code;
+	return err_set(err, ERR_LIMIT, "%d packets in a row hold nothing that can be played", LIMIT_PASSED_OVER);
 }
 
 /* Where reading begins inside of a transport stream, the end of the frame before may be in front of the first. */
@@ -516,7 +521,8 @@ static struct bytes from_start_code(const struct demux_av *a, struct bytes data,
 	static const uint8_t code[] = { 0, 0, 1 };
 	const uint8_t *at = data.data;
 
-	if (a->is_by_byte && (id == AV_CODEC_ID_H264 || id == AV_CODEC_ID_HEVC) && data.size > 3 && (at = memmem(at, data.size, code, 3)))
+	if (a->is_by_byte && (id == AV_CODEC_ID_H264 || id == AV_CODEC_ID_HEVC) && data.size > 3 &&
+	    (at = memmem(at, data.size, code, 3)))
 		return (struct bytes){ at, data.size - (size_t)(at - data.data) };
 	return data;
 }
@@ -584,7 +590,8 @@ static int seek_first(struct demux_av *a, struct err *err)
 static int seek_time(struct demux_av *a, int64_t place)
 {
 	return av_seek_frame(a->ctx, a->main,
-			     av_rescale_q((place | PLACE_CHECK) - TIME_BIAS + a->base_ns, ns_base, a->ctx->streams[a->main]->time_base),
+			     av_rescale_q((place | PLACE_CHECK) - TIME_BIAS + a->base_ns, ns_base,
+					  a->ctx->streams[a->main]->time_base),
 			     AVSEEK_FLAG_BACKWARD);
 }
 
@@ -636,7 +643,7 @@ static int seek(struct demux *d, int64_t place, struct err *err)
 /* Streams that are joined, or whose sender may set its clock anew. */
 static bool may_jump(const struct demux_av *a)
 {
-	return a->ctx->iformat->flags & AVFMT_TS_DISCONT || !strcmp(a->ctx->iformat->name, "flv") || !strcmp(a->ctx->iformat->name, "live_flv");
+	return a->ctx->iformat->flags & AVFMT_TS_DISCONT || strstr(a->ctx->iformat->name, "flv");
 }
 
 static void close_av(struct demux *d)

@@ -7,8 +7,8 @@
 
 /* What parts may be. */
 static const char formats[] = "hls,mpegts,mov,mp4,aac,ac3,eac3,mp3,flac,webvtt";
-/* Every part is asked for (none comes on a connection that was opened for another), and how it is named does not matter: which may be
- * opened is for parts.h to say, and for how long it goes on without a new one. */
+/* Every part is asked for (none comes on a connection that was opened for another), and how it is named does not matter: which
+ * may be opened is for parts.h to say, and for how long it goes on without a new one. */
 static const char settings[] = "http_persistent=0:http_multiple=0:allowed_extensions=ALL:extension_picky=0:"
 			       "max_reload=2147483647:m3u8_hold_counters=2147483647";
 

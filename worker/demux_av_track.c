@@ -97,7 +97,8 @@ void demux_av_track(struct track *t, const AVStream *st)
 		.codec_private = { par->extradata, (size_t)(par->extradata_size > 0 ? par->extradata_size : 0) },
 		.language = "und",
 		.scale = 1,
-		.rounding_ns = st->time_base.num > 0 && st->time_base.den > 0 ? av_rescale(NS, st->time_base.num, st->time_base.den) : 1,
+		.rounding_ns = st->time_base.num > 0 && st->time_base.den > 0 ?
+				       av_rescale(NS, st->time_base.num, st->time_base.den) : 1,
 	};
 	snprintf(t->codec_id, sizeof t->codec_id, "%s", avcodec_get_name(par->codec_id));
 	if (language && language->value[0])

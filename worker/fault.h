@@ -8,8 +8,8 @@
 
 #include "worker/input.h"
 
-/* Watches over the input of a whole mapping, one at a time in a process, until fault_watch(NULL, NULL), which has to come before it is
- * unmapped. Bytes of it that were used after input_status last said 0 may be zeros that the file never had. */
+/* Watches over the input of a whole mapping, one at a time in a process, until fault_watch(NULL, NULL), which has to come before
+ * it is unmapped. Bytes of it that were used after input_status last said 0 may be zeros that the file never had. */
 void fault_watch(struct input *in, const char *path);
 
 #endif

@@ -199,7 +199,8 @@ static void put_views(struct fragments *f, const struct fmp4_run *run)
 {
 	for (int i = 0; i < run->n_samples; i++)
 		if (run->samples[i].data.size)
-			f->iov[f->n_iov++] = (struct iovec){ (void *)(uintptr_t)run->samples[i].data.data, run->samples[i].data.size };
+			f->iov[f->n_iov++] = (struct iovec){ (void *)(uintptr_t)run->samples[i].data.data,
+								    run->samples[i].data.size };
 }
 
 int fragments_put(struct fragments *f, uint32_t sequence, size_t v0, size_t v1, int64_t a0, int64_t a1, struct err *err)

@@ -32,7 +32,8 @@ struct input {
 	int64_t size;        /* of the source; INT64_MAX until its end was seen */
 	bool is_stable;      /* views live as long as the input does: nothing moves */
 	bool is_seekable;
-	bool is_forward;     /* whoever reads it only goes on from the beginning, though he could go elsewhere: set before it is demuxed */
+	/* whoever reads it only goes on from the beginning, though he could go elsewhere: set before it is demuxed */
+	bool is_forward;
 	/* Where is_seekable is false, bytes from the smaller of these on are not forgotten; else they are read again. */
 	int64_t keep;        /* moved by whoever reads on */
 	int64_t hold;        /* by whoever wants to come back; INT64_MAX: nobody */

@@ -269,7 +269,8 @@ static int walk(struct mkv *mkv, int64_t *at, bool to_cluster, struct err *err)
 			ret = note(mkv, e.id, *at, err);
 		if (ret || (!to_cluster && p->info >= 0 && p->tracks >= 0 && p->cues >= 0))
 			return ret;
-		if (is_header && e.end <= mkv_bound(mkv) && !mkv_is_too_large(mkv, &e) && (is_known || mkv_level1_follows(mkv, e.end)))
+		if (is_header && e.end <= mkv_bound(mkv) && !mkv_is_too_large(mkv, &e) &&
+		    (is_known || mkv_level1_follows(mkv, e.end)))
 			*at = e.end;
 		else
 			*at = mkv_resync(mkv, is_known ? e.data : *at + 1, false);
@@ -479,7 +480,8 @@ int mkv_read_cues(struct mkv *mkv, struct err *err)
 		return 0;
 	if (mkv->places.cues < 0)
 		ret = follow_seek_heads(mkv, err);
-	/* Without Cues the whole file will be read anyway: looking at each Cluster's header costs less, where going there costs nothing. */
+	/* Without Cues the whole file will be read anyway: looking at each Cluster's header costs less, where going there
+	 * costs nothing. */
 	if (!ret && mkv->places.cues < 0 && mkv->in->is_stable)
 		ret = walk(mkv, &at, false, err);
 	if (ret || !mkv_element(mkv, mkv->places.cues, mkv_bound(mkv), &e) || e.end > mkv_bound(mkv) ||

@@ -42,8 +42,8 @@ struct mkv {
  * Cluster. ERR_DATA: not Matroska or broken before the first Cluster; ERR_LIMIT: over a LIMIT_; ERR_UNSUPPORTED: a DocType or
  * version that cannot be read; what the input says. in must outlive mkv. On error nothing is left allocated. */
 int mkv_open(struct mkv *mkv, struct input *in, struct err *err);
-/* Reads the Cues into mkv->cues, once; none are left where there are none, where they are broken (by their CRC-32 too) or are another
- * file's, or on a forward-only input. Fails only with ERR_LIMIT, ERR_NOMEM. */
+/* Reads the Cues into mkv->cues, once; none are left where there are none, where they are broken (by their CRC-32 too) or are
+ * another file's, or on a forward-only input. Fails only with ERR_LIMIT, ERR_NOMEM. */
 int mkv_read_cues(struct mkv *mkv, struct err *err);
 void mkv_close(struct mkv *mkv);
 const struct track *mkv_track(const struct mkv *mkv, uint64_t number); /* NULL: no such */

@@ -205,7 +205,8 @@ static bool read_block(struct mkv_cursor *c, int64_t start, int64_t at, int64_t 
 }
 
 /* Where the Block of a group is, in view of the group's data. */
-static bool read_group(const struct mkv_cursor *c, const struct ebml_element *e, struct raw_group *group, int64_t *at, int64_t *size)
+static bool read_group(const struct mkv_cursor *c, const struct ebml_element *e, struct raw_group *group, int64_t *at,
+		       int64_t *size)
 {
 	struct bytes data = mkv_bytes(c->mkv, e->data, e->end - e->data);
 
@@ -334,7 +335,8 @@ static void pass_child(struct mkv_cursor *c, const struct ebml_element *e)
 	if (e->id == ID_SIMPLE_BLOCK || e->id == ID_BLOCK_GROUP)
 		enter_block(c, e);
 	else if (e->id == ID_TIMESTAMP)
-		c->cluster_time = ebml_uint(mkv_bytes(c->mkv, e->data, e->end - e->data), &time) && time <= INT64_MAX ? (int64_t)time :
+		c->cluster_time = ebml_uint(mkv_bytes(c->mkv, e->data, e->end - e->data), &time) && time <= INT64_MAX ?
+			(int64_t)time :
 				  e->end == e->data ? 0 : TIME_NONE;
 }
 

@@ -84,8 +84,8 @@ static inline bool mkv_element(const struct mkv *mkv, int64_t at, int64_t bound,
 	return true;
 }
 
-/* Where there is no way back, what is passed over or taken whole is held until it has turned out to be what it says. Who says that it
- * is larger than this is not believed: behind its header is looked for the next one. */
+/* Where there is no way back, what is passed over or taken whole is held until it has turned out to be what it says. Who says
+ * that it is larger than this is not believed: behind its header is looked for the next one. */
 static inline bool mkv_is_too_large(const struct mkv *mkv, const struct ebml_element *e)
 {
 	return !mkv->in->is_seekable && !e->is_unknown && e->end - e->start > LIMIT_FORWARD;

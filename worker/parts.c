@@ -330,10 +330,11 @@ static int refuse(struct parts *p, const char *url)
 	char text[600];
 
 	if (p->dir >= 0)
-		snprintf(text, sizeof text, "the playlist names %.200s: one that is a file may only name regular files beneath its own "
-			 "directory, without links", url);
+		snprintf(text, sizeof text, "the playlist names %.200s: one that is a file may only name regular files "
+			 "beneath its own directory, without links", url);
 	else
-		snprintf(text, sizeof text, "the playlist names %.200s: only %.*s is allowed%s", url, (int)server_size(p->base), p->base,
+		snprintf(text, sizeof text, "the playlist names %.200s: only %.*s is allowed%s", url,
+			 (int)server_size(p->base), p->base,
 			 server_size(url) ? " (--allow-playlists=SERVER,... allows others)" : "");
 	return end_all(p, ERR_UNSUPPORTED, text);
 }
@@ -405,8 +406,8 @@ static void free_part(struct part *p)
 static AVIOContext *wrap(struct part *p)
 {
 	uint8_t *buffer = av_malloc(IO_BUFFER);
-	AVIOContext *io = buffer ? avio_alloc_context(buffer, IO_BUFFER, 0, p, read_part, NULL, p->fd >= 0 && !p->aes ? seek_file : NULL)
-				 : NULL;
+	int64_t (*seek)(void *, int64_t, int) = p->fd >= 0 && !p->aes ? seek_file : NULL;
+	AVIOContext *io = buffer ? avio_alloc_context(buffer, IO_BUFFER, 0, p, read_part, NULL, seek) : NULL;
 
 	if (!io)
 		av_free(buffer);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Parts: what a playlist (HLS) may open, and how. One read from a server opens URLs of that server only, and follows no redirect; one that
- * is a file opens regular files beneath its own directory only, through no symbolic link. Nothing else is opened, and what is asked for
- * against the rule ends it all.
+ * Parts: what a playlist (HLS) may open, and how. One read from a server opens URLs of that server only, and follows no redirect;
+ * one that is a file opens regular files beneath its own directory only, through no symbolic link. Nothing else is opened, and
+ * what is asked for against the rule ends it all.
  */
 #ifndef SEGFARM_WORKER_PARTS_H
 #define SEGFARM_WORKER_PARTS_H
@@ -44,7 +44,8 @@ int parts_init_url(struct parts *p, const char *url, struct err *err);
 int parts_init_file(struct parts *p, const char *path, struct err *err);
 void parts_finish(struct parts *p); /* also of one that is all 0 */
 
-/* Opens one that the playlist names; options: libavformat's (offset, end_offset, key, iv). 0 or an AVERROR; parts_status may tell more. */
+/* Opens one that the playlist names; options: libavformat's (offset, end_offset, key, iv). 0 or an AVERROR; parts_status may
+ * tell more. */
 int parts_open(struct parts *p, struct AVIOContext **io, const char *url, struct AVDictionary *options);
 void parts_close(struct AVIOContext *io);
 /* Is the text of a playlist within the limits? */

@@ -187,7 +187,8 @@ static int pass_sync(struct probe *p, const struct frame *f, int64_t pts, struct
 	if (!p->index.video.is_copy) {
 		if (pts < p->index.video.start_ticks)
 			pts = p->index.video.start_ticks;
-		return last && (pts <= last->pts || f->id <= last->id || f->place < last->place) ? 0 : add_sync(p, f, pts, true, err);
+		return last && (pts <= last->pts || f->id <= last->id || f->place < last->place) ?
+			       0 : add_sync(p, f, pts, true, err);
 	}
 	ret = demux_data(p->demux, f, &p->scratch, &data, err);
 	buf_reset(&p->scratch2);
@@ -269,8 +270,8 @@ static int pass_audio(struct probe *p, const struct frame *f, struct err *err)
 
 /* ---- from cue to cue */
 
-/* Of use only where the rest can be told without reading every header: of constant rate, with a known reorder depth, audio that needs
- * no counting. */
+/* Of use only where the rest can be told without reading every header: of constant rate, with a known reorder depth, audio that
+ * needs no counting. */
 static void find_cues(struct probe *p)
 {
 	const struct title *t = &p->title;
@@ -278,7 +279,8 @@ static void find_cues(struct probe *p)
 	size_t first = 0, end;
 
 	p->next_cue = p->end_cue = 0;
-	if (!t->video || !t->is_video_copied || !t->record_video.grid_within_ns || !t->nal.sps.is_reorder_said || (t->audio && t->facts.is_counted))
+	if (!t->video || !t->is_video_copied || !t->record_video.grid_within_ns || !t->nal.sps.is_reorder_said ||
+	    (t->audio && t->facts.is_counted))
 		return;
 	while (first < demux->n_cues && demux->cues[first].track != t->video->number)
 		first++;
@@ -407,7 +409,8 @@ static void set_bitrate(struct probe *p)
 				     : 0;
 	else
 		v->bitrate = o->video_bitrate ? o->video_bitrate
-					      : timeline_scale_ceil(pixels * v->encode.rate_num, BITS_PER_100_PIXELS, 100 * v->encode.rate_den);
+					      : timeline_scale_ceil(pixels * v->encode.rate_num, BITS_PER_100_PIXELS,
+								    100 * v->encode.rate_den);
 	if (v->bitrate > BITRATE_MOST)
 		v->bitrate = BITRATE_MOST;
 }

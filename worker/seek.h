@@ -19,9 +19,9 @@ struct seek_place {
 
 /* The title's beginning. */
 void seek_beginning(const struct title *t, struct seek_place *place);
-/* The last sync sample that is shown at or before `ticks`; without video, or where it is encoded, the frame that holds them. Found by Cues;
- * where there are none, or positions of audio packets are counted, by reading the headers of all blocks before, with out's tick
- * in between. ERR_USAGE: the title has ended by then. */
+/* The last sync sample that is shown at or before `ticks`; without video, or where it is encoded, the frame that holds them.
+ * Found by Cues; where there are none, or positions of audio packets are counted, by reading the headers of all blocks before,
+ * with out's tick in between. ERR_USAGE: the title has ended by then. */
 int seek_find(const struct title *t, const struct transcode_out *out, int64_t ticks, struct seek_place *place, struct err *err);
 
 #endif

@@ -198,7 +198,8 @@ static int open_video(struct segment *s, struct err *err)
 static int open_audio(struct segment *s, struct err *err)
 {
 	const struct plan_segment *p = &s->job->segment;
-	int ret = audio_feed_init(&s->audio, s->task->source->demux, &s->job->audio, s->job->origin_ns, &s->job->options, p->audio_pos,
+	int ret = audio_feed_init(&s->audio, s->task->source->demux, &s->job->audio, s->job->origin_ns, &s->job->options,
+				  p->audio_pos,
 				  p->audio_first, p->audio_end, fragments_add_audio, &s->out, err);
 
 	s->has_audio = !ret;

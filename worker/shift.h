@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Shift: a source whose timestamps jump (files joined, a clock set anew, a wrap) goes on without a gap. A decode time over 10 s from
- * what was reached, or over half a second back, is a jump; all tracks move by the same, each from the frame on at which it jumps. Video
- * goes on to the tick; where sound jumped first, it may miss or repeat a little of what video has more or less.
+ * Shift: a source whose timestamps jump (files joined, a clock set anew, a wrap) goes on without a gap. A decode time over 10 s
+ * from what was reached, or over half a second back, is a jump; all tracks move by the same, each from the frame on at which it
+ * jumps. Video goes on to the tick; where sound jumped first, it may miss or repeat a little of what video has more or less.
  *
  * What was found is a table by ids of frames, so that who reads a part of the source agrees with who read it whole. Pure.
  */
@@ -30,8 +30,8 @@ struct shift {
 void shift_init(struct shift *s);
 /* Reading goes on elsewhere; what was learned stays. */
 void shift_seek(struct shift *s);
-/* What is to be added to the times of a frame, in ns. Every frame of tracks that are played has to come here, in file order. track: its index,
- * which is its number less 1; id as in struct frame, > 0; decode_ns as the container says, or FRAME_NO_TIME. */
+/* What is to be added to the times of a frame, in ns. Every frame of tracks that are played has to come here, in file order.
+ * track: its index, which is its number less 1; id as in struct frame, > 0; decode_ns as the container says, or FRAME_NO_TIME. */
 int64_t shift_of(struct shift *s, int track, bool is_video, int64_t id, int64_t decode_ns, int64_t duration_ns);
 
 #endif

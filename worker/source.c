@@ -72,7 +72,8 @@ static int open_url(struct source *s, const struct record_source *want, struct e
 		return ret;
 	input_close(&s->input);
 	return err_set(err, ERR_UNSUPPORTED,
-		       "%s: its server sends no parts of files (range requests), so it cannot be cut; 'segfarm-worker transcode' can play it",
+		       "%s: its server sends no parts of files (range requests), so it cannot be cut; "
+		       "'segfarm-worker transcode' can play it",
 		       want->path);
 }
 

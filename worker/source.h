@@ -20,8 +20,8 @@ struct source {
 
 void source_init(struct source *s);
 void source_finish(struct source *s);
-/* Opens `want`, or keeps it if it is open already. ERR_RETRY: cannot be read now; ERR_DATA: it is not the file that was submitted (size
- * or time differ), or no media file. */
+/* Opens `want`, or keeps it if it is open already. ERR_RETRY: cannot be read now; ERR_DATA: it is not the file that was submitted
+ * (size or time differ), or no media file. */
 int source_open(struct source *s, const struct record_source *want, struct err *err);
 /* ERR_DATA: the file became shorter while it was read, and what was made of it is not to be used. */
 int source_status(const struct source *s, struct err *err);

@@ -128,7 +128,8 @@ static int encode_facts(struct title *title, const struct record_options *option
 	for (int i = 0; i < title->n_packets; i++) {
 		const struct title_packet *p = &title->packets[i];
 
-		first[i] = (struct video_packet){ p->pts, p->dts, p->duration, .is_hidden = p->is_hidden, .data = buf_bytes(&p->data) };
+		first[i] = (struct video_packet){ p->pts, p->dts, p->duration, .is_hidden = p->is_hidden,
+						  .data = buf_bytes(&p->data) };
 	}
 	video_feed_options(&video, options);
 	ret = video_facts_init(&facts, &source, &video, first, title->n_packets, err);
@@ -208,14 +209,16 @@ static int set_origin(struct title *title, const struct record_options *options,
 	if (title->audio) {
 		ret = audio_facts(title, options, err);
 		if (ret == ERR_DATA && title->video && title->n_first < TITLE_FIRST_PACKETS) { /* all it has */
-			log_warn("audio is left out", "track=%llu reason=\"%s\"", (unsigned long long)title->audio->number, err->msg);
+			log_warn("audio is left out", "track=%llu reason=\"%s\"", (unsigned long long)title->audio->number,
+				 err->msg);
 			title->audio = NULL;
 		} else if (ret) {
 			return ret;
 		}
 	}
 	if (title->audio) {
-		audio_ns = title->audio_origin_ns + timeline_scale_round(title->facts.skip, NS_PER_SECOND, title->facts.source_rate);
+		audio_ns = title->audio_origin_ns + timeline_scale_round(title->facts.skip, NS_PER_SECOND,
+									 title->facts.source_rate);
 		origin = audio_ns;
 	}
 	if (title->video) {
@@ -233,8 +236,8 @@ static int set_origin(struct title *title, const struct record_options *options,
 		if (title->facts.is_copy) /* whole frames of priming are left out: not every player knows what not to play */
 			title->record_audio.base = title->record_audio.source_base + title->facts.skip - title->facts.delay;
 		if (title->is_entered && title->record_audio.base < 0)
-			title->record_audio.base += (title->record_audio.unit - 1 - title->record_audio.base) / title->record_audio.unit *
-						    title->record_audio.unit;
+			title->record_audio.base += (title->record_audio.unit - 1 - title->record_audio.base) /
+						    title->record_audio.unit * title->record_audio.unit;
 	}
 	return 0;
 }

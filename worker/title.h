@@ -21,8 +21,10 @@ struct title {
 	enum nal_codec codec;       /* of video that is copied */
 	struct nal_config nal;      /* with video: of what comes out */
 	struct audio_facts facts;   /* with audio */
-	int64_t origin_ns;          /* the file's time that is timeline 0: where the earlier of the tracks begins; the video, if is_entered */
-	bool is_entered;            /* in the middle of a GOP, as a recording or a live stream: nothing is heard before the first picture */
+	/* the file's time that is timeline 0: where the earlier of the tracks begins; the video, if is_entered */
+	int64_t origin_ns;
+	/* in the middle of a GOP, as a recording or a live stream: nothing is heard before the first picture */
+	bool is_entered;
 	struct record_video record_video; /* all but start, end and delay */
 	struct record_audio record_audio; /* all but frames and source_end */
 	int64_t times_ns[TITLE_FIRST_FRAMES]; /* of the first video frames from a sync sample on, as written */
@@ -46,8 +48,8 @@ struct title {
 	struct buf scratch;
 };
 
-/* Reads the first frames of demux, which must outlive it, from its beginning; a track that has none is left out. ERR_UNSUPPORTED names what cannot be
- * played, ERR_DATA: there is nothing to play. After an error it is finished. */
+/* Reads the first frames of demux, which must outlive it, from its beginning; a track that has none is left out. ERR_UNSUPPORTED
+ * names what cannot be played, ERR_DATA: there is nothing to play. After an error it is finished. */
 int title_init(struct title *t, struct demux *demux, const struct record_options *options, struct err *err);
 void title_finish(struct title *t);
 

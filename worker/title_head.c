@@ -35,9 +35,11 @@ static int no_such_track(const struct demux *demux, enum track_type type, struct
 
 	for (int i = 0; i < demux->n_tracks && n < sizeof list; i++)
 		if (demux->tracks[i].type == type)
-			n += (size_t)snprintf(list + n, sizeof list - n, " %llu (%s, %s)", (unsigned long long)demux->tracks[i].number,
+			n += (size_t)snprintf(list + n, sizeof list - n, " %llu (%s, %s)",
+					      (unsigned long long)demux->tracks[i].number,
 					      demux->tracks[i].language, demux->tracks[i].codec_id);
-	return err_set(err, ERR_UNSUPPORTED, "there is no such %s track; there is:%s", type == TRACK_VIDEO ? "video" : "audio", list);
+	return err_set(err, ERR_UNSUPPORTED, "there is no such %s track; there is:%s", type == TRACK_VIDEO ? "video" : "audio",
+		       list);
 }
 
 /* The one asked for, or the first that can be played. */
@@ -234,8 +236,8 @@ static int first_audio(struct title *title, const struct frame *f, struct err *e
 	return 0;
 }
 
-/* Video frames are read on behind the first sync sample: in an open GOP the first to be shown come after it, and the frame rate's grid
- * shows only in many. But nobody who waits for a slow source wants to wait for long. */
+/* Video frames are read on behind the first sync sample: in an open GOP the first to be shown come after it, and the frame rate's
+ * grid shows only in many. But nobody who waits for a slow source wants to wait for long. */
 static bool has_enough_video(const struct title *title)
 {
 	int reorder = !title->is_video_copied || title->nal.sps.reorder < 0 ? 16 : title->nal.sps.reorder;

@@ -39,7 +39,8 @@ struct track {
 	uint64_t number;              /* TrackNumber; of libavformat: the stream's index and 1 */
 	enum track_type type;
 	bool is_default, is_enabled;
-	/* V_MPEG4/ISO/AVC also where it is H.264 in V_MS/VFW/FOURCC (codec_private is then its own); libavcodec's name where par is set */
+	/* V_MPEG4/ISO/AVC also where it is H.264 in V_MS/VFW/FOURCC (codec_private is then its own); libavcodec's name where
+	 * par is set */
 	char codec_id[64];
 	const struct AVCodecParameters *par; /* NULL: the fields here say it */
 	struct bytes codec_private;

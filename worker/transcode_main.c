@@ -225,17 +225,17 @@ enum { OPT_START = 0x1000, OPT_MAX_DURATION, OPT_SOURCE_TIMEOUT, OPT_PLAYLISTS }
 
 static const struct argp_option option_list[] = {
 	{ "start", OPT_START, "SECONDS", 0,
-	  "Where to start: both tracks begin at the last key frame at or before it, and keep the times that they have in the title. A "
-	  "pipe, or a server without ranges, cannot go back: there it is the first key frame at or behind it",
+	  "Where to start: both tracks begin at the last key frame at or before it, and keep the times that they have in the "
+	  "title. A pipe, or a server without ranges, cannot go back: there it is the first key frame at or behind it",
 	  1 },
 	{ "max-duration", OPT_MAX_DURATION, "SECONDS", 0, "How much to make; both tracks end together", 1 },
 	{ "source-timeout", OPT_SOURCE_TIMEOUT, "SECONDS", 0,
-	  "How long nothing may come from a URL or a pipe before it ends with what was made, and status 1 (default: 30 for a URL, for "
-	  "ever for a pipe)",
+	  "How long nothing may come from a URL or a pipe before it ends with what was made, and status 1 (default: 30 for a "
+	  "URL, for ever for a pipe)",
 	  1 },
 	{ "allow-playlists", OPT_PLAYLISTS, "SERVERS", OPTION_ARG_OPTIONAL,
-	  "Take HLS playlists: one from a server may name URLs of that server (and of SERVERS: https://HOST[:PORT],...), one that is "
-	  "a file may name files beneath its directory",
+	  "Take HLS playlists: one from a server may name URLs of that server (and of SERVERS: https://HOST[:PORT],...), one "
+	  "that is a file may name files beneath its directory",
 	  1 },
 	{ 0 },
 };
@@ -293,15 +293,15 @@ static const struct argp argp = {
 	.parser = parse,
 	.args_doc = "[IN] > OUT",
 	.doc = "Writes a title as one fragmented MP4 to standard output: the init segment, then a fragment for about every two "
-	       "seconds as soon as it is complete. Video is copied, audio is copied or encoded to AAC. IN is a Matroska file, a URL "
-	       "(http:// or https://), or a pipe; - or nothing is standard input."
+	       "seconds as soon as it is complete. Video is copied, audio is copied or encoded to AAC. IN is a media file, a "
+	       "URL (http:// or https://), or a pipe; - or nothing is standard input."
 	       "\vMemory stays the same however long the input is.\n\n"
 	       "  segfarm-worker transcode film.mkv > film.mp4\n"
 	       "  segfarm-worker transcode --start 600 film.mkv | mpv -\n"
 	       "  recorder | segfarm-worker transcode - | nc -l 9000\n\n"
-	       "A reader that goes away ends it; one that stalls makes it wait. The last line on standard error says what was made. "
-	       "Exit status: 0 done, or the reader has gone away; 1 it could not be made to the end (the reason is printed, and what "
-	       "was written plays up to there); 2 wrong use; 128 + N ended by signal N, with what was complete.",
+	       "A reader that goes away ends it; one that stalls makes it wait. The last line on standard error says what was "
+	       "made. Exit status: 0 done, or the reader has gone away; 1 it could not be made to the end (the reason is "
+	       "printed, and what was written plays up to there); 2 wrong use; 128 + N ended by signal N, with what was complete.",
 	.children = children,
 };
 
@@ -309,7 +309,8 @@ static const struct argp argp = {
 
 static void print_summary(const struct run *r, const struct transcode_stats *s)
 {
-	fprintf(stderr, "%s: %lld video frames, %lld audio frames, %lld fragments, %lld bytes%s\n", name, (long long)s->video_frames,
+	fprintf(stderr, "%s: %lld video frames, %lld audio frames, %lld fragments, %lld bytes%s\n", name,
+		(long long)s->video_frames,
 		(long long)s->audio_frames, (long long)s->fragments, (long long)s->bytes,
 		r->is_reader_gone ? "; the reader has gone away" : stop_signal ? "; ended by a signal" : "");
 	if (s->broken_video || s->broken_audio || s->damaged_bytes)

@@ -68,11 +68,13 @@ static int open_decoder(struct video_decode *d, const struct video_source *sourc
 	d->dec->thread_count = 1;
 	d->dec->pkt_timebase = (AVRational){ 1, TICKS_PER_SECOND };
 	d->dec->max_pixels = VIDEO_PIXELS_MAX;
-	/* where the stream does not say how far it reorders, its level does: else pictures are lost until the decoder has learnt it */
+	/* where the stream does not say how far it reorders, its level does: else pictures are lost until the decoder has
+	 * learnt it */
 	if (codec->id == AV_CODEC_ID_H264)
 		d->dec->strict_std_compliance = FF_COMPLIANCE_STRICT;
 	ret = avcodec_open2(d->dec, codec, NULL);
-	return ret < 0 ? err_set(err, codec_error(ret, ERR_UNSUPPORTED), "the decoder for %s does not take this track's configuration",
+	return ret < 0 ? err_set(err, codec_error(ret, ERR_UNSUPPORTED),
+				 "the decoder for %s does not take this track's configuration",
 				 name) : 0;
 }
 
@@ -131,7 +133,8 @@ static int receive(struct video_decode *d, int *errors, video_frame_fn *fn, void
 {
 	int ret = 0, got = 0;
 
-	while (!ret && *errors < LIMIT_ERRORS && (got = avcodec_receive_frame(d->dec, d->frame)) != AVERROR(EAGAIN) && got != AVERROR_EOF) {
+	while (!ret && *errors < LIMIT_ERRORS && (got = avcodec_receive_frame(d->dec, d->frame)) != AVERROR(EAGAIN) &&
+	       got != AVERROR_EOF) {
 		if (got == AVERROR(ENOMEM)) /* the packet is not broken: the same one will decode elsewhere */
 			return err_set(err, ERR_NOMEM, "out of memory");
 		*errors += got < 0;

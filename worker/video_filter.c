@@ -105,8 +105,10 @@ static void put_tone_mapping(const struct video_filter *f, struct buf *b, int wi
 {
 	const struct video_colour *c = &f->colour;
 
-	buf_printf(b, "zscale=w=%d:h=%d:f=bicubic:tin=%d:pin=%d:min=%d:rin=%s:t=linear:npl=%d,format=gbrpf32le,zscale=p=bt709,", width,
-		   height, or_else(c->transfer, AVCOL_TRC_SMPTE2084), or_else(c->primaries, AVCOL_PRI_BT2020), or_else(c->matrix, AVCOL_SPC_BT2020_NCL), range_name(c->is_full_range),
+	buf_printf(b, "zscale=w=%d:h=%d:f=bicubic:tin=%d:pin=%d:min=%d:rin=%s:t=linear:npl=%d,format=gbrpf32le,"
+		   "zscale=p=bt709,", width, height, or_else(c->transfer, AVCOL_TRC_SMPTE2084),
+		   or_else(c->primaries, AVCOL_PRI_BT2020), or_else(c->matrix, AVCOL_SPC_BT2020_NCL),
+		   range_name(c->is_full_range),
 		   REFERENCE_WHITE);
 	buf_printf(b, "tonemap=tonemap=hable:desat=0:peak=%d.%02d,zscale=t=bt709:m=bt709:r=tv,format=yuv420p,",
 		   f->params->hdr_peak / REFERENCE_WHITE, f->params->hdr_peak % REFERENCE_WHITE);
@@ -157,7 +159,8 @@ static int open_ends(struct video_filter *f)
 	snprintf(args, sizeof args, "video_size=%dx%d:pix_fmt=%d:time_base=1/%d:pixel_aspect=1/1", f->width, f->height, f->format,
 		 TICKS_PER_SECOND);
 	ret = avfilter_graph_create_filter(&f->in, avfilter_get_by_name("buffer"), "in", args, NULL, f->graph);
-	return ret < 0 ? ret : avfilter_graph_create_filter(&f->sink, avfilter_get_by_name("buffersink"), "out", NULL, NULL, f->graph);
+	return ret < 0 ? ret : avfilter_graph_create_filter(&f->sink, avfilter_get_by_name("buffersink"), "out", NULL, NULL,
+							    f->graph);
 }
 
 static int open_graph(struct video_filter *f, const char *filters)
@@ -226,8 +229,10 @@ static int build(struct video_filter *f, const AVFrame *in, struct err *err)
 	text = buf_cstr(&filters);
 	ret = text ? open_graph(f, text) : AVERROR(ENOMEM);
 	if (ret < 0)
-		err_set(err, codec_error(ret, ERR_UNSUPPORTED), "pictures of %dx%d in format %s cannot be converted%s", f->width, f->height,
-			describe(f->format) ? describe(f->format)->name : "?", f->params->hdr_peak ? " from HDR (is libzimg there?)" : "");
+		err_set(err, codec_error(ret, ERR_UNSUPPORTED), "pictures of %dx%d in format %s cannot be converted%s",
+			f->width, f->height,
+			describe(f->format) ? describe(f->format)->name : "?",
+			f->params->hdr_peak ? " from HDR (is libzimg there?)" : "");
 	buf_finish(&filters);
 	for (int i = 0; ret >= 0 && f->is_deinterlaced && i < NEIGHBOURS; i++)
 		if (f->before[i]->buf[0] && is_like_graph(f, f->before[i]))
