@@ -235,6 +235,24 @@ static size_t server_size(const char *url)
 	return host ? scheme + host : 0;
 }
 
+/* Of the first in a list. */
+static size_t listed_size(const char *list)
+{
+	size_t n = server_size(list), all = strcspn(list, ",");
+
+	return n < all ? n : all;
+}
+
+bool parts_are_servers(const char *list)
+{
+	for (; listed_size(list); list++) {
+		list += strcspn(list, ",");
+		if (!*list)
+			return true;
+	}
+	return false;
+}
+
 static bool is_allowed_url(const struct parts *p, const char *url)
 {
 	for (const char *c = url; *c; c++)
@@ -245,7 +263,7 @@ static bool is_allowed_url(const struct parts *p, const char *url)
 	if (is_server(url, p->base, server_size(p->base)))
 		return true;
 	for (const char *s = p->servers; s && *s; s += strcspn(s, ","), s += *s == ',')
-		if (is_server(url, s, strcspn(s, ",")))
+		if (is_server(url, s, listed_size(s)))
 			return true;
 	return false;
 }

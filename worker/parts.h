@@ -38,6 +38,8 @@ struct parts {
 	struct err err;        /* code 0: goes on; else why it is over */
 };
 
+/* Is it a list as struct parts takes it? */
+bool parts_are_servers(const char *list);
 /* For a playlist at a URL: the one that answered after redirects. ERR_LIMIT: too long. */
 int parts_init_url(struct parts *p, const char *url, struct err *err);
 /* For one that is a file. */

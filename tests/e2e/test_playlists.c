@@ -360,10 +360,24 @@ START_TEST(other_servers_are_allowed_by_name)
 	int port = start_server(0, true);
 
 	free(sh("cd %s && sed 's|^ts|http://localhost:%d/ts|' ts.m3u8 > far.m3u8 && "
-		"\"$WORKER\" transcode --allow-playlists=http://a.invalid,http://localhost:%d http://127.0.0.1:%d/far.m3u8 > out.mp4",
+		"\"$WORKER\" transcode --allow-playlists=http://a.invalid,http://localhost:%d/ http://127.0.0.1:%d/far.m3u8 > out.mp4",
 		dir, port, port, port));
 	httpd_stop();
 	check_is_beginning(made("out.mp4"), SECONDS, false);
+}
+END_TEST
+
+START_TEST(what_is_no_server_is_wrong_use)
+{
+	static const char *const lists[] = { "localhost", "''", "http://", "http://a,", "file:///etc", "http://a,b" };
+	char *said;
+
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+		int status = sh_status(&said, "cd %s && \"$WORKER\" transcode --allow-playlists=%s ts.m3u8 > out.mp4", dir, lists[i]);
+
+		ck_assert_msg(status == 2 && strstr(said, "--allow-playlists takes"), "%s: %d: %s", lists[i], status, said);
+		free(said);
+	}
 }
 END_TEST
 
@@ -393,6 +407,7 @@ Suite *suite_playlists(void)
 	tcase_add_loop_test(t, playlist_against_the_rule_is_one_sentence_and_opens_nothing, 0, N_BAD);
 	tcase_add_test(t, endless_playlist_is_not_read_for_ever);
 	tcase_add_test(t, other_servers_are_allowed_by_name);
+	tcase_add_test(t, what_is_no_server_is_wrong_use);
 	tcase_add_test(t, playlist_of_unknown_place_is_refused);
 	suite_add_tcase(s, t);
 	return s;
