@@ -101,10 +101,16 @@ int parts_end(const struct parts *p, struct err *err)
 		       p->lost.msg);
 }
 
+/* For a person: of a file, as seen from its directory. */
+static const char *shown(const struct parts *p, const char *url)
+{
+	return url + (p->dir >= 0 && *url == '/');
+}
+
 static void lose(struct parts *p, const char *url, const char *why)
 {
 	if (!p->n_lost++)
-		err_set(&p->lost, ERR_RETRY, "%.200s: %s", url, why);
+		err_set(&p->lost, ERR_RETRY, "%.200s: %s", shown(p, url), why);
 }
 
 /* ---- playlists */
@@ -349,7 +355,7 @@ static int refuse(struct parts *p, const char *url)
 
 	if (p->dir >= 0)
 		snprintf(text, sizeof text, "the playlist names %.200s: one that is a file may only name regular files "
-			 "beneath its own directory, without links", url);
+			 "beneath its own directory, without links", shown(p, url));
 	else
 		snprintf(text, sizeof text, "the playlist names %.200s: only %.*s is allowed%s", url,
 			 (int)server_size(p->base), p->base,
