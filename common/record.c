@@ -11,9 +11,7 @@
 #define FORMAT 3 /* of index and plan; part of the plan's hash */
 
 #define OFFSET_MAX (INT64_C(1) << 62) /* bytes of a file */
-#define RATE_MIN 1000		      /* Hz */
-#define RATE_MAX 768000
-#define SAMPLES_MAX (INT64_C(2000) * 3600 * RATE_MAX) /* TIMELINE_MAX_NS in samples */
+#define SAMPLES_MAX (INT64_C(2000) * 3600 * RECORD_RATE_MAX) /* TIMELINE_MAX_NS in samples */
 #define CHANNELS_MAX 64
 #define UNIT_MAX 65536
 #define SOURCE_UNIT_MAX (1 << 24)
@@ -323,12 +321,12 @@ static int get_audio(struct jget *parent, struct record_audio *a)
 	jget_str(&g, "codecs", a->codecs, sizeof(a->codecs), CODECS_CHARS);
 	if (!a->codecs[0])
 		jget_fail(&g, "codecs", "is empty");
-	a->rate = (int)jget_int(&g, "rate", RATE_MIN, RATE_MAX);
+	a->rate = (int)jget_int(&g, "rate", RECORD_RATE_MIN, RECORD_RATE_MAX);
 	a->channels = (int)jget_int(&g, "channels", 1, CHANNELS_MAX);
 	a->unit = jget_int(&g, "unit", 1, UNIT_MAX);
 	a->base = jget_int(&g, "base", -SAMPLES_MAX, SAMPLES_MAX);
 	a->frames = jget_int(&g, "frames", 0, SAMPLES_MAX);
-	a->source_rate = (int)jget_int(&g, "source_rate", RATE_MIN, RATE_MAX);
+	a->source_rate = (int)jget_int(&g, "source_rate", RECORD_RATE_MIN, RECORD_RATE_MAX);
 	if (a->is_copy && a->source_rate != a->rate)
 		jget_fail(&g, "source_rate", "of copied audio is not rate");
 	a->source_unit = jget_int(&g, "source_unit", 0, SOURCE_UNIT_MAX);

@@ -20,6 +20,8 @@
 #define RECORD_KEY_SIZE 17        /* 16 hex digits and a NUL: stream keys, plan hashes */
 #define RECORD_PATH_MAX 4095      /* bytes of a source path */
 #define RECORD_RENDITION_MAX 31   /* bytes of a rendition name: [a-z0-9_-]+ */
+#define RECORD_RATE_MIN 1000      /* Hz, of audio */
+#define RECORD_RATE_MAX 768000
 #define RECORD_SYNCS_MAX 1000000  /* sync samples of a title */
 #define RECORD_SEGMENTS_MAX 1000000
 #define RECORD_JSON_MAX (256u << 20) /* bytes of a record as JSON */

@@ -48,6 +48,7 @@ static const struct broken {
 	{ "zeros.mp4", "head -c 100000 /dev/zero >", 1, ": " NO_MEDIA, 0 },
 	{ "text.mp4", "echo This is a text. >", 1, ": " NO_MEDIA, 0 },
 	{ "noise.ts", "head -c 500000 /dev/urandom >", 1, ": ", 0 },
+	{ "slow.wav", FFMPEG "-f lavfi -i sine=d=2:r=100 -c:a pcm_s16le", 1, ": audio sampled at 100 Hz: 1000 to 768000 are taken", 0 },
 	{ "directory.mp4", "mkdir", 2, " is a directory, not a media file", 0 },
 };
 #define N_BROKEN (int)(sizeof broken / sizeof *broken)
