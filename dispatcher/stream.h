@@ -21,6 +21,8 @@ void stream_make_job(const struct dispatch_stream *s, const struct queue_item *i
 /* 1 what the slot should make is there (and is noted as made), 0 it is not, ERR_RETRY store down, else as above. */
 int stream_check_slot(struct dispatch *d, struct dispatch_stream *s, uint32_t slot, struct err *err);
 /* The slot cannot be done. */
+/* A job of it ended badly: may it be its encoder's fault? */
+void stream_note_failure(struct dispatch_stream *s, uint32_t slot, enum queue_failure failure);
 void stream_give_up(struct dispatch *d, struct dispatch_stream *s, uint32_t slot, int code, int attempts,
 		    const char *reason);
 void stream_unmake(struct dispatch_stream *s, size_t segment);

@@ -65,6 +65,10 @@ static int take_filtered(void *arg, AVFrame *frame, struct err *err)
 	if (s->is_done)
 		return 0;
 	s->wanted += frame->pts < s->end;
+	if (frame->pts >= s->end && !video_encoder_looks_ahead(s->encoder)) {
+		s->is_done = true;
+		return s->wanted ? video_encoder_finish(s->encoder, err) : 0;
+	}
 	ret = s->wanted ? video_encoder_push(s->encoder, frame, is_idr(s, frame->pts), err) : 0;
 	s->is_done = frame->pts >= s->end && s->given == s->wanted;
 	return ret;
