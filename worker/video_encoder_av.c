@@ -19,8 +19,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* libavcodec's libx264, which is everywhere, as an encoder like any other: for tests. Without it the name means the direct one. */
+/* Put before a name, for tests: libavcodec's libx264, which is everywhere, as an encoder like any other, by frames of either format. */
 #define LAVC_PREFIX "lavc_"
+#define NV12_PREFIX "nv12_"
+#define PREFIX_SIZE 5
 #define GOP_MAX 250              /* frames, as libx264's */
 #define SURFACES 32              /* frames in the device's memory */
 #define BITS_PER_100_PIXELS 10   /* of an encoder that knows no constant quality */
@@ -57,8 +59,8 @@ static int unknown(const char *name, struct err *err)
 
 static const AVCodec *find(const char *name)
 {
-	size_t n = strlen(LAVC_PREFIX);
-	const AVCodec *codec = avcodec_find_encoder_by_name(strncmp(name, LAVC_PREFIX, n) ? name : name + n);
+	bool has_prefix = !strncmp(name, LAVC_PREFIX, PREFIX_SIZE) || !strncmp(name, NV12_PREFIX, PREFIX_SIZE);
+	const AVCodec *codec = avcodec_find_encoder_by_name(has_prefix ? name + PREFIX_SIZE : name);
 
 	return codec && codec->id == AV_CODEC_ID_H264 ? codec : NULL;
 }
@@ -104,11 +106,12 @@ static int open_device(struct av *e, const AVCodecHWConfig *config, struct err *
 }
 
 /* Which frames it takes. */
-static int set_input(struct av *e, const AVCodec *codec, struct err *err)
+static int set_input(struct av *e, const AVCodec *codec, const char *name, struct err *err)
 {
 	const AVCodecHWConfig *config;
+	bool is_planar = has_format(codec, AV_PIX_FMT_YUV420P) && strncmp(name, NV12_PREFIX, PREFIX_SIZE);
 
-	e->format = has_format(codec, AV_PIX_FMT_YUV420P) ? AV_PIX_FMT_YUV420P : AV_PIX_FMT_NV12;
+	e->format = is_planar ? AV_PIX_FMT_YUV420P : AV_PIX_FMT_NV12;
 	e->ctx->pix_fmt = e->format;
 	if (has_format(codec, e->format))
 		return 0;
@@ -192,7 +195,7 @@ static int open_codec(struct av *e, const AVCodec *codec, const struct record_en
 	int ret;
 
 	set_picture(e->ctx, p);
-	ret = set_input(e, codec, err);
+	ret = set_input(e, codec, p->encoder, err);
 	if (ret)
 		return ret;
 	set_rate(e->ctx, p, o);
