@@ -335,13 +335,18 @@ static bool is_hardware(const struct record_video *v)
 	return v->is_present && !v->is_copy && strcmp(v->encode.encoder, RECORD_SOFTWARE);
 }
 
-void stream_note_failure(struct dispatch_stream *s, uint32_t slot, enum queue_failure failure)
+void stream_note_failure(struct dispatch_stream *s, enum queue_failure failure)
 {
-	if (failure != QUEUE_CRASH || !slot || !s->has_plan || !is_hardware(&s->plan.video))
+	if (failure != QUEUE_CRASH || !s->has_plan || !is_hardware(&s->plan.video))
 		return;
 	if (++s->n_encoder_crashes == ENCODER_CRASHES_MAX)
 		log_warn("the encoder is used no more", "stream=%s encoder=%s reason=\"%d crashes\"", s->key, s->plan.video.encode.encoder,
 			 ENCODER_CRASHES_MAX);
+}
+
+bool stream_trusts_encoder(const struct dispatch_stream *s)
+{
+	return s->n_encoder_crashes < ENCODER_CRASHES_MAX;
 }
 
 /* By libx264, whose parameter sets stand in the init segment as well. */
@@ -371,7 +376,7 @@ void stream_make_job(const struct dispatch_stream *s, const struct queue_item *i
 		return;
 	}
 	job_set_segment(job, &s->plan, item->slot - 1);
-	if (is_hardware(&job->video) && (item->attempts || s->n_encoder_crashes >= ENCODER_CRASHES_MAX))
+	if (is_hardware(&job->video) && (item->attempts || !stream_trusts_encoder(s)))
 		use_software(&job->video.encode);
 	factor = job->video.is_present && !job->video.is_copy ? JOB_DEADLINE_ENCODE : JOB_DEADLINE_FACTOR;
 	job->deadline_ms += factor * job->segment.duration / (TICKS_PER_SECOND / 1000);

@@ -47,8 +47,10 @@ static void use_software(struct clip *c)
 /* pic_parameter_set_id of a sample's first slice: whose it is. */
 static int set_of(const struct clip_made *m, int i)
 {
-	struct bits b = { m->data.data + m->samples[i].at + 5, m->samples[i].size - 5, 0, false };
+	const uint8_t *nal = m->data.data + m->samples[i].at + 4;
+	struct bits b = { nal + 1, m->samples[i].size - 5, 0, false };
 
+	ck_assert_msg((nal[0] & 31) == 1 || (nal[0] & 31) == 5, "sample %d begins with no slice", i);
 	bits_ue(&b);
 	bits_ue(&b);
 	return (int)bits_ue(&b);
