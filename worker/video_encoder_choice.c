@@ -63,7 +63,7 @@ static bool get_what(const char *what, struct record_encode *p, struct video_opt
 
 static char last_line[REASON_MAX]; /* that libavcodec logged as an error: it says more than its codes */
 
-static void keep_line(void *of, int level, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void keep_line(void *of, int level, const char *format, va_list args)
 {
 	(void)of;
 	if (level > AV_LOG_ERROR)

@@ -12,6 +12,7 @@
 #include "worker/bits.h"
 
 #include <check.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,22 @@ START_TEST(an_encoder_that_fails_in_a_job_is_replaced_by_libx264)
 }
 END_TEST
 
+/* Each segment has failed once at most: the second attempt was made with libx264. */
+static void check_failures(const char *log)
+{
+	static const char what[] = "msg=\"job failed\"";
+	bool has_failed[9] = { false };
+
+	for (const char *at = log; (at = strstr(at, what)); at += sizeof what) {
+		const char *slot = strstr(at, "slot=");
+		int n = slot ? atoi(slot + 5) : 0;
+
+		ck_assert(n > 0 && n < 9);
+		ck_assert_msg(!has_failed[n], "segment %d failed twice", n - 1);
+		has_failed[n] = true;
+	}
+}
+
 /* Three crashes, then no attempt is made with it any more. */
 START_TEST(a_worker_that_crashes_in_the_encoder_costs_an_attempt)
 {
@@ -137,6 +154,7 @@ START_TEST(a_worker_that_crashes_in_the_encoder_costs_an_attempt)
 	ck_assert_int_eq(bg_count(log, "prog=segfarm-worker msg=\"worker died\""), 3);
 	ck_assert_int_eq(bg_count(log, "the encoder is used no more"), 1);
 	ck_assert_ptr_nonnull(strstr(log, "video encoder: lavc_libx264\n"));
+	check_failures(log);
 	free(log);
 	bg_check_clean(&b);
 	bg_close(&b);
