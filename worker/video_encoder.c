@@ -207,7 +207,8 @@ static int join_sets(struct nal_config *nal, struct bytes hard, struct bytes sof
 		is_hard_higher = a.sps.profile > b.sps.profile;
 		buf_put(&sets, is_hard_higher ? hard.data : soft.data, is_hard_higher ? hard.size : soft.size);
 		buf_put(&sets, is_hard_higher ? soft.data : hard.data, is_hard_higher ? soft.size : hard.size);
-		ret = buf_failed(&sets) ? err_set(err, ERR_NOMEM, "out of memory") : nal_config_init(nal, NAL_H264, buf_bytes(&sets), none, err);
+		ret = buf_failed(&sets) ? err_set(err, ERR_NOMEM, "out of memory")
+					: nal_config_init(nal, NAL_H264, buf_bytes(&sets), none, err);
 		nal->sps.reorder = a.sps.is_reorder_said && a.sps.reorder > b.sps.reorder ? a.sps.reorder : b.sps.reorder;
 		nal_config_finish(&b);
 	}

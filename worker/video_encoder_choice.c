@@ -85,9 +85,12 @@ static AVFrame *make_frame(const struct record_encode *p, int n)
 	f->pts = timeline_scale_round(n, TICKS_PER_SECOND * p->rate_den, p->rate_num);
 	if (av_frame_get_buffer(f, 0) < 0)
 		av_frame_free(&f);
-	for (int i = 0; f && i < 3; i++)
-		for (int y = 0; y < (i ? p->height / 2 : p->height); y++)
-			memset(f->data[i] + (ptrdiff_t)y * f->linesize[i], i ? 128 : 16 + (y + 8 * n) % 200, (size_t)(i ? p->width / 2 : p->width));
+	for (int i = 0; f && i < 3; i++) {
+		int width = i ? p->width / 2 : p->width, height = i ? p->height / 2 : p->height;
+
+		for (int y = 0; y < height; y++)
+			memset(f->data[i] + (ptrdiff_t)y * f->linesize[i], i ? 128 : 16 + (y + 8 * n) % 200, (size_t)width);
+	}
 	return f;
 }
 
@@ -365,8 +368,8 @@ int video_encoder_choose(struct record_encode *p, const struct video_options *o,
 	if (ret == ERR_USAGE)
 		return err_set(err, ret, "%s", why.msg);
 	if (ret)
-		return err_set(err, ret, "the encoder %s does not work here: %.250s; --encoder auto takes one that does, libx264 always does",
-			       o->encoder, why.msg);
+		return err_set(err, ret, "the encoder %s does not work here: %.250s; --encoder auto takes one that does, libx264 always "
+			       "does", o->encoder, why.msg);
 	buf_put(sets, a->sets.data, a->sets.size);
 	return buf_failed(sets) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }

@@ -17,7 +17,9 @@
 #include <sys/wait.h>
 
 #define FFMPEG "ffmpeg -nostdin -v error -y -threads 1 "
-#define SOURCE FFMPEG "-f lavfi -i testsrc2=s=320x180:r=25,noise=alls=6:allf=t -t 5 -c:v mpeg2video -bf 2 -g 12 -q:v 3 -pix_fmt yuv420p -f mpegts \"$OUT\""
+#define SOURCE FFMPEG "-f lavfi -i testsrc2=s=320x180:r=25,noise=alls=6:allf=t -t 5 -c:v mpeg2video -bf 2 -g 12 -q:v 3 " \
+	"-pix_fmt yuv420p -f mpegts \"$OUT\""
+#define PICTURES FFMPEG "-i \"$M/encoder.ts\" -fps_mode passthrough -f rawvideo \"$OUT\" # " SOURCE
 #define FRAMES 125
 #define PIECE 25 /* frames */
 #define LEAST 30.0 /* dB, of any picture */
@@ -77,7 +79,7 @@ static void check_whole(const struct clip *c, const struct clip_made *m)
 	for (int i = 0; i < m->n; i++)
 		ck_assert_int_eq(times[i], c->times[i]);
 	pictures_decode(&ours, c, m);
-	pictures_read(&theirs, media_make("encoder.yuv", FFMPEG "-i \"$M/encoder.ts\" -fps_mode passthrough -f rawvideo \"$OUT\" # " SOURCE), 320, 180);
+	pictures_read(&theirs, media_make("encoder.yuv", PICTURES), 320, 180);
 	ck_assert_int_eq(ours.n, FRAMES);
 	p = pictures_compare(&ours, &theirs);
 	ck_assert_msg(p.worst >= LEAST, "picture %d has a PSNR of %.1f dB", p.worst_at, p.worst);
