@@ -5,6 +5,7 @@
  * Places: in containers without an index of their own (MPEG-TS, MPEG-PS) the offset of a packet, else a decode time. What was read
  * since the beginning is kept until somebody goes back there for the second time, so that a pipe can be looked into.
  */
+#include "common/timeline.h"
 #include "worker/demux.h"
 #include "worker/asc.h"
 #include "worker/demux_av.h"
@@ -23,6 +24,8 @@
 #define LIMIT_CONFIG_PACKETS 2048     /* read to find configurations */
 #define NS 1000000000
 #define TIME_BIAS (INT64_C(1) << 50)  /* ns: times may be below 0, places not */
+#define PLACE_MAX (TIME_BIAS + TIMELINE_MAX_NS)
+#define BASE_US (INT64_C(300) * 3600 * 1000000) /* times that begin farther away are counted from there */
 #define PLACE_CHECK 0xfff             /* lowest bits of a place that is a time: of which packet it is */
 #define LIMIT_CHECK_PACKETS 4096
 
@@ -40,6 +43,7 @@ struct demux_av {
 	int64_t at;               /* where libavformat reads next */
 	struct track tracks[TRACKS_MAX];
 	struct stream streams[TRACKS_MAX];
+	int64_t base_ns;          /* libavformat's time that is 0 */
 	int main;                 /* the stream that seeking goes by */
 	bool is_by_byte;
 	bool has_read;            /* a packet */
@@ -205,6 +209,15 @@ static int open_ctx(struct demux_av *a)
 	return ret < 0 && ret != AVERROR_EOF ? ret : 0;
 }
 
+/* Live streams may count from 1970 on. */
+static void set_base(struct demux_av *a)
+{
+	int64_t us = a->ctx->start_time;
+	bool is_far_off = us != AV_NOPTS_VALUE && (us > BASE_US || us < -BASE_US) && us < INT64_MAX / 2000 && us > INT64_MIN / 2000;
+
+	a->base_ns = is_far_off ? us * 1000 : 0;
+}
+
 static void read_tracks(struct demux_av *a)
 {
 	a->main = -1;
@@ -314,9 +327,26 @@ static int find_configs(struct demux_av *a, struct err *err)
 
 /* ---- frames */
 
-static int64_t to_ns(int64_t ts, AVRational tb)
+static const AVRational ns_base = { 1, NS };
+
+static int64_t to_ns(const struct demux_av *a, int64_t ts, int stream)
 {
-	return av_rescale_q(ts, tb, (AVRational){ 1, NS });
+	return av_rescale_q(ts, a->ctx->streams[stream]->time_base, ns_base) - a->base_ns;
+}
+
+static bool is_far(int64_t ts, AVRational tb, int64_t base_ns)
+{
+	int64_t ns = ts == AV_NOPTS_VALUE ? base_ns : av_rescale_q(ts, tb, ns_base); /* INT64_MIN: it does not fit */
+
+	return ns < base_ns - TIMELINE_MAX_NS || ns > base_ns + TIMELINE_MAX_NS;
+}
+
+/* No time of a packet that is kept overflows anything. */
+static bool has_wild_times(const struct demux_av *a, const AVPacket *p)
+{
+	AVRational tb = a->ctx->streams[p->stream_index]->time_base;
+
+	return is_far(p->pts, tb, a->base_ns) || is_far(p->dts, tb, a->base_ns) || is_far(p->duration, tb, 0);
 }
 
 /* What rises from frame to frame of a track, the same wherever reading began. */
@@ -375,7 +405,6 @@ static void move_times(struct demux_av *a, struct frame *f, int stream)
 static void fill_frame(struct demux_av *a, struct frame *f)
 {
 	const AVPacket *p = a->packet;
-	const AVStream *st = a->ctx->streams[p->stream_index];
 	struct stream *s = &a->streams[p->stream_index];
 	int64_t ts = p->pts != AV_NOPTS_VALUE ? p->pts : p->dts;
 
@@ -383,10 +412,10 @@ static void fill_frame(struct demux_av *a, struct frame *f)
 	f->is_timed = p->pts != AV_NOPTS_VALUE;
 	f->is_key = p->flags & AV_PKT_FLAG_KEY;
 	f->is_hidden = p->flags & AV_PKT_FLAG_DISCARD;
-	f->decode_ns = p->dts != AV_NOPTS_VALUE ? to_ns(p->dts, st->time_base) : FRAME_NO_TIME;
-	f->time_ns = ts != AV_NOPTS_VALUE ? to_ns(ts, st->time_base) : s->next_ns;
+	f->decode_ns = p->dts != AV_NOPTS_VALUE ? to_ns(a, p->dts, p->stream_index) : FRAME_NO_TIME;
+	f->time_ns = ts != AV_NOPTS_VALUE ? to_ns(a, ts, p->stream_index) : s->next_ns;
 	f->lace_index = ts == AV_NOPTS_VALUE; /* follows the one before, whatever its time */
-	f->duration_ns = p->duration > 0 ? to_ns(p->duration, st->time_base) : 0;
+	f->duration_ns = p->duration > 0 ? av_rescale_q(p->duration, a->ctx->streams[p->stream_index]->time_base, ns_base) : 0;
 	f->id = s->id = frame_id(a, s, f->decode_ns);
 	f->place = frame_place(a, s, f->decode_ns);
 	if (a->is.shift)
@@ -419,7 +448,8 @@ static int next(struct demux *d, struct frame *f, struct err *err)
 		a->has_read = true;
 		if (a->packet->stream_index >= d->n_tracks || a->tracks[a->packet->stream_index].type == TRACK_OTHER)
 			continue;
-		if (a->packet->flags & AV_PKT_FLAG_CORRUPT || a->packet->size <= 0) {
+		if (a->packet->flags & AV_PKT_FLAG_CORRUPT || a->packet->size <= 0 ||
+		    has_wild_times(a, a->packet)) {
 			d->damaged_bytes += a->packet->size;
 			continue;
 		}
@@ -490,6 +520,7 @@ static int seek_first(struct demux_av *a, struct err *err)
 		return say(a, ret, err);
 	if ((int)a->ctx->nb_streams < a->is.n_tracks)
 		return err_set(err, ERR_DATA, "the file has changed");
+	set_base(a);
 	read_tracks(a);
 	a->is_recording = true;
 	ret = find_configs(a, err);
@@ -501,7 +532,7 @@ static int seek_first(struct demux_av *a, struct err *err)
 static int seek_time(struct demux_av *a, int64_t place)
 {
 	return av_seek_frame(a->ctx, a->main,
-			     av_rescale_q((place | PLACE_CHECK) - TIME_BIAS, (AVRational){ 1, NS }, a->ctx->streams[a->main]->time_base),
+			     av_rescale_q((place | PLACE_CHECK) - TIME_BIAS + a->base_ns, ns_base, a->ctx->streams[a->main]->time_base),
 			     AVSEEK_FLAG_BACKWARD);
 }
 
@@ -517,7 +548,9 @@ static bool is_there(struct demux_av *a, int64_t place)
 			return false;
 		if (p->stream_index != a->main || p->dts == AV_NOPTS_VALUE)
 			continue;
-		at = to_ns(p->dts, a->ctx->streams[a->main]->time_base) + TIME_BIAS;
+		if (has_wild_times(a, p))
+			return false;
+		at = to_ns(a, p->dts, a->main) + TIME_BIAS;
 		if (at >= 0 && ((at & ~(int64_t)PLACE_CHECK) | check_bits(a)) == place)
 			return true;
 		if ((at | PLACE_CHECK) >= (place | PLACE_CHECK))
@@ -532,7 +565,7 @@ static int seek(struct demux *d, int64_t place, struct err *err)
 	const AVStream *st = a->main >= 0 ? a->ctx->streams[a->main] : NULL;
 	int ret;
 
-	if (place == d->first || !st)
+	if (place == d->first || !st || (!a->is_by_byte && place > PLACE_MAX))
 		return seek_first(a, err);
 	forget_head(a);
 	reset_streams(a);
@@ -578,6 +611,7 @@ int demux_open_av(struct demux **d, struct input *in, struct err *err)
 	shift_init(&a->shift);
 	a->is.shift = a->is_by_byte ? &a->shift : NULL;
 	a->is_recording = true;
+	set_base(a);
 	read_tracks(a);
 	ret = find_configs(a, err);
 	if (ret) {

@@ -22,56 +22,49 @@ struct video_stage {
 	struct video_encoder *encoder;
 	int64_t next_key;      /* a frame from here on becomes IDR */
 	int64_t wanted, given; /* frames in [start, end): into the encoder, out of it */
-	bool is_end_seen;      /* a frame from `end` on went into the encoder */
-	bool is_done;
+	bool is_done;          /* no more frames are looked at */
 };
 
 /* ---- from the end to the beginning */
 
-/* Frames behind `end` were only to be looked at. */
+/* The frame at `end` was only to be looked at: when it is the next one, no more is wanted. */
 static int give_sample(void *arg, int64_t pts, bool is_sync, struct bytes data, struct err *err)
 {
 	struct video_stage *s = arg;
+	int ret = pts < s->end ? s->fn(s->arg, pts, is_sync, data, err) : 0;
 
-	if (pts >= s->end)
-		return 0;
-	s->given++;
-	return s->fn(s->arg, pts, is_sync, data, err);
+	s->given += pts < s->end;
+	return ret ? ret : s->is_done && s->given == s->wanted;
 }
 
-/* The frame at `end` is the next segment's first: IDR there as here, so the frames before it are of the types that they have with
- * it. */
 static bool is_idr(struct video_stage *s, int64_t pts)
 {
 	int64_t keyint = s->options.keyint_ticks;
 
-	if (pts >= s->end) {
-		bool is_first = !s->is_end_seen;
-
-		s->is_end_seen = true;
-		return is_first;
-	}
+	if (pts >= s->end)
+		return true;
 	if (pts < s->next_key)
 		return false;
 	s->next_key = keyint ? s->start + ((pts - s->start) / keyint + 1) * keyint : INT64_MAX;
 	return true;
 }
 
+/* The frame at `end` is the next segment's first: IDR there as here, so the frames before it are of the types that they have with
+ * it. It is the last one the encoder has to see: what comes behind an IDR picture changes nothing in front of it. */
 static int take_filtered(void *arg, AVFrame *frame, struct err *err)
 {
 	struct video_stage *s = arg;
-	int ret;
+	int ret = 0;
 
 	if (s->is_done)
 		return 0;
-	s->wanted += frame->pts < s->end;
-	if (frame->pts >= s->end && !video_encoder_looks_ahead(s->encoder)) {
-		s->is_done = true;
-		return s->wanted ? video_encoder_finish(s->encoder, err) : 0;
-	}
-	ret = s->wanted ? video_encoder_push(s->encoder, frame, is_idr(s, frame->pts), err) : 0;
-	s->is_done = frame->pts >= s->end && s->given == s->wanted;
-	return ret;
+	s->is_done = frame->pts >= s->end;
+	s->wanted += !s->is_done;
+	if (s->wanted)
+		ret = video_encoder_push(s->encoder, frame, is_idr(s, frame->pts), err);
+	if (!ret && s->is_done && s->wanted)
+		ret = video_encoder_finish(s->encoder, err);
+	return ret < 0 ? ret : 0;
 }
 
 static int take_decoded(void *arg, AVFrame *frame, struct err *err)

@@ -3,8 +3,8 @@
  * The video stage: packets of one source track in, H.264 samples out (libavcodec, libavfilter, libx264).
  *
  * The frames shown in [start, end) are encoded, each once and at its own time: varying frame rates stay as they are. Reading begins
- * at an earlier sync sample, what is shown before `start` is thrown away; reading goes on some frames beyond `end`, so that the
- * encoder spends its bits on the last frames as it would in one continuous encode. Everything made is a function of the
+ * at an earlier sync sample, what is shown before `start` is thrown away; reading goes on to the first frame beyond `end`, so that
+ * the encoder spends its bits on the last frames as it would in one continuous encode. Everything made is a function of the
  * source's bytes, struct record_encode, struct video_options, start and end alone, on one thread (of another encoder than libx264: as
  * far as that is so); SPS and PPS are one of params and options, so that one init segment serves every segment. An encoder that fails
  * is replaced by libx264 on the spot, whose SPS and PPS are there too.

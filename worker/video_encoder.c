@@ -26,7 +26,7 @@ struct video_encoder {
 	video_stage_fn *fn;
 	void *arg;
 	bool is_strict;
-	bool is_refused; /* fn has ended it: that is no failure of the encoder */
+	bool is_refused; /* fn has ended it: that is no failure of the encoder, but an error of its own, or it has all it wants */
 	struct waiting waiting[WAITING_MAX]; /* of encoder_av */
 	int n_waiting;
 };
@@ -73,13 +73,11 @@ static int give(void *arg, int64_t pts, bool is_sync, struct bytes data, struct 
 	return ret;
 }
 
-/* After an error: goes on with libx264, if that is what helps. */
-static int fall_back(struct video_encoder *e, struct err *err)
+/* After ret: goes on with libx264, if that is what helps. */
+static int fall_back(struct video_encoder *e, int ret, struct err *err)
 {
-	int ret;
-
 	if (e->is_strict || e->is_refused)
-		return err->code;
+		return ret;
 	log_warn("encoder failed, its frames are encoded by libx264", "encoder=%s reason=\"%s\"", e->params.encoder, err->msg);
 	e->kind->destroy(e->impl);
 	e->kind = &encoder_x264;
@@ -118,7 +116,7 @@ static int create(struct video_encoder **out, const struct record_encode *params
 	if (!ret && is_av && !is_strict)
 		ret = check_sets(e, err);
 	if (ret && is_av)
-		ret = fall_back(e, err);
+		ret = fall_back(e, ret, err);
 	if (ret)
 		video_encoder_destroy(e);
 	else
@@ -159,34 +157,29 @@ int video_encoder_push(struct video_encoder *e, const AVFrame *frame, bool is_id
 {
 	int ret = 0;
 
-	if (e->n_waiting == WAITING_MAX) {
-		err_set(err, ERR_UNSUPPORTED, "%d frames went into it and none comes out", WAITING_MAX);
-		ret = fall_back(e, err);
-	}
+	if (e->n_waiting == WAITING_MAX)
+		ret = fall_back(e, err_set(err, ERR_UNSUPPORTED, "%d frames went into it and none comes out", WAITING_MAX), err);
 	if (ret || e->kind == &encoder_x264)
 		return ret ? ret : e->kind->push(e->impl, frame, is_idr, err);
 	ret = add_waiting(e, frame, is_idr, err);
-	if (!ret && e->kind->push(e->impl, frame, is_idr, err))
-		ret = fall_back(e, err);
-	return ret;
+	if (ret)
+		return ret;
+	ret = e->kind->push(e->impl, frame, is_idr, err);
+	return ret ? fall_back(e, ret, err) : 0;
 }
 
 int video_encoder_finish(struct video_encoder *e, struct err *err)
 {
+	bool is_av = e->kind == &encoder_av;
 	int ret = e->kind->finish(e->impl, err);
 
-	if (e->kind == &encoder_x264)
-		return ret;
-	if (!ret && e->n_waiting)
+	if (is_av && !ret && e->n_waiting)
 		ret = err_set(err, ERR_UNSUPPORTED, "%d frames did not come out of it", e->n_waiting);
-	if (ret)
-		ret = fall_back(e, err);
-	return !ret && e->kind == &encoder_x264 ? e->kind->finish(e->impl, err) : ret;
-}
-
-bool video_encoder_looks_ahead(const struct video_encoder *e)
-{
-	return e->kind == &encoder_x264;
+	if (is_av && ret)
+		ret = fall_back(e, ret, err);
+	if (!ret && is_av && e->kind == &encoder_x264)
+		ret = e->kind->finish(e->impl, err);
+	return ret < 0 ? ret : 0;
 }
 
 /* ---- parameter sets */

@@ -11,15 +11,15 @@
 #include <libavutil/frame.h>
 
 struct video_encoder;
+/* fn may return 1: it wants no more samples, those that are left are not made. */
 int video_encoder_create(struct video_encoder **e, const struct record_encode *params, const struct video_options *options,
 			 video_stage_fn *fn, void *arg, struct err *err);
 void video_encoder_destroy(struct video_encoder *e);
-/* A frame of params' size, yuv420p or yuvj420p, pts rising. The first one becomes IDR, and those that shall be. */
+/* A frame of params' size, yuv420p or yuvj420p, pts rising. The first one becomes IDR, and those that shall be. 1: fn
+ * wants no more. */
 int video_encoder_push(struct video_encoder *e, const AVFrame *frame, bool is_idr, struct err *err);
-/* No more frames come: the samples that are left. */
+/* No more frames come: the samples that are left, until fn wants no more. */
 int video_encoder_finish(struct video_encoder *e, struct err *err);
-/* Does it do better when it has seen some frames behind the last one wanted? */
-bool video_encoder_looks_ahead(const struct video_encoder *e);
 /* Parameter sets of every encoder of params and options, libx264's among them; to be finished with nal_config_finish. sets: those of
  * params' encoder (Annex B), empty where that is libx264. */
 int video_encoder_config(struct nal_config *nal, const struct record_encode *params, const struct video_options *options,

@@ -187,7 +187,7 @@ static int finish(void *arg, struct err *err)
 
 	while (!ret && x264_encoder_delayed_frames(e->x264) > 0)
 		ret = encode(e, NULL, err);
-	return ret;
+	return ret < 0 ? ret : 0;
 }
 
 static int put_sets(void *arg, struct buf *sets, struct err *err)

@@ -141,6 +141,51 @@ END_TEST
 
 /* ---- entered in the middle of a GOP */
 
+/* Fragments of a live MP4 count from 1970. */
+static const char *from_1970(const char *path)
+{
+	static const int64_t scales[] = { 90000, 48000 };
+	const char *out = defects_scratch("1970.mp4");
+	struct buf file = { 0 };
+	uint8_t *at, *end;
+	int n = 0;
+
+	craft_load(&file, path);
+	end = file.data + file.size;
+	for (at = file.data; (at = memmem(at, (size_t)(end - at), "tfhd", 4)); n++) {
+		uint32_t track = get_u32(at + 8);
+		uint64_t time;
+
+		at = memmem(at, (size_t)(end - at), "tfdt", 4);
+		ck_assert_ptr_nonnull(at);
+		ck_assert_int_eq(at[4], 1);
+		ck_assert(track == 1 || track == 2);
+		time = get_u64(at + 8) + (uint64_t)(INT64_C(1700000000) * scales[track - 1]);
+		for (int k = 0; k < 8; k++)
+			at[8 + k] = (uint8_t)(time >> (56 - 8 * k));
+	}
+	ck_assert_int_gt(n, 3);
+	craft_save(out, buf_bytes(&file));
+	buf_finish(&file);
+	return out;
+}
+
+START_TEST(times_from_1970_on_are_counted_from_the_first)
+{
+	const char *path = media_make("live-fragments.mp4", FFMPEG PICTURE SOUND "-t 8 " X264 "-bf 2 -g 48 " AAC
+				      "-ar 48000 -video_track_timescale 90000 -movflags +frag_keyframe+empty_moov+default_base_moof " OUT);
+	struct hls plain, moved;
+
+	hls_make(&plain, path, "-j 2 --segment-duration 3");
+	hls_make(&moved, from_1970(path), "-j 2 --segment-duration 3");
+	hls_check(&moved);
+	ck_assert_uint_eq(hls_video(&moved)->n_samples, FRAMES);
+	check_same(&moved, &plain);
+	hls_free(&moved);
+	hls_free(&plain);
+}
+END_TEST
+
 START_TEST(stream_entered_in_mid_gop_begins_with_a_key_frame_and_nothing_is_heard_before)
 {
 	static const char *const names[] = { "live-0.ts", "live-ac3.ts" };
@@ -220,6 +265,7 @@ Suite *suite_universal_live(void)
 	tcase_set_timeout(t, TIMEOUT_S);
 	tcase_add_unchecked_fixture(t, setup, NULL);
 	tcase_add_loop_test(t, times_that_wrap_or_jump_go_on_without_a_gap, 0, sizeof jumps / sizeof *jumps);
+	tcase_add_test(t, times_from_1970_on_are_counted_from_the_first);
 	tcase_add_loop_test(t, stream_entered_in_mid_gop_begins_with_a_key_frame_and_nothing_is_heard_before, 0, 4);
 	tcase_add_test(t, slow_server_gives_what_the_file_gives);
 	tcase_add_test(t, damaged_packets_are_left_out_and_counted);

@@ -273,7 +273,7 @@ START_TEST(keyframes_come_as_often_as_is_asked_for)
 }
 END_TEST
 
-START_TEST(no_more_is_read_than_the_encoder_looks_ahead)
+START_TEST(no_more_is_read_than_the_frame_behind_the_end)
 {
 	static struct clip c;
 	static struct clip_made m;
@@ -281,7 +281,7 @@ START_TEST(no_more_is_read_than_the_encoder_looks_ahead)
 	open_by_name(&c, "video_mjpeg.avi");
 	clip_make(&c, c.times[10], c.times[20], &m);
 	ck_assert_int_eq(m.n, 10);
-	ck_assert_int_lt(m.pushed, 12 + 18);
+	ck_assert_int_le(m.pushed, 10 + 3); /* the one behind the end, and what decoder and filters hold */
 	clip_made_finish(&m);
 	clip_close(&c);
 }
@@ -541,7 +541,7 @@ Suite *suite_video(void)
 	tcase_add_test(t, parameter_sets_are_the_same_from_wherever_they_are_made);
 	tcase_add_test(t, samples_hold_slices_only_and_no_gop_refers_to_the_one_before);
 	tcase_add_test(t, keyframes_come_as_often_as_is_asked_for);
-	tcase_add_test(t, no_more_is_read_than_the_encoder_looks_ahead);
+	tcase_add_test(t, no_more_is_read_than_the_frame_behind_the_end);
 	tcase_add_loop_test(t, a_frame_is_deinterlaced_the_same_wherever_reading_began, 0, 2);
 	tcase_add_test(t, pictures_of_another_size_are_scaled_to_the_first_one_s);
 	tcase_add_test(t, broken_packets_are_counted_and_the_rest_is_made);
