@@ -23,7 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TRIALS_MS 8000       /* all trials of a choice: a worker that says nothing for 10 s is taken for lost */
+#define TRIALS_MS 6000       /* all trials of a choice: a worker that says nothing for 10 s is taken for lost */
 #define KILL_MS 500          /* how long a killed trial is waited for: one that sits in a driver may not even die */
 #define WAIT_MS 5
 #define TRIAL_FRAMES 8
