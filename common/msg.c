@@ -3,7 +3,6 @@
 
 #include "common/json.h"
 
-#include <signal.h>
 #include <string.h>
 
 #define CREDITS_MAX 1024
@@ -12,16 +11,14 @@
 
 enum field {
 	HAS_NAME = 1 << 0,
-	HAS_IS_POOL = 1 << 1,
-	HAS_PID = 1 << 2,
-	HAS_CREDITS = 1 << 3,
-	HAS_JOB = 1 << 4,
-	HAS_PROGRESS = 1 << 5,
-	HAS_TIMES = 1 << 6, /* elapsed_us, cpu_us, bytes */
-	HAS_CODE = 1 << 7,
-	HAS_REASON = 1 << 8,
-	HAS_EXIT = 1 << 9,  /* signal, status */
-	HAS_RECORD = 1 << 10, /* not a struct msg */
+	HAS_PID = 1 << 1,
+	HAS_CREDITS = 1 << 2,
+	HAS_JOB = 1 << 3,
+	HAS_PROGRESS = 1 << 4,
+	HAS_TIMES = 1 << 5, /* elapsed_us, cpu_us, bytes */
+	HAS_CODE = 1 << 6,
+	HAS_REASON = 1 << 7,
+	HAS_RECORD = 1 << 8, /* not a struct msg */
 };
 
 static const struct {
@@ -29,13 +26,12 @@ static const struct {
 	unsigned fields;
 	int64_t job_min; /* smallest job id: 0 where "idle" is an answer */
 } verbs[] = {
-	[MSG_HELLO] = { "HELLO", HAS_NAME | HAS_IS_POOL | HAS_PID, 0 },
+	[MSG_HELLO] = { "HELLO", HAS_NAME | HAS_PID | HAS_REASON, 0 },
 	[MSG_READY] = { "READY", HAS_CREDITS, 0 },
 	[MSG_BEAT] = { "BEAT", HAS_JOB | HAS_PROGRESS, 0 },
 	[MSG_DONE] = { "DONE", HAS_JOB | HAS_TIMES, 1 },
 	[MSG_FAIL] = { "FAIL", HAS_JOB | HAS_CODE | HAS_REASON, 1 },
 	[MSG_BYE] = { "BYE", 0, 0 },
-	[MSG_DIED] = { "DIED", HAS_NAME | HAS_PID | HAS_REASON | HAS_EXIT, 0 },
 	[MSG_JOB] = { "JOB", HAS_RECORD, 0 },
 	[MSG_CANCEL] = { "CANCEL", HAS_JOB, 1 },
 	[MSG_STOP] = { "STOP", 0, 0 },
@@ -64,8 +60,6 @@ int msg_put(const struct msg *m, struct buf *json)
 	jput_begin(json);
 	if (has & HAS_NAME)
 		jput_str(json, "name", m->name);
-	if (has & HAS_IS_POOL)
-		jput_bool(json, "is_pool", m->is_pool);
 	if (has & HAS_PID)
 		jput_int(json, "pid", m->pid);
 	if (has & HAS_CREDITS)
@@ -83,10 +77,6 @@ int msg_put(const struct msg *m, struct buf *json)
 		jput_str(json, "code", err_code_name(m->code));
 	if (has & HAS_REASON)
 		jput_str(json, "reason", m->reason);
-	if (has & HAS_EXIT) {
-		jput_int(json, "signal", m->signal);
-		jput_int(json, "status", m->status);
-	}
 	jput_close(json, '}');
 	return jput_result(json, start, JSON_MAX);
 }
@@ -110,8 +100,6 @@ static void get_fields(struct jget *g, struct msg *m)
 	unsigned has = verbs[m->verb].fields;
 	if (has & HAS_NAME)
 		get_name(g, m);
-	if (has & HAS_IS_POOL)
-		m->is_pool = jget_bool(g, "is_pool");
 	if (has & HAS_PID)
 		m->pid = jget_int(g, "pid", 1, INT32_MAX);
 	if (has & HAS_CREDITS)
@@ -129,10 +117,6 @@ static void get_fields(struct jget *g, struct msg *m)
 		get_code(g, m);
 	if (has & HAS_REASON)
 		jget_str(g, "reason", m->reason, sizeof(m->reason), NULL);
-	if (has & HAS_EXIT) {
-		m->signal = (int)jget_int(g, "signal", 0, NSIG);
-		m->status = (int)jget_int(g, "status", 0, 255);
-	}
 }
 
 int msg_get(enum msg_verb verb, struct bytes json, struct msg *m, struct err *err)

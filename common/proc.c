@@ -26,6 +26,14 @@ struct spawn {
 	pid_t parent;
 };
 
+/* The same for a child that stays in this program. */
+struct call {
+	const char *name;
+	int (*fn)(void *arg);
+	void *arg;
+	pid_t parent;
+};
+
 static void close_from(int first)
 {
 	if (!close_range((unsigned)first, ~0u, 0))
@@ -67,14 +75,21 @@ static void child_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static int die_with(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return -1;
+	/* The parent may have died before prctl: then no signal will come. */
+	if (getppid() != parent)
+		_exit(127);
+	return 0;
+}
+
 static void child_run(const struct spawn *s)
 {
 	int report = s->report_fd;
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+	if (die_with(s->parent) < 0)
 		goto out;
-	/* The parent may have died before prctl: then no signal will come. */
-	if (getppid() != s->parent)
-		_exit(127);
 	if (s->is_session && setsid() < 0)
 		goto out;
 	if (child_descriptors(s) < 0)
@@ -89,15 +104,30 @@ out:;
 	_exit(127);
 }
 
-static pid_t fork_masked(const struct spawn *s)
+/* The child of proc_fork. */
+static void child_call(const struct call *c)
+{
+	int in = open("/dev/null", O_RDONLY);
+	if (die_with(c->parent) < 0 || in < 0 || dup2(in, STDIN_FILENO) < 0)
+		_exit(127);
+	close_from(STDERR_FILENO + 1);
+	child_signals();
+	prctl(PR_SET_NAME, c->name);
+	exit(c->fn(c->arg));
+}
+
+/* One of both. */
+static pid_t fork_masked(const struct spawn *s, const struct call *c)
 {
 	/* No handler of ours may run in the child. */
 	sigset_t all, old;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pid_t pid = fork();
-	if (pid == 0)
+	if (pid == 0 && s)
 		child_run(s);
+	if (pid == 0)
+		child_call(c);
 	int e = errno;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	errno = e;
@@ -128,7 +158,7 @@ int proc_spawn(pid_t *pid, char *const argv[], int out_fd, int err_fd, int is_se
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_set(err, ERR_RETRY, "cannot make a pipe: %s", strerror(errno));
 	struct spawn s = { argv, out_fd, err_fd, fds[1], is_session, getpid() };
-	pid_t child = fork_masked(&s);
+	pid_t child = fork_masked(&s, NULL);
 	int e = errno;
 	close(fds[1]);
 	if (child < 0) {
@@ -141,6 +171,16 @@ int proc_spawn(pid_t *pid, char *const argv[], int out_fd, int err_fd, int is_se
 		wait_for(child);
 		return err_set(err, ERR_USAGE, "cannot run %s: %s", argv[0], strerror(e));
 	}
+	*pid = child;
+	return 0;
+}
+
+int proc_fork(pid_t *pid, const char *name, int (*fn)(void *arg), void *arg, struct err *err)
+{
+	struct call c = { name, fn, arg, getpid() };
+	pid_t child = fork_masked(NULL, &c);
+	if (child < 0)
+		return err_set(err, ERR_RETRY, "cannot start another process: %s", strerror(errno));
 	*pid = child;
 	return 0;
 }

@@ -16,6 +16,11 @@
  * Returns after exec has succeeded or failed: ERR_USAGE names the program that could not be started. */
 int proc_spawn(pid_t *pid, char *const argv[], int out_fd, int err_fd, int is_session, struct err *err);
 
+/* fork: the child calls fn(arg) and exits with what that returns. It is as proc_spawn's child, but has this program's memory
+ * and none of its threads: it must not use what they share (a bus, say). Names it for ps -o comm (15 bytes). It is there at once,
+ * without what linking takes, and shares the pages of what was linked. */
+int proc_fork(pid_t *pid, const char *name, int (*fn)(void *arg), void *arg, struct err *err);
+
 /* Path of program `name` beside the running executable, or just `name` (PATH) when it is not there. */
 void proc_sibling(const char *name, char *path, size_t size);
 

@@ -73,7 +73,7 @@ static int bench(const struct bench_options *o, struct loop *loop, struct err *e
 		ret = dispatch_init(d, loop->farm->bus, loop->farm->redis, err);
 	if (ret >= 0)
 		ret = farm_start_pool(loop->farm, CREDITS, err);
-	while (ret >= 0 && d->n_workers < o->n_workers + 1) /* the pool is one more */
+	while (ret >= 0 && d->n_workers < o->n_workers)
 		ret = loop_step(loop, WAIT_MS, err);
 	if (ret >= 0)
 		ret = dispatch_add_noop(d, (size_t)o->count, &stream, err);

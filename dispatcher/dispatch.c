@@ -126,14 +126,13 @@ static void remove_worker(struct dispatch *d, struct dispatch_worker *w, enum qu
 	bool is_blamed = false;
 
 	/* It did its jobs one by one: the first that is not done is the one it died of, the others it had not begun. */
-	while (w->number >= 0 && (item = queue_first_job(&d->queue, w->number))) {
+	while ((item = queue_first_job(&d->queue, w->number))) {
 		if (is_blamed)
 			queue_take_back(&d->queue, item);
 		else
 			is_blamed = fail_item(d, item, failure, code, reason);
 	}
-	if (w->number >= 0)
-		queue_remove_worker(&d->queue, w->number);
+	queue_remove_worker(&d->queue, w->number);
 	for (int i = 0; i < d->n_workers; i++)
 		if (d->workers[i] == w)
 			d->workers[i] = d->workers[--d->n_workers];
@@ -156,15 +155,33 @@ static void refuse(struct dispatch *d, enum msg_verb verb, const char *name, con
 	log_warn("message refused", "verb=%s from=%s reason=\"%s\"", msg_verb_name(verb), name, why);
 }
 
-static void on_hello(struct dispatch *d, const struct bus_peer *peer, const struct msg *m)
+/* Those that were in its place are dead; reason: what the latest of them died of. */
+static void bury_before(struct dispatch *d, const struct msg *m)
+{
+	const char *generation = strrchr(m->name, '-');
+	size_t place = generation ? (size_t)(generation - m->name) + 1 : 0;
+
+	for (int i = d->n_workers; place && i-- > 0;) {
+		struct dispatch_worker *w = d->workers[i];
+
+		if (strncmp(w->name, m->name, place) || strchr(w->name + place, '-'))
+			continue;
+		log_warn("worker died", "worker=%s reason=\"%s\"", w->name, m->reason);
+		remove_worker(d, w, QUEUE_CRASH, m->reason[0] ? m->reason : "the worker process died");
+	}
+}
+
+static void on_hello(struct dispatch *d, const struct bus_peer *peer, struct msg *m)
 {
 	struct dispatch_worker *w = find_peer(d, peer), **grown;
 
+	clean_reason(m->reason);
 	if (w)
 		remove_worker(d, w, QUEUE_LOST, "the worker started again");
 	w = find_name(d, m->name);
 	if (w) /* the same process, connected anew */
 		remove_worker(d, w, QUEUE_LOST, "the worker connected again");
+	bury_before(d, m);
 	if (d->n_workers == DISPATCH_WORKERS_MAX) {
 		refuse(d, MSG_HELLO, m->name, "too many workers");
 		return;
@@ -174,8 +191,8 @@ static void on_hello(struct dispatch *d, const struct bus_peer *peer, const stru
 		d->workers = grown;
 	w = calloc(1, sizeof(*w));
 	if (w)
-		w->number = m->is_pool ? -1 : queue_add_worker(&d->queue);
-	if (!grown || !w || (!m->is_pool && w->number < 0)) {
+		w->number = queue_add_worker(&d->queue);
+	if (!grown || !w || w->number < 0) {
 		free(w);
 		refuse(d, MSG_HELLO, m->name, "out of memory");
 		return;
@@ -183,10 +200,9 @@ static void on_hello(struct dispatch *d, const struct bus_peer *peer, const stru
 	w->peer = *peer;
 	memcpy(w->name, m->name, sizeof(w->name));
 	w->pid = m->pid;
-	w->is_pool = m->is_pool;
 	w->heard_ms = proc_now_ms();
 	d->workers[d->n_workers++] = w;
-	log_info("worker joined", "worker=%s pid=%" PRId64 " pool=%d", w->name, w->pid, w->is_pool);
+	log_info("worker joined", "worker=%s pid=%" PRId64, w->name, w->pid);
 }
 
 static void on_done(struct dispatch *d, struct dispatch_worker *w, const struct msg *m)
@@ -220,40 +236,10 @@ static void on_fail(struct dispatch *d, struct dispatch_worker *w, struct msg *m
 	fail_item(d, item, failure, m->code, m->reason);
 }
 
-static void on_died(struct dispatch *d, struct dispatch_worker *pool, struct msg *m)
+/* What a worker may send after its HELLO. */
+static bool is_expected(enum msg_verb verb)
 {
-	struct dispatch_worker *w = find_name(d, m->name);
-	char reason[MSG_REASON_MAX + 1];
-
-	if (!w || w->is_pool) /* it had not said HELLO, or has said BYE */
-		return;
-	clean_reason(m->reason);
-	if (m->reason[0])
-		snprintf(reason, sizeof(reason), "%s", m->reason);
-	else if (m->signal)
-		snprintf(reason, sizeof(reason), "the worker process was killed by signal %d", m->signal);
-	else
-		snprintf(reason, sizeof(reason), "the worker process exited with status %d", m->status);
-	log_warn("worker died", "worker=%s pool=%s reason=\"%s\"", w->name, pool->name, reason);
-	remove_worker(d, w, QUEUE_CRASH, reason);
-}
-
-/* Whether a session of this kind may send this verb after its HELLO. */
-static bool is_expected(const struct dispatch_worker *w, enum msg_verb verb)
-{
-	switch (verb) {
-	case MSG_BEAT:
-	case MSG_BYE:
-		return true;
-	case MSG_READY:
-	case MSG_DONE:
-	case MSG_FAIL:
-		return !w->is_pool;
-	case MSG_DIED:
-		return w->is_pool;
-	default:
-		return false;
-	}
+	return verb == MSG_READY || verb == MSG_BEAT || verb == MSG_DONE || verb == MSG_FAIL || verb == MSG_BYE;
 }
 
 static void on_session(struct dispatch *d, struct dispatch_worker *w, struct msg *m)
@@ -268,9 +254,6 @@ static void on_session(struct dispatch *d, struct dispatch_worker *w, struct msg
 		break;
 	case MSG_FAIL:
 		on_fail(d, w, m);
-		break;
-	case MSG_DIED:
-		on_died(d, w, m);
 		break;
 	case MSG_BYE:
 		remove_worker(d, w, QUEUE_LOST, "the worker left");
@@ -303,7 +286,7 @@ static void on_message(struct dispatch *d, const struct bus_peer *peer, enum msg
 
 	if (!w && verb != MSG_HELLO) {
 		on_stranger(d, peer, verb);
-	} else if (verb != MSG_HELLO && !is_expected(w, verb)) {
+	} else if (verb != MSG_HELLO && !is_expected(verb)) {
 		refuse(d, verb, name, "not a verb for it to send");
 	} else if (msg_get(verb, json, &m, &err) < 0) {
 		clean_reason(err.msg);

@@ -48,8 +48,7 @@ struct dispatch_worker {
 	char name[MSG_NAME_MAX + 1];
 	int64_t pid;
 	int64_t heard_ms;
-	bool is_pool;
-	int number; /* in the queue; -1 for a pool */
+	int number; /* in the queue */
 };
 
 struct dispatch_counters {

@@ -4,10 +4,10 @@
  */
 #include "common/log.h"
 #include "worker/pool.h"
-#include "worker/session.h"
 #include "worker/transcode_main.h"
 #include "worker/video_encoder_choice.h"
 
+#include "common/bus.h"
 #include "common/err.h"
 #include "common/store.h"
 
@@ -27,7 +27,7 @@ static const char doc[] =
 	"SIGTERM or SIGINT stops all of them.\n\n"
 	"'segfarm-worker transcode --help' tells how to make one stream without a farm.";
 
-enum { OPT_SESSION = 256, OPT_CREDITS };
+enum { OPT_CREDITS = 256 };
 
 static const struct argp_option option_list[] = {
 	{ "workers", 'j', "N", 0, "Worker processes (default: one per core)", 0 },
@@ -35,12 +35,11 @@ static const struct argp_option option_list[] = {
 	{ "redis", 'r', "URL", 0, "The store: unix://PATH or redis://[:PASSWORD@]HOST[:PORT][/DB]", 0 },
 	{ "verbose", 'v', NULL, 0, "Log more", 0 },
 	{ "credits", OPT_CREDITS, "N", 0, "Jobs a worker takes in advance, the one in hand included (default 2)", 0 },
-	{ "session", OPT_SESSION, "NAME", OPTION_HIDDEN, NULL, 0 },
 	{ 0 },
 };
 
 struct options {
-	const char *connect, *redis, *session;
+	const char *connect, *redis;
 	int workers, credits;
 	enum log_level level;
 };
@@ -75,9 +74,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_CREDITS:
 		o->credits = parse_count(state, arg, "--credits", 1024);
 		return 0;
-	case OPT_SESSION:
-		o->session = arg;
-		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "'%s' is not an option", arg);
 		return EINVAL;
@@ -90,18 +86,21 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-/* Says at once, in one sentence, what a pool of silent restarts would only show in a log. */
-static int check_redis(const char *url)
+/* Says at once, in one sentence, what a pool of silent restarts would only show in a log. Nothing of it is left: the pool forks. */
+static int check(const struct options *o)
 {
-	struct store *store;
+	struct store *store = NULL;
+	struct bus *bus = NULL;
 	struct err err;
+	int ret = store_open(&store, o->redis, 5000, &err);
 
-	if (store_open(&store, url, 5000, &err)) {
+	if (!ret)
+		ret = bus_connect(&bus, o->connect, &err);
+	if (ret)
 		fprintf(stderr, "segfarm-worker: %s\n", err.msg);
-		return 1;
-	}
+	bus_destroy(bus);
 	store_close(store);
-	return 0;
+	return ret;
 }
 
 int main(int argc, char **argv)
@@ -120,9 +119,7 @@ int main(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	log_init("segfarm-worker", o.level);
 	av_log_set_level(AV_LOG_QUIET);
-	if (o.session)
-		return session_main(&(struct session_options){ o.connect, o.redis, o.session, o.credits });
-	if (check_redis(o.redis))
+	if (check(&o))
 		return 1;
 	return pool_main(&(struct pool_options){ o.connect, o.redis, o.workers, o.credits });
 }

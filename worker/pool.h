@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Pool: a small supervisor that never touches media. Starts N worker processes, starts them again when they die (at once, then with
- * back-off), and tells the dispatcher which one died of what.
+ * Pool: a small supervisor that never touches media, and has no thread and no connection. Starts N worker processes, and starts
+ * them again when they die: at once, then with back-off. Who takes a dead one's place tells the dispatcher what that one died of.
+ * Workers are forks of the pool as it was linked: there within a millisecond, and the codecs' tables are in memory once for all.
  */
 #ifndef SEGFARM_WORKER_POOL_H
 #define SEGFARM_WORKER_POOL_H

@@ -53,6 +53,7 @@ static void send_hello(struct session *s)
 	struct msg ready = { .verb = MSG_READY, .credits = s->options->credits };
 
 	snprintf(hello.name, sizeof hello.name, "%s", s->options->name);
+	snprintf(hello.reason, sizeof hello.reason, "%s", s->options->death);
 	ready.credits -= s->n_queued + (s->current != 0);
 	s->is_known = send_msg(s, &hello) == 0;
 	if (s->is_known && ready.credits > 0)

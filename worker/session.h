@@ -9,6 +9,7 @@ struct session_options {
 	const char *connect; /* the dispatcher's endpoint */
 	const char *redis;   /* the store's URL */
 	const char *name;    /* unique; see MSG_NAME_MAX */
+	const char *death;   /* how the one before it in its place ended, "" */
 	int credits;         /* jobs taken in advance, the one in hand included */
 };
 

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -53,8 +55,7 @@ START_TEST(child_inherits_nothing_but_three_descriptors)
 {
 	int leak = open("/dev/null", O_RDONLY); /* on purpose without O_CLOEXEC */
 	ck_assert_int_ge(leak, 3);
-	/* The shell's own listing opens one more. */
-	ck_assert_str_eq(shell("ls /proc/$$/fd | tr '\\n' ' '", 0), "0 1 2 ");
+	ck_assert_str_eq(shell("ls /proc/$$/fd; exit", 0), "0\n1\n2\n");
 	ck_assert_str_eq(shell("readlink /proc/$$/fd/0", 0), "/dev/null\n");
 	close(leak);
 }
@@ -100,6 +101,58 @@ START_TEST(child_dies_with_its_parent)
 }
 END_TEST
 
+static int tell(void *arg)
+{
+	char name[16] = "", in[32];
+	ssize_t n = readlink("/proc/self/fd/0", in, sizeof(in));
+	sigset_t set;
+	prctl(PR_GET_NAME, name);
+	sigprocmask(SIG_BLOCK, NULL, &set);
+	for (int fd = 3; fd < 100; fd++)
+		if (fcntl(fd, F_GETFD) >= 0)
+			_exit(1);
+	_exit(strcmp(name, "a-fork") || n != 9 || memcmp(in, "/dev/null", 9) || sigismember(&set, SIGTERM) ? 2 : *(int *)arg);
+}
+
+START_TEST(fork_has_a_name_and_nothing_of_its_parent)
+{
+	int leak = open("/dev/zero", O_RDONLY), status, arg = 42;
+	sigset_t set;
+	pid_t pid;
+	ck_assert_int_ge(leak, 3);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	ck_assert_int_eq(proc_fork(&pid, "a-fork", tell, &arg, &err), 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 42);
+	close(leak);
+}
+END_TEST
+
+static int wait_long(void *arg)
+{
+	(void)arg;
+	return (int)sleep(1000);
+}
+
+START_TEST(fork_dies_with_its_parent)
+{
+	pid_t parent, pid, *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(shared, MAP_FAILED);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	parent = fork();
+	if (parent == 0)
+		_exit(proc_fork(shared, "a-fork", wait_long, NULL, NULL) ? 1 : 0);
+	ck_assert_int_eq(waitpid(parent, NULL, 0), parent);
+	pid = *shared;
+	ck_assert_int_gt(pid, 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid); /* it has become ours, and ends */
+	munmap(shared, sizeof *shared);
+}
+END_TEST
+
 START_TEST(tree_is_removed_and_links_are_not_followed)
 {
 	char dir[] = "/tmp/segfarm-test.XXXXXX", command[512];
@@ -136,6 +189,8 @@ Suite *suite_proc(void)
 	tcase_add_test(t, child_has_default_signals_and_an_empty_mask);
 	tcase_add_test(t, session_is_a_new_one_when_asked_for);
 	tcase_add_test(t, child_dies_with_its_parent);
+	tcase_add_test(t, fork_has_a_name_and_nothing_of_its_parent);
+	tcase_add_test(t, fork_dies_with_its_parent);
 	tcase_add_test(t, tree_is_removed_and_links_are_not_followed);
 	tcase_add_test(t, sibling_that_is_not_there_is_looked_up_in_path);
 	suite_add_tcase(s, t);

@@ -367,9 +367,8 @@ END_TEST
 START_TEST(messages_come_back_as_they_were)
 {
 	static const enum msg_verb all[] = { MSG_HELLO, MSG_READY, MSG_BEAT,   MSG_DONE, MSG_FAIL,
-					     MSG_BYE,	MSG_DIED,  MSG_CANCEL, MSG_STOP };
+					     MSG_BYE,	MSG_CANCEL, MSG_STOP };
 	struct msg in = { .name = "host-12-3-4",
-			  .is_pool = true,
 			  .pid = 77,
 			  .credits = 1024,
 			  .job = 5,
@@ -378,9 +377,7 @@ START_TEST(messages_come_back_as_they_were)
 			  .cpu_us = 2,
 			  .bytes = 3,
 			  .code = ERR_LIMIT,
-			  .reason = "it \"broke\"\n",
-			  .signal = 11,
-			  .status = 0 };
+			  .reason = "it \"broke\"\n" };
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		struct buf json = { 0 }, again = { 0 };
 		struct msg out;
@@ -403,10 +400,10 @@ static const struct {
 	enum msg_verb verb;
 	const char *json;
 } bad_messages[] = {
-	{ MSG_HELLO, "{\"name\":\"a b\",\"is_pool\":false,\"pid\":1}" },
-	{ MSG_HELLO, "{\"name\":\"\",\"is_pool\":false,\"pid\":1}" },
-	{ MSG_HELLO, "{\"name\":\"a\",\"is_pool\":false,\"pid\":0}" },
-	{ MSG_HELLO, "{\"name\":\"a\",\"is_pool\":false}" },
+	{ MSG_HELLO, "{\"name\":\"a b\",\"reason\":\"\",\"pid\":1}" },
+	{ MSG_HELLO, "{\"name\":\"\",\"reason\":\"\",\"pid\":1}" },
+	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\",\"pid\":0}" },
+	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\"}" },
 	{ MSG_READY, "{\"credits\":0}" },
 	{ MSG_READY, "{\"credits\":1025}" },
 	{ MSG_READY, "{\"credits\":true}" },

@@ -29,8 +29,8 @@ static const struct {
 	{ "main", "segfarm run", NULL },
 	{ "janitor", "segfarm --janitor", NULL },
 	{ "redis", "redis-server", NULL },
-	{ "pool", "segfarm-worker ", "--session" },
-	{ "worker", "segfarm-worker --session", NULL },
+	{ "pool", "[segfarm-worker]", NULL },
+	{ "worker", "[segfarm-session]", NULL },
 };
 
 void bg_sleep(int ms)
@@ -179,19 +179,24 @@ char *bg_log_after(const struct bg *b, const char *from)
 
 /* --- all that it started */
 
-/* redis-server writes its title over its environment: it is known by its socket's path. */
+/* command: "[NAME] ARGV". redis-server writes its title over its environment: it is known by its socket's path. */
 static bool is_ours(const struct bg *b, const char *pid, char **command)
 {
 	char path[300];
-	char *environment;
+	char *environment, *comm, *cmdline;
 	bool is_so;
 
 	snprintf(path, sizeof path, "/proc/%s/environ", pid);
 	environment = read_all(path);
 	snprintf(path, sizeof path, "/proc/%s/cmdline", pid);
-	*command = read_all(path);
-	is_so = **command && (strstr(environment, b->tmp) || strstr(*command, b->tmp));
+	cmdline = read_all(path);
+	snprintf(path, sizeof path, "/proc/%s/comm", pid);
+	comm = read_all(path);
+	is_so = *cmdline && (strstr(environment, b->tmp) || strstr(cmdline, b->tmp));
+	ck_assert_int_ge(asprintf(command, "[%.*s] %s", (int)strcspn(comm, "\n"), comm, cmdline), 0);
 	free(environment);
+	free(comm);
+	free(cmdline);
 	return is_so;
 }
 

@@ -35,8 +35,8 @@ void bg_wait_log(struct bg *b, const char *text, int n);
 char *bg_log_after(const struct bg *b, const char *from);
 int bg_count(const char *text, const char *part);
 
-/* Processes of this mark (without zombies) whose command line has `part` and not `without` (NULL: whatever it has):
- * how many, and the first `max` of them. */
+/* Processes of this mark (without zombies) of which "[name] command line" has `part` and not `without` (NULL: whatever it
+ * has): how many, and the first `max` of them. */
 int bg_find(const struct bg *b, const char *part, const char *without, pid_t *pids, int max);
 /* The one that is meant by: main, janitor, redis, pool, worker; waits until there is one. */
 pid_t bg_role(const struct bg *b, const char *role);

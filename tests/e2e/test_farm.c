@@ -62,7 +62,7 @@ static void crash_a_worker(const struct bg *dispatcher, const struct bg *farm, i
 
 	snprintf(reason, sizeof reason, "killed by signal %d ", sig);
 	for (int i = 0; i < TRIES; i++) {
-		int n = bg_find(farm, "--session", NULL, pids, 8);
+		int n = bg_find(farm, "[segfarm-session]", NULL, pids, 8);
 
 		if (n)
 			kill(pids[i % (n < 8 ? n : 8)], sig);
@@ -383,7 +383,7 @@ START_TEST(child_that_keeps_dying_ends_the_run_with_one_sentence)
 
 	start_run(&b, "-j 1");
 	while (kill(b.pid, 0) == 0 && !has_line(&b, "keeps dying", "segfarm-worker")) {
-		if (bg_find(&b, "segfarm-worker -j", NULL, &pid, 1) == 1)
+		if (bg_find(&b, "[segfarm-worker]", NULL, &pid, 1) == 1)
 			kill(pid, SIGKILL);
 		bg_sleep(BG_STEP_MS);
 	}

@@ -337,7 +337,7 @@ START_TEST(dispatcher_that_dies_leaves_a_free_worker_and_nothing_in_redis)
 	ck_assert_int_eq(bg_wait(&s.serve), 128 + SIGKILL);
 	wait_for_no_keys(&s);
 	start_serve(&s, "");
-	bg_wait_log(&s.serve, "worker joined", 2); /* the pool and its worker */
+	bg_wait_log(&s.serve, "worker joined", 1);
 	check_whole(&s);
 	close(fd);
 	stop(&s);
