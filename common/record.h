@@ -210,6 +210,7 @@ struct job {
 /* Makes it the job of the plan's segment i; what all jobs have stays. */
 void job_set_segment(struct job *job, const struct plan *plan, size_t i);
 int job_put(const struct job *job, struct buf *json);
+/* When it fails, job->id is that of the refused job, or 0. */
 int job_get(struct bytes json, struct job *job, struct err *err);
 
 #endif
