@@ -76,6 +76,10 @@ static void hash_encoding(crypto_hash_sha256_state *h, const struct record_optio
 		snprintf(line, sizeof(line), "video=%d:%d:%d:%d\n", o->video_crf, o->video_preset, o->video_bitrate, o->video_height);
 		hash_str(h, line);
 	}
+	if (strcmp(o->video_encoder, usual.video_encoder)) {
+		snprintf(line, sizeof(line), "encoder=%s\n", o->video_encoder);
+		hash_str(h, line);
+	}
 }
 
 void key_derive_source(const struct record_source *source, const struct record_options *options,

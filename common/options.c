@@ -38,6 +38,10 @@ static const struct argp_option encode_options[] = {
 	{ "preset", OPTIONS_KEY_PRESET, "NAME", 0, "Of the H.264 encoder, ultrafast to placebo (default veryfast)", 10 },
 	{ "video-bitrate", OPTIONS_KEY_VIDEO_BITRATE, "KBPS", 0,
 	  "Encoded video stays below this bit rate (default: by picture size and frame rate)", 10 },
+	{ "encoder", OPTIONS_KEY_ENCODER, "NAME", 0,
+	  "What encodes video: libx264 (the default), auto (a hardware encoder if one works here, else libx264), or an H.264 encoder of "
+	  "libavcodec: h264_nvenc, h264_qsv, h264_vaapi, ...",
+	  10 },
 	{ "video-height", OPTIONS_KEY_HEIGHT, "LINES", 0, "Scale larger pictures down to this height when they are encoded", 10 },
 	{ 0 },
 };
@@ -88,6 +92,17 @@ static void parse_reencode(struct record_options *options, const char *text, str
 	if (!*text || strlen(text) >= sizeof(options->encoded_codecs) || text[strspn(text, RECORD_CODEC_CHARS)])
 		options_check(err_set(&err, ERR_USAGE, "--reencode takes names of codecs like hevc,aac, not '%.40s'", text), &err, state);
 	snprintf(options->encoded_codecs, sizeof(options->encoded_codecs), "%s", text);
+}
+
+/* Whether there is one of that name only workers know. */
+static void parse_encoder(struct record_options *options, const char *text, struct argp_state *state)
+{
+	struct err err = { 0 };
+
+	if (!*text || strlen(text) >= sizeof(options->video_encoder) || text[strspn(text, RECORD_ENCODER_CHARS)])
+		options_check(err_set(&err, ERR_USAGE, "an encoder is auto, libx264, h264_nvenc, h264_qsv, h264_vaapi or another name that "
+				      "libavcodec has, not '%.40s'", text), &err, state);
+	snprintf(options->video_encoder, sizeof(options->video_encoder), "%s", text);
 }
 
 static int parse_preset(const char *text, struct argp_state *state)
@@ -163,6 +178,9 @@ static error_t parse_encode(int key, char *arg, struct argp_state *state)
 		break;
 	case OPTIONS_KEY_HEIGHT:
 		options->video_height = options_parse_int("--video-height", arg, 16, 16384, state);
+		break;
+	case OPTIONS_KEY_ENCODER:
+		parse_encoder(options, arg, state);
 		break;
 	case OPTIONS_KEY_AUDIO_TRACK:
 		parse_audio_track(options, arg, state);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT 3 /* of index and plan; part of the plan's hash */
+#define FORMAT 4 /* of index and plan; part of the plan's hash */
 
 #define OFFSET_MAX (INT64_C(1) << 62) /* bytes of a file */
 #define SAMPLES_MAX (INT64_C(2000) * 3600 * RECORD_RATE_MAX) /* TIMELINE_MAX_NS in samples */
@@ -29,6 +29,13 @@
 static bool in_range(int64_t v, int64_t min, int64_t max)
 {
 	return v >= min && v <= max;
+}
+
+static void get_key(struct jget *g, const char *name, char key[RECORD_KEY_SIZE], bool may_be_empty)
+{
+	jget_str(g, name, key, RECORD_KEY_SIZE, NULL);
+	if (!key_is_valid(key) && !(may_be_empty && !key[0]))
+		jget_fail(g, name, "is not a key");
 }
 
 /* --- source */
@@ -88,6 +95,7 @@ void record_options_init(struct record_options *o)
 		.audio_channels = 2,
 		.video_crf = 23000,
 		.video_preset = 2,
+		.video_encoder = RECORD_SOFTWARE,
 	};
 }
 
@@ -109,7 +117,15 @@ static void put_options(struct buf *b, const struct record_options *o)
 	jput_int(b, "video_preset", o->video_preset);
 	jput_int(b, "video_bitrate", o->video_bitrate);
 	jput_int(b, "video_height", o->video_height);
+	jput_str(b, "video_encoder", o->video_encoder);
 	jput_close(b, '}');
+}
+
+static void get_encoder(struct jget *g, const char *name, char encoder[RECORD_ENCODER_SIZE])
+{
+	jget_str(g, name, encoder, RECORD_ENCODER_SIZE, RECORD_ENCODER_CHARS);
+	if (!encoder[0])
+		jget_fail(g, name, "is empty");
 }
 
 static int get_options(const json_t *object, struct record_options *o, struct err *err)
@@ -139,6 +155,7 @@ static int get_options(const json_t *object, struct record_options *o, struct er
 	o->video_preset = (int)jget_int(&g, "video_preset", 0, RECORD_PRESETS - 1);
 	o->video_bitrate = (int)jget_int(&g, "video_bitrate", 0, BITRATE_MAX);
 	o->video_height = (int)jget_int(&g, "video_height", 0, SIZE_MAX_SAMPLES);
+	get_encoder(&g, "video_encoder", o->video_encoder);
 	return jget_end(&g);
 }
 
@@ -186,6 +203,9 @@ static void put_encode(struct buf *b, const struct record_video *v)
 	jput_int(b, "hdr_peak", e->hdr_peak);
 	jput_int(b, "lag_ticks", e->lag_ticks);
 	jput_int(b, "lead_ticks", e->lead_ticks);
+	jput_str(b, "encoder", e->encoder);
+	jput_str(b, "sets", e->sets);
+	jput_int(b, "software_id", e->software_id);
 	jput_close(b, '}');
 }
 
@@ -215,6 +235,11 @@ static int get_encode(struct jget *parent, struct record_video *v)
 	e->hdr_peak = (int)jget_int(&g, "hdr_peak", 0, 10000);
 	e->lag_ticks = jget_int(&g, "lag_ticks", 0, TICKS_PER_SECOND * INT64_C(60));
 	e->lead_ticks = jget_int(&g, "lead_ticks", 0, TICKS_PER_SECOND * INT64_C(60));
+	get_encoder(&g, "encoder", e->encoder);
+	get_key(&g, "sets", e->sets, true);
+	if (!e->sets[0] != !strcmp(e->encoder, RECORD_SOFTWARE))
+		jget_fail(&g, "sets", "does not go with its encoder");
+	e->software_id = (int)jget_int(&g, "software_id", 0, RECORD_SET_ID_MAX);
 	return parent->code = jget_end(&g);
 }
 
@@ -566,13 +591,6 @@ int plan_put(const struct plan *plan, struct buf *json)
 	jput_close(json, ']');
 	jput_close(json, '}');
 	return jput_result(json, start, RECORD_JSON_MAX);
-}
-
-static void get_key(struct jget *g, const char *name, char key[RECORD_KEY_SIZE], bool may_be_empty)
-{
-	jget_str(g, name, key, RECORD_KEY_SIZE, NULL);
-	if (!key_is_valid(key) && !(may_be_empty && !key[0]))
-		jget_fail(g, name, "is not a key");
 }
 
 static void get_options_field(struct jget *g, struct record_options *o)

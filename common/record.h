@@ -18,6 +18,8 @@
 #include <stdint.h>
 
 #define RECORD_KEY_SIZE 17        /* 16 hex digits and a NUL: stream keys, plan hashes */
+#define RECORD_ENCODER_SIZE 32    /* a name of up to 31 bytes and a NUL */
+#define RECORD_SET_ID_MAX 31      /* seq_parameter_set_id */
 #define RECORD_PATH_MAX 4095      /* bytes of a source path */
 #define RECORD_RENDITION_MAX 31   /* bytes of a rendition name: [a-z0-9_-]+ */
 #define RECORD_RATE_MIN 1000      /* Hz, of audio */
@@ -58,7 +60,11 @@ struct record_options {
 	int video_preset;              /* x264's presets, 0 ultrafast to 9 placebo */
 	int video_bitrate;             /* bit/s that encoded video stays below, over two seconds; 0: by picture size and rate */
 	int video_height;              /* larger pictures are scaled down to it when they are encoded; 0: never */
+	char video_encoder[RECORD_ENCODER_SIZE]; /* asked for: RECORD_SOFTWARE, RECORD_AUTO, or a name that libavcodec has */
 };
+#define RECORD_SOFTWARE "libx264"
+#define RECORD_AUTO "auto"        /* a hardware encoder if one works, else RECORD_SOFTWARE */
+#define RECORD_ENCODER_CHARS "abcdefghijklmnopqrstuvwxyz0123456789_"
 #define RECORD_PRESETS 10
 #define RECORD_CODEC_CHARS "abcdefghijklmnopqrstuvwxyz0123456789_,"
 #define RECORD_TRACK_MAX INT32_MAX
@@ -78,6 +84,9 @@ struct record_encode {
 	int hdr_peak;                /* HDR to SDR: the source's peak luminance, 100 to 10000 cd/m2; 0: not mapped */
 	int64_t lag_ticks;           /* where the source does not say when frames are shown: from the first one's decode time until the decoder gives it */
 	int64_t lead_ticks;          /* decoding begins with a sync sample that is shown so much before the first frame wanted */
+	char encoder[RECORD_ENCODER_SIZE]; /* that works here: RECORD_SOFTWARE or libavcodec's name */
+	char sets[RECORD_KEY_SIZE];  /* key_hash of the parameter sets that it must have; "" with RECORD_SOFTWARE */
+	int software_id;             /* of libx264's parameter sets; not one of the encoder's */
 };
 
 struct record_video {
@@ -201,6 +210,7 @@ struct job {
 /* Makes it the job of the plan's segment i; what all jobs have stays. */
 void job_set_segment(struct job *job, const struct plan *plan, size_t i);
 int job_put(const struct job *job, struct buf *json);
+/* When it fails, job->id is that of the refused job, or 0. */
 int job_get(struct bytes json, struct job *job, struct err *err);
 
 #endif

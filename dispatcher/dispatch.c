@@ -73,6 +73,7 @@ static bool fail_item(struct dispatch *d, struct queue_item *item, enum queue_fa
 	struct err err;
 
 	if (play_is(d, item)) {
+		stream_note_failure(d->plays[slot]->stream, failure);
 		play_finish(d, item, reason);
 		return true;
 	}
@@ -84,6 +85,8 @@ static bool fail_item(struct dispatch *d, struct queue_item *item, enum queue_fa
 	if (failure == QUEUE_RETRY && !d->is_store_down && record_is_url(s->source.path))
 		failure = QUEUE_LOST;
 	d->counters.jobs_failed++;
+	if (slot)
+		stream_note_failure(s, failure);
 	log_warn("job failed", "stream=%s slot=%u job=%" PRId64 " code=%s reason=\"%s\"", s->key, slot, item->job,
 		 err_code_name(code), reason);
 	if (!queue_fail(&d->queue, item, failure, proc_now_ms(), &attempts))

@@ -38,6 +38,7 @@ struct dispatch_stream {
 	int64_t *sizes;    /* bytes of each, -1 not known */
 	size_t n_made, n_quarantined;
 	int64_t ticks_made;
+	int n_encoder_crashes; /* of workers, while they encoded with another encoder than libx264 */
 	int number;        /* in the queue; slot 0 is the probe, slot 1 + i segment i */
 	char error[400];   /* why it failed, "" */
 };

@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "common/proc.h"
+#include "dispatcher/stream.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -118,6 +119,8 @@ void play_make_job(const struct dispatch *d, const struct queue_item *item, stru
 	memcpy(job->play, p->name.id, sizeof(job->play));
 	job->source = p->stream->source;
 	job->options = p->stream->options;
+	if (!stream_trusts_encoder(p->stream))
+		snprintf(job->options.video_encoder, sizeof(job->options.video_encoder), "%s", RECORD_SOFTWARE);
 	job->start = p->start;
 }
 

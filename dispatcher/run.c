@@ -200,6 +200,8 @@ static void print_summary(const struct run *r)
 	       ".%" PRId64 "x real time)\n",
 	       s->plan.n_segments, media_ms / 1000, media_ms % 1000, elapsed_ms / 1000, elapsed_ms % 1000,
 	       tenths / 10, tenths % 10);
+	if (strcmp(r->options->encode.video_encoder, RECORD_SOFTWARE) && s->plan.video.is_present && !s->plan.video.is_copy)
+		printf("video encoder: %s\n", s->plan.video.encode.encoder);
 	if (r->options->out_dir)
 		printf("playlist: %s/master.m3u8\n", r->options->out_dir);
 	if (r->http)

@@ -14,6 +14,7 @@
 #define JOB_DEADLINE_MS 30000
 #define JOB_DEADLINE_FACTOR 10       /* times the segment's duration; of encoded video more */
 #define JOB_DEADLINE_ENCODE 60
+#define ENCODER_CRASHES_MAX 3        /* of a stream: from then on no attempt is made with it */
 #define PROBE_URL_MS (INT64_C(3600) * 1000)
 #define PROBE_BYTES_PER_MS 20000     /* the slowest disk that may have to be read through */
 #define QUARANTINE_SOURCE_AT 8       /* quarantined segments, when they are also most of those finished */
@@ -141,7 +142,8 @@ static int adopt_plan(struct dispatch *d, struct dispatch_stream *s, struct plan
 	s->n_made = s->n_quarantined = 0;
 	s->ticks_made = 0;
 	s->has_plan = true;
-	log_info("stream planned", "stream=%s segments=%zu plan=%s", s->key, plan->n_segments, plan->hash);
+	log_info("stream planned", "stream=%s segments=%zu plan=%s encoder=%s", s->key, plan->n_segments, plan->hash,
+		 plan->video.is_present && !plan->video.is_copy ? plan->video.encode.encoder : "none");
 	return 0;
 }
 
@@ -334,6 +336,32 @@ int stream_reconcile(struct dispatch *d, struct dispatch_stream *s, struct err *
 	return ret < 0 ? ret : 0;
 }
 
+static bool is_hardware(const struct record_video *v)
+{
+	return v->is_present && !v->is_copy && strcmp(v->encode.encoder, RECORD_SOFTWARE);
+}
+
+void stream_note_failure(struct dispatch_stream *s, enum queue_failure failure)
+{
+	if (failure != QUEUE_CRASH || !s->has_plan || !is_hardware(&s->plan.video))
+		return;
+	if (++s->n_encoder_crashes == ENCODER_CRASHES_MAX)
+		log_warn("the encoder is used no more", "stream=%s encoder=%s reason=\"%d crashes\"", s->key, s->plan.video.encode.encoder,
+			 ENCODER_CRASHES_MAX);
+}
+
+bool stream_trusts_encoder(const struct dispatch_stream *s)
+{
+	return s->n_encoder_crashes < ENCODER_CRASHES_MAX;
+}
+
+/* By libx264, whose parameter sets stand in the init segment as well. */
+static void use_software(struct record_encode *e)
+{
+	snprintf(e->encoder, sizeof(e->encoder), "%s", RECORD_SOFTWARE);
+	e->sets[0] = '\0';
+}
+
 void stream_make_job(const struct dispatch_stream *s, const struct queue_item *item, struct job *job)
 {
 	int64_t factor;
@@ -354,6 +382,8 @@ void stream_make_job(const struct dispatch_stream *s, const struct queue_item *i
 		return;
 	}
 	job_set_segment(job, &s->plan, item->slot - 1);
+	if (is_hardware(&job->video) && (item->attempts || !stream_trusts_encoder(s)))
+		use_software(&job->video.encode);
 	factor = job->video.is_present && !job->video.is_copy ? JOB_DEADLINE_ENCODE : JOB_DEADLINE_FACTOR;
 	job->deadline_ms += factor * job->segment.duration / (TICKS_PER_SECOND / 1000);
 }

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "worker/pool.h"
 #include "worker/transcode_main.h"
+#include "worker/video_encoder_choice.h"
 
 #include "common/bus.h"
 #include "common/err.h"
@@ -115,6 +116,8 @@ int main(int argc, char **argv)
 		av_log_set_level(AV_LOG_QUIET);
 		return transcode_main(argc - 1, argv + 1);
 	}
+	if (argc == 3 && !strcmp(argv[1], VIDEO_ENCODER_TRIAL))
+		return video_encoder_trial_main(argv[2]);
 	argp_err_exit_status = 2;
 	argv[0] = (char *)(uintptr_t)"segfarm-worker"; /* the name in messages, wherever it was started from */
 	argp_parse(&argp, argc, argv, 0, NULL, &o);

@@ -180,9 +180,24 @@ static int read_private(struct nal_config *c, struct bytes p, struct sets *s, st
 
 /* ---- writing records */
 
+/* Of several SPS what all of them keep: the flags of compatibility that all have, the highest level. */
+static void put_profile(struct buf *b, const struct sets *s)
+{
+	const struct bytes *first = first_set(s, H264_SPS);
+	uint8_t flags = 0xff, level = 0;
+
+	for (int i = 0; i < s->n; i++)
+		if (s->type[i] == H264_SPS && s->set[i].size >= 4) { /* at least the first is: sps_read took it */
+			flags &= s->set[i].data[2];
+			level = s->set[i].data[3] > level ? s->set[i].data[3] : level;
+		}
+	buf_put_u8(b, first->data[1]);
+	buf_put_u8(b, flags);
+	buf_put_u8(b, level);
+}
+
 static int put_avcc(struct nal_config *c, const struct sets *s, const struct sps_more *more, struct err *err)
 {
-	const struct bytes *sps = first_set(s, H264_SPS);
 	int n_sps = count_sets(s, H264_SPS), n_pps = count_sets(s, H264_PPS),
 	    n_extension = count_sets(s, H264_SPS_EXTENSION);
 	struct buf *b = &c->record;
@@ -190,7 +205,7 @@ static int put_avcc(struct nal_config *c, const struct sets *s, const struct sps
 	if (n_sps > LIMIT_SPS || n_pps > LIMIT_PPS || n_extension > LIMIT_PPS)
 		return err_set(err, ERR_LIMIT, "%d parameter sets do not fit into avcC", s->n);
 	buf_put_u8(b, 1);
-	buf_put(b, sps->data + 1, 3); /* at least that long: sps_read took it */
+	put_profile(b, s);
 	buf_put_u8(b, (uint8_t)(0xfc | (c->length_size - 1)));
 	buf_put_u8(b, (uint8_t)(0xe0 | n_sps));
 	put_sets(b, s, H264_SPS);

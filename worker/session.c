@@ -74,13 +74,28 @@ static void beat(struct session *s)
 		send_hello(s);
 }
 
+/* Answered, else it would be waited for until this worker ends. */
+static void refuse_job(struct session *s, int64_t id, const struct err *why)
+{
+	struct msg m = { .verb = MSG_FAIL, .job = id, .code = why->code }, ready = { .verb = MSG_READY, .credits = 1 };
+
+	log_warn("job refused", "job=%lld reason=\"%s\"", (long long)id, why->msg);
+	if (!id)
+		return;
+	snprintf(m.reason, sizeof m.reason, "%s", why->msg);
+	send_msg(s, &m);
+	send_msg(s, &ready);
+}
+
 static void take_job(struct session *s, struct bytes json)
 {
 	struct job *job = s->n_queued < QUEUE_MAX ? malloc(sizeof *job) : NULL;
 	struct err err = { 0 };
 
+	if (!job)
+		err_set(&err, ERR_NOMEM, "there is no room for another job");
 	if (!job || job_get(json, job, &err)) {
-		log_warn("job refused", "reason=\"%s\"", job ? err.msg : "no room");
+		refuse_job(s, job ? job->id : 0, &err);
 		free(job);
 		return;
 	}

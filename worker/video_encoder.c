@@ -1,127 +1,122 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * libx264, one encoder for each run of frames, so that the runs joined are as good as one continuous encode.
- *
- * With macroblock tree (every preset from veryfast on) the rate factor is a constant, and nothing of what was encoded before
- * matters; but x264 takes the quantizer of the very first picture for that of a P picture, while every later IDR picture
- * gets a finer one, by f_ip_factor. So the first picture is encoded at a rate factor finer by as much, and the others at
- * the one asked for.
+ * Frames that are in libavcodec's encoder wait here as well until they come out of it: in the order in which they went in, since there
+ * are no B-frames. When it fails, they are what libx264 begins with, an IDR picture first.
  */
-#include "worker/video_encoder.h"
+#include "worker/video_encoder_internal.h"
 
-#include "common/timeline.h"
+#include "common/key.h"
+#include "common/log.h"
 
-#include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <x264.h>
+#include <string.h>
 
-#define FAST_RATE 40      /* frames per second from which on a picture rate counts as high */
-#define BUFFER_SECONDS 2
+#define WAITING_MAX 64 /* frames; an encoder that wants more is taken for stuck */
+
+struct waiting {
+	AVFrame *frame;
+	bool is_idr;
+};
 
 struct video_encoder {
-	x264_t *x264;
+	const struct encoder_kind *kind;
+	void *impl;
+	struct record_encode params;
+	struct video_options options;
 	video_stage_fn *fn;
 	void *arg;
-	float crf;            /* of all pictures but the first */
-	bool is_first_given;
+	bool is_strict;
+	bool is_refused; /* fn has ended it: that is no failure of the encoder, but an error of its own, or it has all it wants */
+	struct waiting waiting[WAITING_MAX]; /* of encoder_av */
+	int n_waiting;
 };
 
 void video_options_init(struct video_options *o)
 {
-	*o = (struct video_options){ .crf_milli = 23000, .preset = 2 };
+	*o = (struct video_options){ .crf_milli = 23000, .preset = 2, .encoder = RECORD_SOFTWARE };
 }
 
-/* ---- settings */
+/* ---- frames that wait */
 
-/* Far over what the default rate factor needs for film, so that only what is hard is held down. */
-static int most_kbits(const struct record_encode *p)
+static int add_waiting(struct video_encoder *e, const AVFrame *frame, bool is_idr, struct err *err)
 {
-	static const struct {
-		int pixels, kbits;
-	} table[] = {
-		{ 426 * 240, 1000 },   { 640 * 360, 2500 },    { 854 * 480, 5000 },	{ 1280 * 720, 10000 },
-		{ 1920 * 1088, 20000 }, { 2560 * 1440, 32000 }, { 4096 * 2304, 60000 }, { INT32_MAX, 120000 },
-	};
-	size_t i = 0;
+	AVFrame *held = av_frame_clone(frame);
 
-	while (p->width * p->height > table[i].pixels)
-		i++;
-	return p->rate_num > FAST_RATE * p->rate_den ? table[i].kbits * 3 / 2 : table[i].kbits;
+	if (!held)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	e->waiting[e->n_waiting++] = (struct waiting){ held, is_idr };
+	return 0;
 }
 
-static void set_picture(x264_param_t *x, const struct record_encode *p)
+static void drop_waiting(struct video_encoder *e)
 {
-	x->i_width = p->width;
-	x->i_height = p->height;
-	x->i_csp = X264_CSP_I420;
-	x->i_bitdepth = 8;
-	x->vui.i_sar_width = p->sar_num;
-	x->vui.i_sar_height = p->sar_den;
-	x->vui.b_fullrange = p->is_full_range;
-	x->vui.i_colorprim = p->primaries;
-	x->vui.i_transfer = p->transfer;
-	x->vui.i_colmatrix = p->matrix;
-	x->b_vfr_input = 1;
-	x->i_timebase_num = 1;
-	x->i_timebase_den = TICKS_PER_SECOND;
-	x->i_fps_num = (uint32_t)p->rate_num;
-	x->i_fps_den = (uint32_t)p->rate_den;
+	av_frame_free(&e->waiting[0].frame);
+	memmove(e->waiting, e->waiting + 1, (size_t)--e->n_waiting * sizeof *e->waiting);
 }
 
-static void set_threads(x264_param_t *x)
+/* ---- */
+
+static int give(void *arg, int64_t pts, bool is_sync, struct bytes data, struct err *err)
 {
-	x->i_threads = 1;
-	x->i_lookahead_threads = 1;
-	x->i_sync_lookahead = 0;
-	x->b_sliced_threads = 0;
-	x->b_cpu_independent = 1; /* the same bytes on another machine */
+	struct video_encoder *e = arg;
+	int ret;
+
+	if (e->kind == &encoder_av) {
+		if (!e->n_waiting || e->waiting[0].frame->pts != pts)
+			return err_set(err, ERR_UNSUPPORTED, "its frames come out in another order, or some are missing");
+		if (e->waiting[0].is_idr && !is_sync)
+			return err_set(err, ERR_UNSUPPORTED, "it makes no IDR picture where one is asked for");
+		drop_waiting(e);
+	}
+	ret = e->fn(e->arg, pts, is_sync, data, err);
+	e->is_refused = ret != 0;
+	return ret;
 }
 
-static int set_all(x264_param_t *x, const struct record_encode *p, const struct video_options *o, struct err *err)
+/* After ret: goes on with libx264, if that is what helps. */
+static int fall_back(struct video_encoder *e, int ret, struct err *err)
 {
-	if (o->preset < 0 || o->preset >= VIDEO_PRESETS || x264_param_default_preset(x, x264_preset_names[o->preset], NULL) < 0)
-		return err_set(err, ERR_USAGE, "there is no preset %d of x264", o->preset);
-	set_picture(x, p);
-	set_threads(x);
-	x->i_log_level = X264_LOG_NONE;
-	x->b_repeat_headers = 0;
-	x->b_annexb = 0;
-	x->b_aud = 0;
-	x->b_open_gop = 0;
-	x->b_stitchable = 1;
-	x->rc.i_rc_method = X264_RC_CRF;
-	x->rc.f_rf_constant = (float)o->crf_milli / 1000;
-	x->rc.i_vbv_max_bitrate = o->max_kbits ? o->max_kbits : most_kbits(p);
-	x->rc.i_vbv_buffer_size = x->rc.i_vbv_max_bitrate * BUFFER_SECONDS;
-	return x264_param_apply_profile(x, "high") < 0 ? err_set(err, ERR_USAGE, "x264 cannot encode at rate factor %d.%03d",
-								 o->crf_milli / 1000, o->crf_milli % 1000) : 0;
+	if (e->is_strict || e->is_refused)
+		return ret;
+	log_warn("encoder failed, its frames are encoded by libx264", "encoder=%s reason=\"%s\"", e->params.encoder, err->msg);
+	e->kind->destroy(e->impl);
+	e->kind = &encoder_x264;
+	ret = e->kind->create(&e->impl, &e->params, &e->options, give, e, err);
+	for (; e->n_waiting && !ret; drop_waiting(e))
+		ret = e->kind->push(e->impl, e->waiting[0].frame, e->waiting[0].is_idr, err);
+	return ret;
 }
 
-/* ---- public */
-
-int video_encoder_create(struct video_encoder **out, const struct record_encode *params, const struct video_options *options,
-			 video_stage_fn *fn, void *arg, struct err *err)
+static int check_sets(struct video_encoder *e, struct err *err)
 {
+	struct buf sets = { 0 };
+	char key[RECORD_KEY_SIZE];
+	int ret = e->kind->put_sets(e->impl, &sets, err);
+
+	key_hash(buf_bytes(&sets), key);
+	if (!ret && strcmp(key, e->params.sets))
+		ret = err_set(err, ERR_UNSUPPORTED, "it is not the one of the init segment: its parameter sets are others");
+	buf_finish(&sets);
+	return ret;
+}
+
+static int create(struct video_encoder **out, const struct record_encode *params, const struct video_options *options,
+		  video_stage_fn *fn, void *arg, bool is_strict, struct err *err)
+{
+	bool is_av = strcmp(params->encoder, RECORD_SOFTWARE);
 	struct video_encoder *e = calloc(1, sizeof *e);
-	x264_param_t x;
 	int ret;
 
 	*out = NULL;
 	if (!e)
 		return err_set(err, ERR_NOMEM, "out of memory");
-	e->fn = fn;
-	e->arg = arg;
-	ret = set_all(&x, params, options, err);
-	if (!ret) {
-		e->crf = x.rc.f_rf_constant;
-		if (x.rc.b_mb_tree)
-			x.rc.f_rf_constant -= 6 * log2f(x.rc.f_ip_factor);
-		e->x264 = x264_encoder_open(&x);
-		x264_param_cleanup(&x);
-		if (!e->x264)
-			ret = err_set(err, ERR_UNSUPPORTED, "x264 cannot encode pictures of %dx%d", params->width, params->height);
-	}
+	*e = (struct video_encoder){ .kind = is_av ? &encoder_av : &encoder_x264, .params = *params, .options = *options, .fn = fn,
+				     .arg = arg, .is_strict = is_strict };
+	ret = e->kind->create(&e->impl, params, options, give, e, err);
+	if (!ret && is_av && !is_strict)
+		ret = check_sets(e, err);
+	if (ret && is_av)
+		ret = fall_back(e, ret, err);
 	if (ret)
 		video_encoder_destroy(e);
 	else
@@ -129,86 +124,106 @@ int video_encoder_create(struct video_encoder **out, const struct record_encode 
 	return ret;
 }
 
+int video_encoder_create_strict(struct video_encoder **e, const struct record_encode *params, const struct video_options *options,
+				video_stage_fn *fn, void *arg, struct err *err)
+{
+	return create(e, params, options, fn, arg, true, err);
+}
+
+int video_encoder_put_sets(struct video_encoder *e, struct buf *sets, struct err *err)
+{
+	return e->kind->put_sets(e->impl, sets, err);
+}
+
+/* ---- public */
+
+int video_encoder_create(struct video_encoder **e, const struct record_encode *params, const struct video_options *options,
+			 video_stage_fn *fn, void *arg, struct err *err)
+{
+	return create(e, params, options, fn, arg, false, err);
+}
+
 void video_encoder_destroy(struct video_encoder *e)
 {
 	if (!e)
 		return;
-	if (e->x264)
-		x264_encoder_close(e->x264);
+	e->kind->destroy(e->impl);
+	while (e->n_waiting)
+		drop_waiting(e);
 	free(e);
-}
-
-/* The first sample is out: what is encoded next has the rate factor that was asked for. */
-static int set_crf(struct video_encoder *e, struct err *err)
-{
-	x264_param_t x;
-
-	e->is_first_given = true;
-	x264_encoder_parameters(e->x264, &x);
-	x.rc.f_rf_constant = e->crf;
-	return x264_encoder_reconfig(e->x264, &x) < 0 ? err_set(err, ERR_UNSUPPORTED, "x264 does not take rate factor %g", e->crf) : 0;
-}
-
-static int encode(struct video_encoder *e, x264_picture_t *in, struct err *err)
-{
-	x264_picture_t out;
-	x264_nal_t *nals;
-	int n, ret, size = x264_encoder_encode(e->x264, &nals, &n, in, &out);
-
-	if (size < 0)
-		return err_set(err, ERR_NOMEM, "x264 cannot encode a picture");
-	if (!size)
-		return 0;
-	ret = e->fn(e->arg, out.i_pts, out.b_keyframe, (struct bytes){ nals[0].p_payload, (size_t)size }, err);
-	return ret || e->is_first_given ? ret : set_crf(e, err);
 }
 
 int video_encoder_push(struct video_encoder *e, const AVFrame *frame, bool is_idr, struct err *err)
 {
-	x264_picture_t pic;
+	int ret = 0;
 
-	x264_picture_init(&pic);
-	pic.i_type = is_idr ? X264_TYPE_IDR : X264_TYPE_AUTO;
-	pic.i_pts = frame->pts;
-	pic.img.i_csp = X264_CSP_I420;
-	pic.img.i_plane = 3;
-	for (int i = 0; i < 3; i++) {
-		pic.img.plane[i] = frame->data[i];
-		pic.img.i_stride[i] = frame->linesize[i];
-	}
-	return encode(e, &pic, err);
+	if (e->n_waiting == WAITING_MAX)
+		ret = fall_back(e, err_set(err, ERR_UNSUPPORTED, "%d frames went into it and none comes out", WAITING_MAX), err);
+	if (ret || e->kind == &encoder_x264)
+		return ret ? ret : e->kind->push(e->impl, frame, is_idr, err);
+	ret = add_waiting(e, frame, is_idr, err);
+	if (ret)
+		return ret;
+	ret = e->kind->push(e->impl, frame, is_idr, err);
+	return ret ? fall_back(e, ret, err) : 0;
 }
 
 int video_encoder_finish(struct video_encoder *e, struct err *err)
 {
-	int ret = 0;
+	bool is_av = e->kind == &encoder_av;
+	int ret = e->kind->finish(e->impl, err);
 
-	while (!ret && x264_encoder_delayed_frames(e->x264) > 0)
-		ret = encode(e, NULL, err);
+	if (is_av && !ret && e->n_waiting)
+		ret = err_set(err, ERR_UNSUPPORTED, "%d frames did not come out of it", e->n_waiting);
+	if (is_av && ret)
+		ret = fall_back(e, ret, err);
+	if (!ret && is_av && e->kind == &encoder_x264)
+		ret = e->kind->finish(e->impl, err);
 	return ret < 0 ? ret : 0;
 }
 
-int video_encoder_config(struct nal_config *nal, const struct record_encode *params, const struct video_options *options,
-			 struct err *err)
+/* ---- parameter sets */
+
+/* Both, those of the higher profile first: they are what an avcC record begins with. */
+static int join_sets(struct nal_config *nal, struct bytes hard, struct bytes soft, struct err *err)
 {
-	static const uint8_t start_code[4] = { 0, 0, 0, 1 };
-	struct video_encoder *e;
+	struct bytes none = { NULL, 0 };
+	struct nal_config a, b;
 	struct buf sets = { 0 };
-	x264_nal_t *nals;
-	int n = 0, ret = video_encoder_create(&e, params, options, NULL, NULL, err);
+	bool is_hard_higher;
+	int ret = nal_config_init(&a, NAL_H264, hard, none, err);
 
 	if (ret)
 		return ret;
-	if (x264_encoder_headers(e->x264, &nals, &n) < 0)
-		n = 0;
-	for (int i = 0; i < n; i++)
-		if (nals[i].i_type == NAL_SPS || nals[i].i_type == NAL_PPS) {
-			buf_put(&sets, start_code, sizeof start_code);
-			buf_put(&sets, nals[i].p_payload + 4, (size_t)nals[i].i_payload - 4);
-		}
-	ret = buf_failed(&sets) ? err_set(err, ERR_NOMEM, "out of memory")
-				: nal_config_init(nal, NAL_H264, buf_bytes(&sets), (struct bytes){ NULL, 0 }, err);
+	ret = nal_config_init(&b, NAL_H264, soft, none, err);
+	if (!ret) {
+		is_hard_higher = a.sps.profile > b.sps.profile;
+		buf_put(&sets, is_hard_higher ? hard.data : soft.data, is_hard_higher ? hard.size : soft.size);
+		buf_put(&sets, is_hard_higher ? soft.data : hard.data, is_hard_higher ? soft.size : hard.size);
+		ret = buf_failed(&sets) ? err_set(err, ERR_NOMEM, "out of memory")
+					: nal_config_init(nal, NAL_H264, buf_bytes(&sets), none, err);
+		nal->sps.reorder = a.sps.is_reorder_said && a.sps.reorder > b.sps.reorder ? a.sps.reorder : b.sps.reorder;
+		nal_config_finish(&b);
+	}
+	nal_config_finish(&a);
 	buf_finish(&sets);
-	video_encoder_destroy(e);
+	return ret;
+}
+
+int video_encoder_config(struct nal_config *nal, const struct record_encode *params, const struct video_options *options,
+			 struct bytes sets, struct err *err)
+{
+	struct buf soft = { 0 };
+	void *x264;
+	int ret = encoder_x264.create(&x264, params, options, NULL, NULL, err);
+
+	if (ret)
+		return ret;
+	ret = encoder_x264.put_sets(x264, &soft, err);
+	encoder_x264.destroy(x264);
+	if (!ret)
+		ret = sets.size ? join_sets(nal, sets, buf_bytes(&soft), err)
+				: nal_config_init(nal, NAL_H264, buf_bytes(&soft), (struct bytes){ NULL, 0 }, err);
+	buf_finish(&soft);
 	return ret;
 }

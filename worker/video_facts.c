@@ -4,6 +4,7 @@
  */
 #include "common/timeline.h"
 #include "worker/video_encoder.h"
+#include "worker/video_encoder_choice.h"
 #include "worker/video_filter.h"
 
 #include <libavcodec/avcodec.h>
@@ -150,6 +151,7 @@ int video_facts_init(struct video_facts *facts, const struct video_source *sourc
 		     const struct video_packet *first, int n_first, struct err *err)
 {
 	struct look l = { .source = source, .options = options, .facts = facts };
+	struct buf sets = { 0 };
 	struct video_decode *d;
 	int ret = video_decode_create(&d, source, err);
 
@@ -168,7 +170,11 @@ int video_facts_init(struct video_facts *facts, const struct video_source *sourc
 	set_rate(&facts->params, &l);
 	if (first[0].pts == VIDEO_TIME_NONE && first[0].dts != VIDEO_TIME_NONE && l.first > first[0].dts && l.first - first[0].dts < LIMIT_LAG)
 		facts->params.lag_ticks = l.first - first[0].dts;
-	return video_encoder_config(&facts->nal, &facts->params, options, err);
+	ret = video_encoder_choose(&facts->params, options, &sets, err);
+	if (!ret)
+		ret = video_encoder_config(&facts->nal, &facts->params, options, buf_bytes(&sets), err);
+	buf_finish(&sets);
+	return ret;
 }
 
 void video_facts_finish(struct video_facts *f)

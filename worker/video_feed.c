@@ -57,6 +57,7 @@ void video_feed_options(struct video_options *v, const struct record_options *o)
 	v->preset = o->video_preset;
 	v->max_kbits = o->video_bitrate / 1000;
 	v->max_height = o->video_height;
+	memcpy(v->encoder, o->video_encoder, sizeof v->encoder);
 }
 
 int video_feed_init(struct video_feed *f, struct demux *demux, const struct record_video *video, int64_t origin_ns,

@@ -86,10 +86,10 @@ END_TEST
 START_TEST(key_of_a_source_covers_how_it_is_encoded)
 {
 	struct record_source source = { .path = "/film.mp4", .size = 1 };
-	struct record_options o[8];
-	char keys[8][RECORD_KEY_SIZE];
+	struct record_options o[9];
+	char keys[9][RECORD_KEY_SIZE];
 
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 9; i++)
 		record_options_init(&o[i]);
 	o[1].is_video_encoded = true;
 	o[2].is_audio_encoded = true;
@@ -98,7 +98,8 @@ START_TEST(key_of_a_source_covers_how_it_is_encoded)
 	o[5].video_preset = 3;
 	o[6].video_bitrate = 1000000;
 	o[7].video_height = 720;
-	for (int i = 0; i < 8; i++) {
+	strcpy(o[8].video_encoder, "auto");
+	for (int i = 0; i < 9; i++) {
 		key_derive_source(&source, &o[i], keys[i]);
 		for (int k = 0; k < i; k++)
 			ck_assert_str_ne(keys[i], keys[k]);

@@ -12,7 +12,7 @@
 static struct record_video video(void)
 {
 	return (struct record_video){ true, false, 1, "avc1.640028", "dvh1.08.06/db1p", 1920, 800, 24000, 1001, -83416667, 500000, "SDR", 0, 1800000, 7508,
-				      3000000, { 1920, 800, 90, 4, 3, 25, 1, 1, 2, 6, true, 1000, 0, 7200 } };
+				      3000000, { 1920, 800, 90, 4, 3, 25, 1, 1, 2, 6, true, 1000, 0, 7200, "h264_nvenc", KEY, 1 } };
 }
 
 static struct record_audio audio(void)
@@ -207,10 +207,10 @@ static const char *const bad_plans[][2] = {
 	{ "\"grid_within_ns\":500000", "\"grid_within_ns\":500001" },
 	{ "\"rate_num\":24000,\"rate_den\":1001", "\"rate_num\":0,\"rate_den\":0" },
 	{ "\"rate_den\":1001", "\"rate_den\":2147483648" },
-	{ "\"format\":3", "\"format\":1" },
-	{ "\"format\":3", "\"format\":3,\"more\":1" },
-	{ "\"format\":3,", "" },
-	{ "\"format\":3", "\"format\":3,\"format\":3" },
+	{ "\"format\":4", "\"format\":1" },
+	{ "\"format\":4", "\"format\":4,\"more\":1" },
+	{ "\"format\":4,", "" },
+	{ "\"format\":4", "\"format\":4,\"format\":4" },
 	{ "\"origin_ns\":7", "\"origin_ns\":7.0" },
 	{ "\"origin_ns\":7", "\"origin_ns\":\"7\"" },
 	{ "\"origin_ns\":7", "\"origin_ns\":7200000000000001" },
@@ -240,6 +240,14 @@ static const char *const bad_plans[][2] = {
 	{ "\"sar_num\":4", "\"sar_num\":0" },
 	{ "\"rate_num\":25", "\"rate_num\":0" },
 	{ "\"lead_ticks\":7200", "\"lead_ticks\":-1" },
+	{ "\"video_encoder\":\"libx264\"", "\"video_encoder\":\"\"" },
+	{ "\"video_encoder\":\"libx264\"", "\"video_encoder\":\"h264-nvenc\"" },
+	{ "\"video_encoder\":\"libx264\"", "\"video_encoder\":\"abcdefghijklmnopqrstuvwxyz_01234\"" },
+	{ "\"encoder\":\"h264_nvenc\"", "\"encoder\":\"libx264\"" },
+	{ "\"encoder\":\"h264_nvenc\"", "\"encoder\":\"\"" },
+	{ "\"sets\":\"0123", "\"sets\":\"0x23" },
+	{ "\"sets\":\"0123456789abcdef\"", "\"sets\":\"\"" },
+	{ "\"software_id\":1", "\"software_id\":32" },
 	{ "\"bitrate\":3000000", "\"bitrate\":-1" },
 	{ "\"range\":\"SDR\"", "\"range\":\"XXX\"" },
 	{ "avc1.640028", "avc1\\n#EXT" },

@@ -2,9 +2,12 @@
  *
  * The dispatcher and its HTTP server in this process, with a title whose segments are all made.
  */
+#include "common/bus.h"
 #include "common/key.h"
+#include "common/proc.h"
 #include "dispatcher/http.h"
 #include "dispatcher/stream.h"
+#include "tests/e2e/bg.h"
 #include "tests/e2e/media.h"
 #include "tests/jobs.h"
 #include "tests/redis_fixture.h"
@@ -14,6 +17,7 @@
 #include <libavutil/log.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,6 +157,61 @@ START_TEST(a_segment_that_is_made_stays_made_whatever_fails)
 }
 END_TEST
 
+/* ---- a worker, seen from the dispatcher's side */
+
+/* The next message of this verb. */
+static struct msg wait_for(struct bus *bus, struct bus_peer *peer, enum msg_verb wanted)
+{
+	enum msg_verb verb;
+	struct bytes json;
+	struct msg m;
+	int ret;
+
+	for (int64_t end_ms = proc_now_ms() + 20000; proc_now_ms() < end_ms; bus_wait(bus, 100))
+		while ((ret = bus_recv(bus, peer, &verb, &json, &err)) != 0)
+			if (ret > 0 && verb == wanted) {
+				ck_assert_msg(!msg_get(verb, json, &m, &err), "%s", err.msg);
+				return m;
+			}
+	ck_abort_msg("no %s comes", msg_verb_name(wanted));
+}
+
+static const struct {
+	const char *job, *says;
+} strange[] = {
+	{ "{\"id\":7,\"type\":\"noop\",\"stream\":\"\",\"deadline_ms\":1000,\"of_another_version\":1}", "unknown fields" },
+	{ "{\"id\":7,\"type\":\"dance\"}", "type" },
+};
+
+START_TEST(job_that_a_worker_does_not_understand_is_answered_as_failed)
+{
+	struct bg pool;
+	struct bus *bus;
+	struct bus_peer peer;
+	char endpoint[200];
+	struct msg m;
+
+	redis_fixture_start(&redis);
+	bg_open(&pool);
+	snprintf(endpoint, sizeof endpoint, "ipc://%s/bus", redis.dir);
+	ck_assert_msg(!bus_bind(&bus, endpoint, &err), "%s", err.msg);
+	bg_start(&pool, "\"$WORKER\" -j 1 --redis %s --connect %s", redis.url, endpoint);
+	wait_for(bus, &peer, MSG_READY);
+	ck_assert_int_eq(bus_send(bus, &peer, MSG_JOB, (struct bytes){ (const uint8_t *)strange[_i].job, strlen(strange[_i].job) }, &err), 0);
+	m = wait_for(bus, &peer, MSG_FAIL);
+	ck_assert_int_eq(m.job, 7);
+	ck_assert_int_eq(m.code, ERR_DATA);
+	ck_assert_msg(strstr(m.reason, strange[_i].says) != NULL, "%s", m.reason);
+	m = wait_for(bus, &peer, MSG_READY);
+	ck_assert_int_eq(m.credits, 1);
+	kill(pool.pid, SIGTERM);
+	ck_assert_int_eq(bg_wait(&pool), 0);
+	bg_close(&pool);
+	bus_destroy(bus);
+	redis_fixture_stop(&redis);
+}
+END_TEST
+
 Suite *suite_dispatch(void)
 {
 	Suite *s = suite_create("dispatch");
@@ -162,6 +221,10 @@ Suite *suite_dispatch(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, player_that_waits_for_its_worker_holds_no_other_client_up);
 	tcase_add_test(tc, a_segment_that_is_made_stays_made_whatever_fails);
+	suite_add_tcase(s, tc);
+	tc = tcase_create("worker");
+	tcase_set_timeout(tc, 120);
+	tcase_add_loop_test(tc, job_that_a_worker_does_not_understand_is_answered_as_failed, 0, sizeof strange / sizeof *strange);
 	suite_add_tcase(s, tc);
 	return s;
 }
