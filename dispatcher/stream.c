@@ -346,7 +346,8 @@ void stream_note_failure(struct dispatch_stream *s, enum queue_failure failure)
 	if (failure != QUEUE_CRASH || !s->has_plan || !is_hardware(&s->plan.video))
 		return;
 	if (++s->n_encoder_crashes == ENCODER_CRASHES_MAX)
-		log_warn("the encoder is used no more", "stream=%s encoder=%s reason=\"%d crashes\"", s->key, s->plan.video.encode.encoder,
+		log_warn("the encoder is used no more", "stream=%s encoder=%s reason=\"%d crashes\"", s->key,
+			 s->plan.video.encode.encoder,
 			 ENCODER_CRASHES_MAX);
 }
 

@@ -55,7 +55,8 @@ static int encoded_facts(struct audio_facts *f, const struct track *track, const
 	if (!ret)
 		ret = first_frame(dec, first, n_first, frame, err);
 	if (!ret && (frame->sample_rate < RECORD_RATE_MIN || frame->sample_rate > RECORD_RATE_MAX))
-		ret = err_set(err, ERR_UNSUPPORTED, "audio sampled at %d Hz: %d to %d are taken", frame->sample_rate, RECORD_RATE_MIN,
+		ret = err_set(err, ERR_UNSUPPORTED, "audio sampled at %d Hz: %d to %d are taken", frame->sample_rate,
+			      RECORD_RATE_MIN,
 			      RECORD_RATE_MAX);
 	if (ret)
 		goto out;

@@ -250,9 +250,9 @@ static void put_hvcc_head(struct nal_config *c, struct bytes source, const struc
 	buf_put_u8(b, (uint8_t)(more->temporal_layers << 3 | more->is_temporal_nested << 2 | (c->length_size - 1)));
 }
 
-/* array_completeness is 1 for parameter sets: ISO/IEC 14496-15 section 8.3.3.1 demands it where the entry is named hvc1, and browsers
- * refuse others. Samples that repeat or change theirs keep them all the same: they are copied, decoders take what comes, and the
- * name that would allow them, hev1, is not played everywhere. SEI messages come in samples, too. */
+/* array_completeness is 1 for parameter sets: ISO/IEC 14496-15 section 8.3.3.1 demands it where the entry is named hvc1, and
+ * browsers refuse others. Samples that repeat or change theirs keep them all the same: they are copied, decoders take what comes,
+ * and the name that would allow them, hev1, is not played everywhere. SEI messages come in samples, too. */
 static void put_hvcc(struct nal_config *c, struct bytes source, const struct sets *s, const struct sps_more *more)
 {
 	static const uint8_t order[] = { H265_VPS, H265_SPS, H265_PPS, H265_PREFIX_SEI, H265_SUFFIX_SEI };

@@ -276,7 +276,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->is_playlist_allowed = true;
 		o->servers = arg;
 		if (arg && !parts_are_servers(arg))
-			options_check(err_set(&err, ERR_USAGE, "--allow-playlists takes https://HOST[:PORT],..., not '%.300s'", arg),
+			options_check(err_set(&err, ERR_USAGE, "--allow-playlists takes https://HOST[:PORT],..., not '%.300s'",
+					      arg),
 				      &err, state);
 		break;
 	case ARGP_KEY_ARG:

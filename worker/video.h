@@ -5,9 +5,9 @@
  * The frames shown in [start, end) are encoded, each once and at its own time: varying frame rates stay as they are. Reading begins
  * at an earlier sync sample, what is shown before `start` is thrown away; reading goes on to the first frame beyond `end`, so that
  * the encoder spends its bits on the last frames as it would in one continuous encode. Everything made is a function of the
- * source's bytes, struct record_encode, struct video_options, start and end alone, on one thread (of another encoder than libx264: as
- * far as that is so); SPS and PPS are one of params and options, so that one init segment serves every segment. An encoder that fails
- * is replaced by libx264 on the spot, whose SPS and PPS are there too.
+ * source's bytes, struct record_encode, struct video_options, start and end alone, on one thread (of another encoder than
+ * libx264: as far as that is so); SPS and PPS are one of params and options, so that one init segment serves every segment. An
+ * encoder that fails is replaced by libx264 on the spot, whose SPS and PPS are there too.
  *
  * Times are ticks of 1/90000 s. Colour code points are those of ITU-T H.273, 2: unspecified.
  */
@@ -53,7 +53,8 @@ struct video_options {
 	int preset;           /* index into x264's names: 0 ultrafast, 1 superfast, 2 veryfast ... 9 placebo */
 	int max_kbits;        /* VBV: kbit/s, the buffer holds two seconds of it; 0: by picture size and rate */
 	int max_height;       /* larger pictures, as shown, are scaled down to it; 0: never */
-	int64_t keyint_ticks; /* an IDR picture at least so often, counted from `start`; 0: at `start`, and where the encoder finds it good */
+	/* an IDR picture at least so often, counted from `start`; 0: at `start`, and where the encoder finds it good */
+	int64_t keyint_ticks;
 	char encoder[RECORD_ENCODER_SIZE]; /* for video_facts_init: as in struct record_options */
 };
 #define VIDEO_PRESETS 10

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Frames that are in libavcodec's encoder wait here as well until they come out of it: in the order in which they went in, since there
- * are no B-frames. When it fails, they are what libx264 begins with, an IDR picture first.
+ * Frames that are in libavcodec's encoder wait here as well until they come out of it: in the order in which they went in, since
+ * there are no B-frames. When it fails, they are what libx264 begins with, an IDR picture first.
  */
 #include "worker/video_encoder_internal.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Frames to H.264 samples: by libx264, or by an encoder of libavcodec, which may be one of hardware. That one is not trusted: where it
- * fails, or is not what the plan has been made with, libx264 takes over from the first frame that did not come out of it.
+ * Frames to H.264 samples: by libx264, or by an encoder of libavcodec, which may be one of hardware. That one is not trusted:
+ * where it fails, or is not what the plan has been made with, libx264 takes over from the first frame that did not come out of it.
  */
 #ifndef SEGFARM_WORKER_VIDEO_ENCODER_H
 #define SEGFARM_WORKER_VIDEO_ENCODER_H
@@ -20,8 +20,8 @@ void video_encoder_destroy(struct video_encoder *e);
 int video_encoder_push(struct video_encoder *e, const AVFrame *frame, bool is_idr, struct err *err);
 /* No more frames come: the samples that are left, until fn wants no more. */
 int video_encoder_finish(struct video_encoder *e, struct err *err);
-/* Parameter sets of every encoder of params and options, libx264's among them; to be finished with nal_config_finish. sets: those of
- * params' encoder (Annex B), empty where that is libx264. */
+/* Parameter sets of every encoder of params and options, libx264's among them; to be finished with nal_config_finish. sets: those
+ * of params' encoder (Annex B), empty where that is libx264. */
 int video_encoder_config(struct nal_config *nal, const struct record_encode *params, const struct video_options *options,
 			 struct bytes sets, struct err *err);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * H.264 encoders of libavcodec: those of hardware, each told in its own words what all of them shall do. Constant quality near the rate
- * factor that was asked for, IDR pictures where they are asked for, no B-frames (what comes out is in the order of what went in),
- * parameter sets beside the samples. Frames go in from system memory, or are put into the device's where it takes no others.
+ * H.264 encoders of libavcodec: those of hardware, each told in its own words what all of them shall do. Constant quality near
+ * the rate factor that was asked for, IDR pictures where they are asked for, no B-frames (what comes out is in the order of what
+ * went in), parameter sets beside the samples. Frames go in from system memory, or are put into the device's where it takes no
+ * others.
  */
 #include "worker/video_encoder_internal.h"
 
@@ -19,7 +20,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Put before a name, for tests: libavcodec's libx264, which is everywhere, as an encoder like any other, by frames of either format. */
+/* Put before a name, for tests: libavcodec's libx264, which is everywhere, as an encoder like any other, by frames of either
+ * format. */
 #define LAVC_PREFIX "lavc_"
 #define NV12_PREFIX "nv12_"
 #define PREFIX_SIZE 5
@@ -52,7 +54,8 @@ static int unknown(const char *name, struct err *err)
 	void *at = NULL;
 
 	while ((c = av_codec_iterate(&at)))
-		if (av_codec_is_encoder(c) && c->id == AV_CODEC_ID_H264 && strncmp(c->name, RECORD_SOFTWARE, strlen(RECORD_SOFTWARE)))
+		if (av_codec_is_encoder(c) && c->id == AV_CODEC_ID_H264 &&
+		    strncmp(c->name, RECORD_SOFTWARE, strlen(RECORD_SOFTWARE)))
 			snprintf(names + strlen(names), sizeof names - strlen(names), ", %s", c->name);
 	return err_set(err, ERR_USAGE, "libavcodec has no H.264 encoder '%s' here: --encoder takes auto, libx264%s", name, names);
 }
@@ -152,10 +155,12 @@ static void set_rate(AVCodecContext *c, const struct record_encode *p, const str
 		c->rc_max_rate = o->max_kbits ? most : 0;
 		c->bit_rate = c->rc_max_rate * 3 / 4;
 	} else {
-		c->bit_rate = timeline_scale_ceil((int64_t)p->width * p->height * p->rate_num, BITS_PER_100_PIXELS, 100 * p->rate_den);
+		c->bit_rate = timeline_scale_ceil((int64_t)p->width * p->height * p->rate_num, BITS_PER_100_PIXELS,
+						  100 * p->rate_den);
 		c->bit_rate = c->bit_rate > most ? most : c->bit_rate;
 	}
-	c->rc_buffer_size = (int)(c->rc_max_rate * VIDEO_BUFFER_SECONDS < INT32_MAX ? c->rc_max_rate * VIDEO_BUFFER_SECONDS : INT32_MAX);
+	c->rc_buffer_size = (int)(c->rc_max_rate * VIDEO_BUFFER_SECONDS < INT32_MAX ?
+				  c->rc_max_rate * VIDEO_BUFFER_SECONDS : INT32_MAX);
 }
 
 /* Names that it does not know are passed over. */
@@ -190,7 +195,8 @@ static void keep_sets(struct buf *sets, struct bytes nals)
 	}
 }
 
-static int open_codec(struct av *e, const AVCodec *codec, const struct record_encode *p, const struct video_options *o, struct err *err)
+static int open_codec(struct av *e, const AVCodec *codec, const struct record_encode *p, const struct video_options *o,
+		      struct err *err)
 {
 	int ret;
 
@@ -224,7 +230,8 @@ static void destroy(void *arg)
 	free(e);
 }
 
-static int create(void **out, const struct record_encode *p, const struct video_options *o, video_stage_fn *fn, void *arg, struct err *err)
+static int create(void **out, const struct record_encode *p, const struct video_options *o, video_stage_fn *fn, void *arg,
+		  struct err *err)
 {
 	const AVCodec *codec = find(p->encoder);
 	struct av *e;
@@ -256,7 +263,8 @@ static void copy_nv12(AVFrame *to, const AVFrame *from)
 
 	av_image_copy_plane(to->data[0], to->linesize[0], from->data[0], from->linesize[0], from->width, from->height);
 	for (int y = 0; y < height; y++) {
-		const uint8_t *u = from->data[1] + (ptrdiff_t)y * from->linesize[1], *v = from->data[2] + (ptrdiff_t)y * from->linesize[2];
+		const uint8_t *u = from->data[1] + (ptrdiff_t)y * from->linesize[1];
+		const uint8_t *v = from->data[2] + (ptrdiff_t)y * from->linesize[2];
 		uint8_t *uv = to->data[1] + (ptrdiff_t)y * to->linesize[1];
 
 		for (int x = 0; x < width; x++) {

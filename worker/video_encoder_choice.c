@@ -37,8 +37,9 @@
 
 static void put_what(char what[WHAT_MAX], const char *name, const struct record_encode *p, const struct video_options *o)
 {
-	snprintf(what, WHAT_MAX, "%s:%d:%d:%d:%d:%" PRId64 ":%" PRId64 ":%d:%d:%d:%d:%d:%d:%d", name, p->width, p->height, p->sar_num,
-		 p->sar_den, p->rate_num, p->rate_den, p->primaries, p->transfer, p->matrix, p->is_full_range, o->crf_milli, o->preset,
+	snprintf(what, WHAT_MAX, "%s:%d:%d:%d:%d:%" PRId64 ":%" PRId64 ":%d:%d:%d:%d:%d:%d:%d", name, p->width, p->height,
+		 p->sar_num, p->sar_den, p->rate_num, p->rate_den, p->primaries, p->transfer, p->matrix, p->is_full_range,
+		 o->crf_milli, o->preset,
 		 o->max_kbits);
 }
 
@@ -50,7 +51,8 @@ static bool get_what(const char *what, struct record_encode *p, struct video_opt
 	if (!n || n >= sizeof p->encoder)
 		return false;
 	memcpy(p->encoder, what, n);
-	if (sscanf(what + n, ":%d:%d:%d:%d:%" SCNd64 ":%" SCNd64 ":%d:%d:%d:%d:%d:%d:%d", &p->width, &p->height, &p->sar_num, &p->sar_den,
+	if (sscanf(what + n, ":%d:%d:%d:%d:%" SCNd64 ":%" SCNd64 ":%d:%d:%d:%d:%d:%d:%d", &p->width, &p->height, &p->sar_num,
+		   &p->sar_den,
 		   &p->rate_num, &p->rate_den, &p->primaries, &p->transfer, &p->matrix, &is_full_range, &o->crf_milli, &o->preset,
 		   &o->max_kbits) != 13)
 		return false;
@@ -321,8 +323,8 @@ static int use(struct record_encode *p, const char *name, struct bytes sets, str
 
 /* ---- public */
 
-int video_encoder_choose_among(const char *const *names, int n, struct record_encode *p, const struct video_options *o, struct buf *sets,
-			       struct err *err)
+int video_encoder_choose_among(const char *const *names, int n, struct record_encode *p, const struct video_options *o,
+			       struct buf *sets, struct err *err)
 {
 	int64_t until_ms = proc_now_ms() + TRIALS_MS;
 	char tried[3 * REASON_MAX] = "";
@@ -344,7 +346,8 @@ int video_encoder_choose_among(const char *const *names, int n, struct record_en
 	}
 	snprintf(p->encoder, sizeof p->encoder, "%s", RECORD_SOFTWARE);
 	if (is_new)
-		log_warn("no hardware encoder works here, video is encoded by libx264", "encoder=%s reason=\"%s\"", p->encoder, tried);
+		log_warn("no hardware encoder works here, video is encoded by libx264", "encoder=%s reason=\"%s\"", p->encoder,
+			 tried);
 	return 0;
 }
 
@@ -368,7 +371,8 @@ int video_encoder_choose(struct record_encode *p, const struct video_options *o,
 	if (ret == ERR_USAGE)
 		return err_set(err, ret, "%s", why.msg);
 	if (ret)
-		return err_set(err, ret, "the encoder %s does not work here: %.250s; --encoder auto takes one that does, libx264 always "
+		return err_set(err, ret, "the encoder %s does not work here: %.250s; --encoder auto takes one that does, "
+					 "libx264 always "
 			       "does", o->encoder, why.msg);
 	buf_put(sets, a->sets.data, a->sets.size);
 	return buf_failed(sets) ? err_set(err, ERR_NOMEM, "out of memory") : 0;

@@ -9,15 +9,16 @@
 
 #include "worker/video.h"
 
-/* For options->encoder, fills in encoder, sets and software_id of params. sets: the encoder's parameter sets (Annex B) are appended,
- * nothing where it is libx264. ERR_USAGE: there is none of that name, ERR_UNSUPPORTED: it does not work here; the sentence has the way
- * out. Takes at most some 6 s. */
+/* For options->encoder, fills in encoder, sets and software_id of params. sets: the encoder's parameter sets (Annex B) are
+ * appended, nothing where it is libx264. ERR_USAGE: there is none of that name, ERR_UNSUPPORTED: it does not work here; the
+ * sentence has the way out. Takes at most some 6 s. */
 int video_encoder_choose(struct record_encode *params, const struct video_options *options, struct buf *sets, struct err *err);
 /* The same with the first of these names that works, else libx264. */
 int video_encoder_choose_among(const char *const *names, int n, struct record_encode *params, const struct video_options *options,
 			       struct buf *sets, struct err *err);
 
-/* The process of a trial is `segfarm-worker try-encoder WHAT`. Its exit status: 0, and the parameter sets on stdout; else a sentence. */
+/* The process of a trial is `segfarm-worker try-encoder WHAT`. Its exit status: 0, and the parameter sets on stdout; else a
+ * sentence. */
 #define VIDEO_ENCODER_TRIAL "try-encoder"
 int video_encoder_trial_main(const char *what);
 

@@ -12,8 +12,8 @@
 /* One way of encoding. push and finish as video_encoder's; what goes to fn is as in video.h. An error of fn is handed on. */
 struct encoder_kind {
 	/* fn may be NULL where nothing will be pushed. */
-	int (*create)(void **impl, const struct record_encode *params, const struct video_options *options, video_stage_fn *fn, void *arg,
-		      struct err *err);
+	int (*create)(void **impl, const struct record_encode *params, const struct video_options *options, video_stage_fn *fn,
+		      void *arg, struct err *err);
 	void (*destroy)(void *impl); /* takes NULL */
 	int (*push)(void *impl, const AVFrame *frame, bool is_idr, struct err *err);
 	int (*finish)(void *impl, struct err *err);
@@ -27,7 +27,8 @@ int video_encoder_create_strict(struct video_encoder **e, const struct record_en
 				video_stage_fn *fn, void *arg, struct err *err);
 int video_encoder_put_sets(struct video_encoder *e, struct buf *sets, struct err *err);
 
-/* The VBV's rate: what was asked for, or far over what the default rate factor needs for film, so that only what is hard is held down. */
+/* The VBV's rate: what was asked for, or far over what the default rate factor needs for film, so that only what is hard is
+ * held down. */
 int video_encoder_most_kbits(const struct record_encode *params, const struct video_options *options);
 
 #endif

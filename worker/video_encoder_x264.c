@@ -110,8 +110,8 @@ static void destroy(void *arg)
 	free(e);
 }
 
-static int create(void **out, const struct record_encode *params, const struct video_options *options, video_stage_fn *fn, void *arg,
-		  struct err *err)
+static int create(void **out, const struct record_encode *params, const struct video_options *options, video_stage_fn *fn,
+		  void *arg, struct err *err)
 {
 	struct x264 *e = calloc(1, sizeof *e);
 	x264_param_t x;
@@ -147,7 +147,8 @@ static int set_crf(struct x264 *e, struct err *err)
 	e->is_first_given = true;
 	x264_encoder_parameters(e->x264, &x);
 	x.rc.f_rf_constant = e->crf;
-	return x264_encoder_reconfig(e->x264, &x) < 0 ? err_set(err, ERR_UNSUPPORTED, "x264 does not take rate factor %g", e->crf) : 0;
+	return x264_encoder_reconfig(e->x264, &x) < 0 ? err_set(err, ERR_UNSUPPORTED, "x264 does not take rate factor %g",
+								 e->crf) : 0;
 }
 
 static int encode(struct x264 *e, x264_picture_t *in, struct err *err)

@@ -168,7 +168,8 @@ int video_facts_init(struct video_facts *facts, const struct video_source *sourc
 	if (ret)
 		return ret;
 	set_rate(&facts->params, &l);
-	if (first[0].pts == VIDEO_TIME_NONE && first[0].dts != VIDEO_TIME_NONE && l.first > first[0].dts && l.first - first[0].dts < LIMIT_LAG)
+	if (first[0].pts == VIDEO_TIME_NONE && first[0].dts != VIDEO_TIME_NONE && l.first > first[0].dts &&
+	    l.first - first[0].dts < LIMIT_LAG)
 		facts->params.lag_ticks = l.first - first[0].dts;
 	ret = video_encoder_choose(&facts->params, options, &sets, err);
 	if (!ret)

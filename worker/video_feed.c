@@ -61,7 +61,8 @@ void video_feed_options(struct video_options *v, const struct record_options *o)
 }
 
 int video_feed_init(struct video_feed *f, struct demux *demux, const struct record_video *video, int64_t origin_ns,
-		    const struct record_options *options, int64_t start, int64_t end, video_stage_fn *fn, void *arg, struct err *err)
+		    const struct record_options *options, int64_t start, int64_t end, video_stage_fn *fn, void *arg,
+		    struct err *err)
 {
 	const struct track *t = demux_track(demux, (uint64_t)video->track);
 	struct video_options v;

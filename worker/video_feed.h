@@ -26,7 +26,8 @@ struct video_feed {
 
 /* start to arg as in video_stage_create. After an error it is finished. */
 int video_feed_init(struct video_feed *f, struct demux *demux, const struct record_video *video, int64_t origin_ns,
-		    const struct record_options *options, int64_t start, int64_t end, video_stage_fn *fn, void *arg, struct err *err);
+		    const struct record_options *options, int64_t start, int64_t end, video_stage_fn *fn, void *arg,
+		    struct err *err);
 void video_feed_finish(struct video_feed *f);
 /* A frame of the track, the first ones up to a sync sample are passed over. Returns as video_stage_push. */
 int video_feed_push(struct video_feed *f, const struct frame *frame, struct err *err);
