@@ -386,8 +386,7 @@ static void seed_msg(void)
 
 	for (int verb = MSG_HELLO; verb <= MSG_STOP; verb++) {
 		struct msg m = { .verb = (enum msg_verb)verb, .name = "host-1-0-1", .pid = 7, .credits = 2, .job = 3, .progress = 9,
-				 .elapsed_us = 100, .cpu_us = 90, .bytes = 1000, .code = ERR_DATA, .reason = "broken",
-				 .signal = 11 };
+				 .elapsed_us = 100, .cpu_us = 90, .bytes = 1000, .code = ERR_DATA, .reason = "broken" };
 
 		if (verb == MSG_JOB)
 			continue;
