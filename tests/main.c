@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * unit-tests [pure | SUITE...]: all suites, those that start no process, or the ones named.
+ * unit-tests [pure | SUITE... | list]: all suites, those that start no process, or the ones named; or the names of all.
  */
 #include "tests/suites.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,11 +29,21 @@ static bool is_chosen(size_t i, int argc, char **argv)
 	return false;
 }
 
+static int list(void)
+{
+	for (size_t i = 0; i < sizeof suites / sizeof *suites; i++)
+		puts(suites[i].name);
+	return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
-	SRunner *runner = srunner_create(NULL);
+	SRunner *runner;
 	int failed;
 
+	if (argc == 2 && !strcmp(argv[1], "list"))
+		return list();
+	runner = srunner_create(NULL);
 	for (size_t i = 0; i < sizeof suites / sizeof *suites; i++)
 		if (is_chosen(i, argc, argv))
 			srunner_add_suite(runner, suites[i].make());
