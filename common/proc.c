@@ -85,8 +85,9 @@ static int die_with(pid_t parent)
 	return 0;
 }
 
-static void child_run(const struct spawn *s)
+static void child_run(const void *arg)
 {
+	const struct spawn *s = arg;
 	int report = s->report_fd;
 	if (die_with(s->parent) < 0)
 		goto out;
@@ -105,8 +106,9 @@ out:;
 }
 
 /* The child of proc_fork. */
-static void child_call(const struct call *c)
+static void child_call(const void *arg)
 {
+	const struct call *c = arg;
 	int in = open("/dev/null", O_RDONLY);
 	if (die_with(c->parent) < 0 || in < 0 || dup2(in, STDIN_FILENO) < 0)
 		_exit(127);
@@ -116,18 +118,16 @@ static void child_call(const struct call *c)
 	exit(c->fn(c->arg));
 }
 
-/* One of both. */
-static pid_t fork_masked(const struct spawn *s, const struct call *c)
+/* child(arg) does not return. */
+static pid_t fork_masked(void (*child)(const void *arg), const void *arg)
 {
 	/* No handler of ours may run in the child. */
 	sigset_t all, old;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pid_t pid = fork();
-	if (pid == 0 && s)
-		child_run(s);
 	if (pid == 0)
-		child_call(c);
+		child(arg);
 	int e = errno;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	errno = e;
@@ -158,7 +158,7 @@ int proc_spawn(pid_t *pid, char *const argv[], int out_fd, int err_fd, int is_se
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_set(err, ERR_RETRY, "cannot make a pipe: %s", strerror(errno));
 	struct spawn s = { argv, out_fd, err_fd, fds[1], is_session, getpid() };
-	pid_t child = fork_masked(&s, NULL);
+	pid_t child = fork_masked(child_run, &s);
 	int e = errno;
 	close(fds[1]);
 	if (child < 0) {
@@ -178,7 +178,7 @@ int proc_spawn(pid_t *pid, char *const argv[], int out_fd, int err_fd, int is_se
 int proc_fork(pid_t *pid, const char *name, int (*fn)(void *arg), void *arg, struct err *err)
 {
 	struct call c = { name, fn, arg, getpid() };
-	pid_t child = fork_masked(NULL, &c);
+	pid_t child = fork_masked(child_call, &c);
 	if (child < 0)
 		return err_set(err, ERR_RETRY, "cannot start another process: %s", strerror(errno));
 	*pid = child;

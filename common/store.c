@@ -174,20 +174,10 @@ int store_put_value(struct store *s, const char *stream, const char *which, stru
 int store_get_value(struct store *s, const char *stream, const char *which, struct buf *out, struct err *err)
 {
 	char key[STORE_KEY_MAX];
-	redisReply *reply;
 	int rc = value_key(s, key, stream, which, err);
 	if (!rc)
-		rc = store_call(s, &reply, err, "GET %s", key);
-	if (rc)
-		return rc;
-	if (reply->type != REDIS_REPLY_NIL && reply->type != REDIS_REPLY_STRING)
-		return store_surprise(s, reply, err);
-	if (reply->type == REDIS_REPLY_STRING) {
-		buf_put(out, reply->str, reply->len);
-		rc = buf_failed(out) ? err_set(err, ERR_NOMEM, "no memory for %zu bytes of %s", reply->len, which) : 1;
-	}
-	freeReplyObject(reply);
-	return rc;
+		rc = store_send(s, err, "GET %s", key);
+	return rc ? rc : store_reply_string(s, out, STORE_VALUE_MAX, err);
 }
 
 int store_put_plan(struct store *s, const char *stream, struct bytes json, const char *hash, struct err *err)

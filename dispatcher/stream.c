@@ -347,8 +347,7 @@ void stream_note_failure(struct dispatch_stream *s, enum queue_failure failure)
 		return;
 	if (++s->n_encoder_crashes == ENCODER_CRASHES_MAX)
 		log_warn("the encoder is used no more", "stream=%s encoder=%s reason=\"%d crashes\"", s->key,
-			 s->plan.video.encode.encoder,
-			 ENCODER_CRASHES_MAX);
+			 s->plan.video.encode.encoder, ENCODER_CRASHES_MAX);
 }
 
 bool stream_trusts_encoder(const struct dispatch_stream *s)
