@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "common/record.h"
+#include "common/record_internal.h"
 
-#include "common/json.h"
 #include "common/key.h"
 #include "common/timeline.h"
 
@@ -10,7 +9,6 @@
 
 #define FORMAT 4 /* of index and plan; part of the plan's hash */
 
-#define OFFSET_MAX (INT64_C(1) << 62) /* bytes of a file */
 #define SAMPLES_MAX (INT64_C(2000) * 3600 * RECORD_RATE_MAX) /* TIMELINE_MAX_NS in samples */
 #define CHANNELS_MAX 64
 #define UNIT_MAX 65536
@@ -19,8 +17,6 @@
 #define DELAY_MAX 65535
 #define FRAME_RATE_MAX (INT64_C(1) << 40) /* numerator and denominator */
 #define GRID_WITHIN_MAX_NS 500000
-#define SIZE_MAX_SAMPLES 16384		  /* width and height */
-#define BITRATE_MAX (INT64_C(2000) * 1000 * 1000)
 #define DEADLINE_MAX_MS (INT64_C(7) * 24 * 3600 * 1000)
 
 #define CODECS_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.,-"
@@ -36,146 +32,6 @@ static void get_key(struct jget *g, const char *name, char key[RECORD_KEY_SIZE],
 	jget_str(g, name, key, RECORD_KEY_SIZE, NULL);
 	if (!key_is_valid(key) && !(may_be_empty && !key[0]))
 		jget_fail(g, name, "is not a key");
-}
-
-/* --- source */
-
-bool record_is_url(const char *path)
-{
-	return !strncmp(path, "http://", 7) || !strncmp(path, "https://", 8);
-}
-
-static void put_source(struct buf *b, const struct record_source *s)
-{
-	jput_raw(b, "path", s->path);
-	jput_int(b, "size", s->size);
-	jput_int(b, "mtime_ns", s->mtime_ns);
-	jput_close(b, '}');
-}
-
-static int get_source(const json_t *object, struct record_source *s, struct err *err)
-{
-	struct jget g = jget_begin(object, "source", err);
-	jget_raw(&g, "path", s->path, sizeof(s->path));
-	if (s->path[0] != '/' && !record_is_url(s->path))
-		jget_fail(&g, "path", "is neither absolute nor a URL");
-	s->size = jget_int(&g, "size", 0, OFFSET_MAX);
-	s->mtime_ns = jget_int(&g, "mtime_ns", INT64_MIN, INT64_MAX - 1);
-	return jget_end(&g);
-}
-
-int record_source_put(const struct record_source *source, struct buf *json)
-{
-	size_t start = json->size;
-	jput_begin(json);
-	put_source(json, source);
-	return jput_result(json, start, RECORD_JSON_MAX);
-}
-
-int record_source_get(struct bytes json, struct record_source *source, struct err *err)
-{
-	json_t *root;
-	int rc = jget_parse(&root, json, RECORD_JSON_MAX, "source", err);
-	if (rc)
-		return rc;
-	rc = get_source(root, source, err);
-	json_decref(root);
-	return rc;
-}
-
-/* --- options */
-
-void record_options_init(struct record_options *o)
-{
-	*o = (struct record_options){
-		.target_ticks = 6 * TICKS_PER_SECOND,
-		.audio_mode = RECORD_AUDIO_QUALITY,
-		.audio_quality = 1800,
-		.audio_bitrate = 192000,
-		.audio_channels = 2,
-		.video_crf = 23000,
-		.video_preset = 2,
-		.video_encoder = RECORD_SOFTWARE,
-	};
-}
-
-static void put_options(struct buf *b, const struct record_options *o)
-{
-	jput_int(b, "target_ticks", o->target_ticks);
-	jput_str(b, "audio_mode", o->audio_mode == RECORD_AUDIO_BITRATE ? "bitrate" : "quality");
-	jput_int(b, "audio_quality", o->audio_quality);
-	jput_int(b, "audio_bitrate", o->audio_bitrate);
-	jput_int(b, "audio_channels", o->audio_channels);
-	jput_int(b, "video_track", o->video_track);
-	jput_int(b, "audio_track", o->audio_track);
-	jput_str(b, "audio_language", o->audio_language);
-	jput_bool(b, "is_audio_copied", o->is_audio_copied);
-	jput_bool(b, "is_audio_encoded", o->is_audio_encoded);
-	jput_bool(b, "is_video_encoded", o->is_video_encoded);
-	jput_str(b, "encoded_codecs", o->encoded_codecs);
-	jput_int(b, "video_crf", o->video_crf);
-	jput_int(b, "video_preset", o->video_preset);
-	jput_int(b, "video_bitrate", o->video_bitrate);
-	jput_int(b, "video_height", o->video_height);
-	jput_str(b, "video_encoder", o->video_encoder);
-	jput_close(b, '}');
-}
-
-static void get_encoder(struct jget *g, const char *name, char encoder[RECORD_ENCODER_SIZE])
-{
-	jget_str(g, name, encoder, RECORD_ENCODER_SIZE, RECORD_ENCODER_CHARS);
-	if (!encoder[0])
-		jget_fail(g, name, "is empty");
-}
-
-static int get_options(const json_t *object, struct record_options *o, struct err *err)
-{
-	struct jget g = jget_begin(object, "options", err);
-	char mode[16];
-	o->target_ticks = jget_int(&g, "target_ticks", TICKS_PER_SECOND / 2, INT64_C(600) * TICKS_PER_SECOND);
-	jget_str(&g, "audio_mode", mode, sizeof(mode), NULL);
-	o->audio_mode = !strcmp(mode, "bitrate") ? RECORD_AUDIO_BITRATE : RECORD_AUDIO_QUALITY;
-	if (o->audio_mode == RECORD_AUDIO_QUALITY && strcmp(mode, "quality"))
-		jget_fail(&g, "audio_mode", "is neither quality nor bitrate");
-	o->audio_quality = (int)jget_int(&g, "audio_quality", 100, 10000);
-	o->audio_bitrate = (int)jget_int(&g, "audio_bitrate", 16000, 512000);
-	o->audio_channels = (int)jget_int(&g, "audio_channels", 1, 6);
-	if (o->audio_channels > 2 && o->audio_channels < 6)
-		jget_fail(&g, "audio_channels", "is not 1, 2 or 6");
-	o->video_track = jget_int(&g, "video_track", 0, RECORD_TRACK_MAX);
-	o->audio_track = jget_int(&g, "audio_track", 0, RECORD_TRACK_MAX);
-	jget_str(&g, "audio_language", o->audio_language, sizeof(o->audio_language), RECORD_LANGUAGE_CHARS);
-	if (o->audio_track && o->audio_language[0])
-		jget_fail(&g, "audio_language", "goes with no audio_track");
-	o->is_audio_copied = jget_bool(&g, "is_audio_copied");
-	o->is_audio_encoded = jget_bool(&g, "is_audio_encoded");
-	o->is_video_encoded = jget_bool(&g, "is_video_encoded");
-	jget_str(&g, "encoded_codecs", o->encoded_codecs, sizeof(o->encoded_codecs), RECORD_CODEC_CHARS);
-	o->video_crf = (int)jget_int(&g, "video_crf", 0, 51000);
-	o->video_preset = (int)jget_int(&g, "video_preset", 0, RECORD_PRESETS - 1);
-	o->video_bitrate = (int)jget_int(&g, "video_bitrate", 0, BITRATE_MAX);
-	o->video_height = (int)jget_int(&g, "video_height", 0, SIZE_MAX_SAMPLES);
-	get_encoder(&g, "video_encoder", o->video_encoder);
-	return jget_end(&g);
-}
-
-int record_options_put(const struct record_options *o, struct buf *json)
-{
-	size_t start = json->size;
-	jput_begin(json);
-	put_options(json, o);
-	return jput_result(json, start, RECORD_JSON_MAX);
-}
-
-int record_options_get(struct bytes json, struct record_options *o, struct err *err)
-{
-	json_t *root;
-	int rc = jget_parse(&root, json, RECORD_JSON_MAX, "options", err);
-	if (rc)
-		return rc;
-	rc = get_options(root, o, err);
-	json_decref(root);
-	return rc;
 }
 
 /* --- video */
@@ -235,7 +91,7 @@ static int get_encode(struct jget *parent, struct record_video *v)
 	e->hdr_peak = (int)jget_int(&g, "hdr_peak", 0, 10000);
 	e->lag_ticks = jget_int(&g, "lag_ticks", 0, TICKS_PER_SECOND * INT64_C(60));
 	e->lead_ticks = jget_int(&g, "lead_ticks", 0, TICKS_PER_SECOND * INT64_C(60));
-	get_encoder(&g, "encoder", e->encoder);
+	record_get_encoder(&g, "encoder", e->encoder);
 	get_key(&g, "sets", e->sets, true);
 	if (!e->sets[0] != !strcmp(e->encoder, RECORD_SOFTWARE))
 		jget_fail(&g, "sets", "does not go with its encoder");
@@ -579,7 +435,7 @@ int plan_put(const struct plan *plan, struct buf *json)
 	jput_int(json, "format", FORMAT);
 	jput_str(json, "hash", plan->hash);
 	jput_open(json, "options", '{');
-	put_options(json, &plan->options);
+	record_put_options(json, &plan->options);
 	put_video(json, &plan->video);
 	put_audio(json, &plan->audio);
 	jput_int(json, "origin_ns", plan->origin_ns);
@@ -593,24 +449,6 @@ int plan_put(const struct plan *plan, struct buf *json)
 	return jput_result(json, start, RECORD_JSON_MAX);
 }
 
-static void get_options_field(struct jget *g, struct record_options *o)
-{
-	const json_t *object = jget_object_or_null(g, "options");
-	if (!object)
-		jget_fail(g, "options", "is null");
-	else if (!g->code)
-		g->code = get_options(object, o, g->err);
-}
-
-static void get_source_field(struct jget *g, struct record_source *s)
-{
-	const json_t *object = jget_object_or_null(g, "source");
-	if (!object)
-		jget_fail(g, "source", "is null");
-	else if (!g->code)
-		g->code = get_source(object, s, g->err);
-}
-
 int plan_get(struct bytes json, struct plan *plan, struct err *err)
 {
 	*plan = (struct plan){ 0 };
@@ -621,7 +459,7 @@ int plan_get(struct bytes json, struct plan *plan, struct err *err)
 	struct jget g = jget_begin(root, "plan", err);
 	jget_int(&g, "format", FORMAT, FORMAT);
 	get_key(&g, "hash", plan->hash, true);
-	get_options_field(&g, &plan->options);
+	record_get_options(&g, &plan->options);
 	get_video(&g, &plan->video);
 	get_audio(&g, &plan->audio);
 	plan->origin_ns = jget_int(&g, "origin_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
@@ -705,9 +543,9 @@ int job_put(const struct job *job, struct buf *json)
 	jput_int(json, "deadline_ms", job->deadline_ms);
 	if (job->type != JOB_NOOP) {
 		jput_open(json, "source", '{');
-		put_source(json, &job->source);
+		record_put_source(json, &job->source);
 		jput_open(json, "options", '{');
-		put_options(json, &job->options);
+		record_put_options(json, &job->options);
 	}
 	if (job->type == JOB_PLAY) {
 		jput_str(json, "play", job->play);
@@ -732,8 +570,8 @@ int job_get(struct bytes json, struct job *job, struct err *err)
 	get_key(&g, "stream", job->stream, job->type == JOB_NOOP);
 	job->deadline_ms = jget_int(&g, "deadline_ms", 1, DEADLINE_MAX_MS);
 	if (job->type != JOB_NOOP) {
-		get_source_field(&g, &job->source);
-		get_options_field(&g, &job->options);
+		record_get_source(&g, &job->source);
+		record_get_options(&g, &job->options);
 	}
 	if (job->type == JOB_PLAY) {
 		get_key(&g, "play", job->play, false);
