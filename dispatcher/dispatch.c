@@ -390,11 +390,21 @@ void dispatch_cancel(struct dispatch *d, struct queue_item *item)
 		log_debug("cancel not sent", "worker=%s", w->name);
 }
 
-/* What is before `item` at its worker makes way for it. */
+/* What the queue has marked in front of `item` at its worker makes way for it. */
 static void cancel_before(struct dispatch *d, const struct queue_item *item)
 {
 	for (struct queue_item *i = queue_first_job(&d->queue, item->worker->number); i && i != item; i = queue_next_job(i))
-		dispatch_cancel(d, i);
+		if (i->is_cancelled)
+			dispatch_cancel(d, i);
+}
+
+int dispatch_push(struct dispatch *d, const struct dispatch_stream *s, uint32_t slot, enum queue_class class, struct err *err)
+{
+	int ret = queue_push(&d->queue, s->number, slot, class);
+
+	if (ret == 2)
+		cancel_before(d, queue_in_flight(&d->queue, s->number, slot));
+	return ret < 0 ? err_set(err, ERR_NOMEM, "out of memory for the queue") : 0;
 }
 
 static int give(struct dispatch *d)

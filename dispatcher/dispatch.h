@@ -129,6 +129,8 @@ int64_t dispatch_next_ms(const struct dispatch *d);
 struct dispatch_stream *dispatch_find(const struct dispatch *d, const char *key);
 /* A segment turned out to be gone: drop its commit and make it again. */
 void dispatch_remake(struct dispatch *d, struct dispatch_stream *stream, size_t segment);
+/* Queues a slot, or raises its class. ERR_NOMEM. */
+int dispatch_push(struct dispatch *d, const struct dispatch_stream *s, uint32_t slot, enum queue_class class, struct err *err);
 /* Tells the worker that has the job that nobody wants it any more. */
 void dispatch_cancel(struct dispatch *d, struct queue_item *item);
 /* Store address of a segment. */

@@ -152,6 +152,8 @@ static void join_worker(struct queue *q, struct queue_worker *w, struct queue_it
 	w->n_jobs++;
 	w->n_fixed += is_fixed(item);
 	w->n_exclusive += is_exclusive(item);
+	list_remove(&w->free); /* place() puts it back, at the end: the next job goes to another */
+	w->load = -1;
 	set_last(w, item->stream);
 	item->stream->n_in_flight++;
 	q->n_in_flight++;
@@ -213,10 +215,8 @@ static void leave_pending(struct queue *q, struct queue_item *item)
 	list_remove(&item->link);
 	s->n_pending--;
 	q->n_pending[c]--;
-	if (list_is_empty(&s->pending[c])) {
+	if (list_is_empty(&s->pending[c]))
 		list_remove(&s->turn[c]);
-		s->lead[c] = 0;
-	}
 }
 
 static bool is_waiting(const struct queue_item *item)
@@ -351,11 +351,18 @@ static void count_passed(struct queue *q, enum queue_class class)
 		q->passed[c] += q->n_pending[c] > 0;
 }
 
-/* What a preempted worker holds is given back once it says so. */
-static void preempt(struct queue_worker *w)
+/* What is in front of a job at its worker, and need not be left alone, is to be given up. Whether there is any. */
+static bool clear_way(struct queue_item *item)
 {
-	for (struct list *l = w->jobs.next; l != &w->jobs; l = l->next)
-		LIST_OF(l, struct queue_item, link)->is_cancelled = true;
+	bool is_any = false;
+
+	for (struct list *l = item->worker->jobs.next; l != &item->link; l = l->next) {
+		struct queue_item *before = LIST_OF(l, struct queue_item, link);
+
+		if (!is_fixed(before))
+			before->is_cancelled = is_any = true;
+	}
+	return is_any;
 }
 
 /* --- public */
@@ -521,6 +528,23 @@ void queue_add_credits(struct queue *q, int worker, int credits)
 	place(q, w);
 }
 
+static int push_again(struct queue *q, struct queue_item *item, enum queue_class class)
+{
+	bool is_raised = class < item->class || item->is_unwanted;
+
+	item->is_unwanted = false;
+	if (!is_raised)
+		return 0;
+	if (item->worker || is_waiting(item)) {
+		set_class(q, item, class);
+		return item->worker && class == QUEUE_PLAYER && clear_way(item) ? 2 : 0;
+	}
+	leave_pending(q, item);
+	set_class(q, item, class);
+	join_pending(q, item, false);
+	return 0;
+}
+
 int queue_push(struct queue *q, int stream, uint32_t slot, enum queue_class class)
 {
 	struct queue_stream *s = q->streams[stream];
@@ -528,17 +552,8 @@ int queue_push(struct queue *q, int stream, uint32_t slot, enum queue_class clas
 
 	ASSERT(slot < s->n_slots);
 	item = s->slots[slot];
-	if (item) {
-		item->is_unwanted = false;
-		if (class < item->class && (item->worker || is_waiting(item))) {
-			set_class(q, item, class);
-		} else if (class < item->class) {
-			leave_pending(q, item);
-			set_class(q, item, class);
-			join_pending(q, item, false);
-		}
-		return 0;
-	}
+	if (item)
+		return push_again(q, item, class);
 	item = calloc(1, sizeof(*item));
 	if (!item || !clock_reserve(q, q->n_pending[0] + q->n_pending[1] + q->n_pending[2] + q->n_waiting + q->n_in_flight + 1)) {
 		free(item);
@@ -609,23 +624,22 @@ int queue_give(struct queue *q, int64_t now_ms, struct queue_item **given)
 	enum queue_class class;
 	struct queue_worker *w;
 	struct queue_item *item;
-	bool is_preempting;
 
 	wake_waiting(q, now_ms);
 	class = next_class(q);
 	w = class < QUEUE_CLASSES ? find_worker(q, class) : NULL;
 	if (!w)
 		return 0;
-	is_preempting = class == QUEUE_PLAYER && w->n_jobs;
 	item = ITEM_AFTER(&find_stream(q, class, w)->pending[class]);
-	w = is_preempting ? w : better_worker(q, item, w);
+	if (class != QUEUE_PLAYER || !w->n_jobs)
+		w = better_worker(q, item, w);
 	leave_pending(q, item);
 	count_passed(q, class);
-	if (is_preempting)
-		preempt(w);
+	if (class != QUEUE_PLAYER && q->n_pending[QUEUE_PLAYER])
+		item->preemptions = QUEUE_PREEMPTIONS_MAX; /* what was given up to it is not taken away by the next player */
 	join_worker(q, w, item);
 	*given = item;
-	return is_preempting ? 2 : 1;
+	return class == QUEUE_PLAYER && clear_way(item) ? 2 : 1;
 }
 
 void queue_set_deadline(struct queue *q, struct queue_item *item, int64_t deadline_ms, int64_t now_ms)
@@ -692,12 +706,13 @@ static bool may_try_again(struct queue_item *item, enum queue_failure failure, i
 {
 	switch (failure) {
 	case QUEUE_RETRY:
-		if (!item->troubled_ms)
+		if (!item->retries)
 			item->troubled_ms = now_ms;
 		if (item->retries < UINT8_MAX)
 			item->retries++;
 		return now_ms - item->troubled_ms < QUEUE_RETRY_MS;
 	case QUEUE_LOST:
+		item->retries = 0;
 		return ++item->lost < QUEUE_LOST_MAX;
 	case QUEUE_CANCELLED:
 		item->preemptions += item->preemptions < QUEUE_PREEMPTIONS_MAX;
@@ -706,6 +721,7 @@ static bool may_try_again(struct queue_item *item, enum queue_failure failure, i
 	case QUEUE_REFUSED:
 		break;
 	}
+	item->retries = 0;
 	return ++item->attempts < QUEUE_ATTEMPTS_MAX;
 }
 
@@ -737,7 +753,6 @@ void queue_forgive(struct queue *q)
 
 			if (!item)
 				continue;
-			item->troubled_ms = 0;
 			item->retries = 0;
 			if (!is_waiting(item))
 				continue;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Queue: which job goes to which worker next, and what a failure means. Pure: no I/O, the time is an argument. Every call takes
- * constant time, or the logarithm of what waits for a time.
+ * Queue: which job goes to which worker next, and what a failure means. Pure: no I/O, the time is an argument. What is done for
+ * every job takes constant time, or the logarithm of what waits for a time.
  *
  * A stream has slots (the dispatcher gives them a meaning); a slot is absent, pending, waiting out a back-off, or in flight at one
- * worker, never twice. A higher class goes first, but of QUEUE_FLOOR jobs that pass by a lower class one is given up to it. Within a
- * class streams take turns, and slots of a stream go first in, first out.
+ * worker, never twice. A higher class goes first, but of QUEUE_FLOOR jobs that pass by a lower class one is given up to it, for good. Within
+ * a class streams take turns, and slots of a stream go first in, first out.
  *
  * A job goes to a worker that has a credit left, to one without a job if there is one. A player's job goes only where it is begun at
  * once: to a worker without a job, or to the one that has begun a lower job most recently, which that one gives up. A worker gets the
@@ -63,7 +63,7 @@ struct queue_item {
 	struct queue_worker *worker;  /* NULL: not in flight */
 	int64_t job;                  /* id of the attempt in flight */
 	int64_t until_ms;             /* on the clock: when the back-off ends, or the deadline */
-	int64_t troubled_ms;          /* first QUEUE_RETRY failure of the present row, 0: none */
+	int64_t troubled_ms;          /* first QUEUE_RETRY failure of the present row of `retries` */
 	int32_t deadline_ms;          /* in flight: how long it may take, 0: for ever */
 	int32_t clock;                /* place on the clock; -1: not there */
 	int32_t refused_by;           /* number of the worker that failed it last; -1: none */
@@ -77,7 +77,7 @@ struct queue_item {
 struct queue_stream {
 	struct list pending[QUEUE_CLASSES];
 	struct list turn[QUEUE_CLASSES];    /* in queue.turns[] while anything is pending */
-	int8_t lead[QUEUE_CLASSES];         /* jobs it got before its turn */
+	int8_t lead[QUEUE_CLASSES];         /* jobs it got before its turn; owed still when it comes back with more */
 	struct list affine;                 /* workers with a credit that had it last; those without a job first */
 	struct queue_item **slots;
 	size_t n_slots;
@@ -116,7 +116,8 @@ bool queue_set_slots(struct queue *q, int stream, size_t n_slots);
 void queue_remove_worker(struct queue *q, int worker);
 void queue_add_credits(struct queue *q, int worker, int credits);
 
-/* 1 queued, 0 it was queued or in flight already (its class is raised if need be), -1 no memory. */
+/* 1 queued, 0 it was queued or in flight already (its class is raised if need be), -1 no memory. 2: it is in flight, and a player's
+ * now: its worker must give up what it holds in front of it; the caller cancels those jobs that are marked so. */
 int queue_push(struct queue *q, int stream, uint32_t slot, enum queue_class class);
 /* Nobody wants it at its class any more: at most this one is left to it. */
 void queue_lower(struct queue *q, int stream, uint32_t slot, enum queue_class class);
@@ -128,8 +129,8 @@ void queue_drop_pending(struct queue *q, int stream, enum queue_class class);
 /* The job of a slot in flight, or NULL. */
 struct queue_item *queue_in_flight(const struct queue *q, int stream, uint32_t slot);
 
-/* Gives the next job to a worker (worker and job are set): 1 and *item, or 0. 2: its worker must give up what it holds before it;
- * the caller cancels those jobs. */
+/* Gives the next job to a worker (worker and job are set): 1 and *item, or 0. 2: its worker must give up what it holds in front of
+ * it; the caller cancels those jobs that are marked so. */
 int queue_give(struct queue *q, int64_t now_ms, struct queue_item **item);
 /* How long the job just given may take. Workers do one job after the other: its clock begins when it is in front of its worker's. */
 void queue_set_deadline(struct queue *q, struct queue_item *item, int64_t deadline_ms, int64_t now_ms);

@@ -381,8 +381,8 @@ int stream_reconcile(struct dispatch *d, struct dispatch_stream *s, struct err *
 	has_index = load_index(d, s, err);
 	if (has_index < 0)
 		return has_index;
-	if (!has_index && s->is_mine && queue_push(&d->queue, s->number, 0, QUEUE_AHEAD) < 0)
-		return err_set(err, ERR_NOMEM, "out of memory for the queue");
+	if (!has_index && s->is_mine && dispatch_push(d, s, 0, QUEUE_AHEAD, err) < 0)
+		return err->code;
 	if (!s->has_plan)
 		return 0;
 	if (s->is_mine)

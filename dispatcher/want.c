@@ -64,8 +64,8 @@ int want_begin(struct dispatch *d, struct want *w, struct err *err)
 {
 	if (d->n_wants == WANTS_MAX)
 		return err_set(err, ERR_LIMIT, "too many requests wait (%d)", WANTS_MAX);
-	if (w->stream->is_mine && is_missing(w->stream, w->slot) && queue_push(&d->queue, w->stream->number, w->slot, QUEUE_PLAYER) < 0)
-		return err_set(err, ERR_NOMEM, "out of memory");
+	if (w->stream->is_mine && is_missing(w->stream, w->slot) && dispatch_push(d, w->stream, w->slot, QUEUE_PLAYER, err) < 0)
+		return err->code;
 	list_append(&w->stream->wants, &w->link);
 	d->n_wants++;
 	if (!w->stream->is_mine)
@@ -125,8 +125,8 @@ int want_queue(struct dispatch *d, struct dispatch_stream *s, struct err *err)
 	for (const struct list *l = s->wants.next; l != &s->wants; l = l->next) {
 		uint32_t slot = LIST_OF(l, const struct want, link)->slot;
 
-		if (is_missing(s, slot) && queue_push(&d->queue, s->number, slot, QUEUE_PLAYER) < 0)
-			return err_set(err, ERR_NOMEM, "out of memory for the queue");
+		if (is_missing(s, slot) && dispatch_push(d, s, slot, QUEUE_PLAYER, err) < 0)
+			return err->code;
 	}
 	return 0;
 }
@@ -169,6 +169,7 @@ void want_follow(struct dispatch *d, struct dispatch_stream *s, uint64_t number,
 {
 	struct player *p = s->is_mine ? find_player(d, s, number) : NULL;
 	size_t from, to;
+	struct err err;
 
 	if (!s->is_mine)
 		cluster_follow(d, s, number, (uint32_t)segment + 1);
@@ -180,7 +181,7 @@ void want_follow(struct dispatch *d, struct dispatch_stream *s, uint64_t number,
 	p->from = segment + 1;
 	p->to = s->plan.n_segments - p->from < (size_t)d->read_ahead ? s->plan.n_segments : p->from + (size_t)d->read_ahead;
 	for (size_t i = p->from; i < p->to; i++)
-		if (is_missing(s, (uint32_t)i + 1) && queue_push(&d->queue, s->number, (uint32_t)i + 1, QUEUE_AHEAD) < 0)
+		if (is_missing(s, (uint32_t)i + 1) && dispatch_push(d, s, (uint32_t)i + 1, QUEUE_AHEAD, &err) < 0)
 			return; /* it will be asked for, and made then */
 	for (size_t i = from; i < to; i++)
 		if ((i < p->from || i >= p->to) && i != segment && i < s->plan.n_segments)
