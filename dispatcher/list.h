@@ -8,13 +8,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct list {
 	struct list *prev, *next;
 };
 
 /* What the link belongs to. */
-#define LIST_OF(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
+#define LIST_OF(link, type, member) ((type *)((uintptr_t)(link) - offsetof(type, member)))
 
 static inline void list_init(struct list *l)
 {

@@ -51,6 +51,7 @@ struct queue_worker {
 	struct list preemptible; /* in queue.preemptible: the latest to begin its first job is last */
 	struct list jobs;        /* in flight; it does one after the other */
 	struct queue_stream *last;
+	void *user;              /* the caller's */
 	int number, credits, n_jobs;
 	int n_fixed;             /* of them, jobs that must not be given up */
 	int n_exclusive;
@@ -82,6 +83,7 @@ struct queue_stream {
 	struct queue_item **slots;
 	size_t n_slots;
 	size_t n_pending, n_in_flight;
+	void *user;                         /* the caller's */
 	int number;
 	bool is_exclusive;                  /* a worker that holds one of its jobs gets no other */
 };

@@ -145,7 +145,7 @@ static int start(struct run *r, struct err *err)
 		http_attach(r->http, &r->dispatch, r->farm.redis);
 	ret = farm_start_pool(&r->farm, CREDITS, err);
 	if (ret >= 0)
-		ret = dispatch_add(&r->dispatch, &r->source, &o->encode, &r->stream, err);
+		ret = dispatch_add(&r->dispatch, &r->source, &o->encode, false, &r->stream, err);
 	return ret;
 }
 
