@@ -710,7 +710,7 @@ static bool may_try_again(struct queue_item *item, enum queue_failure failure, i
 			item->troubled_ms = now_ms;
 		if (item->retries < UINT8_MAX)
 			item->retries++;
-		return now_ms - item->troubled_ms < QUEUE_RETRY_MS;
+		return now_ms - item->troubled_ms < QUEUE_RETRY_MS || item->retries < QUEUE_RETRIES_MIN;
 	case QUEUE_LOST:
 		item->retries = 0;
 		return ++item->lost < QUEUE_LOST_MAX;

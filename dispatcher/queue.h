@@ -24,7 +24,8 @@
 #define QUEUE_PREEMPTIONS_MAX 2  /* of one job; then it is left alone */
 #define QUEUE_ATTEMPTS_MAX 3     /* that crashed or were refused */
 #define QUEUE_LOST_MAX 6         /* that were lost with their host */
-#define QUEUE_RETRY_MS 60000     /* a slot may be retried for this long before it is given up */
+#define QUEUE_RETRY_MS 60000     /* a slot may be retried for this long before it is given up ... */
+#define QUEUE_RETRIES_MIN 6      /* and this often: it may have waited for a worker meanwhile */
 #define QUEUE_BACKOFF_MIN_MS 50
 #define QUEUE_BACKOFF_MAX_MS 2000
 #define QUEUE_GRACE_MS 5000      /* over its deadline before we stop waiting for the worker's pool to act */

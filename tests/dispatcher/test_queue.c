@@ -7,6 +7,7 @@
 
 #include <check.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define N 40
@@ -311,6 +312,26 @@ START_TEST(a_busy_worker_is_not_preferred_because_it_had_the_stream)
 }
 END_TEST
 
+START_TEST(of_two_workers_that_had_the_stream_the_one_without_a_job_gets_it)
+{
+	int s = queue_add_stream(&it.q, 4, false), a = it_add_worker(1), b = it_add_worker(1);
+
+	it_push(s, 0, QUEUE_AHEAD);
+	it_push(s, 1, QUEUE_AHEAD);
+	it_give();
+	it_give();
+	it_done(it_job(s, 0));
+	it_done(it_job(s, 1));
+	it_add_worker(1); /* it waits for longer than both */
+	queue_add_credits(&it.q, b, 2);
+	queue_add_credits(&it.q, a, 2);
+	it_push(s, 2, QUEUE_AHEAD);
+	ck_assert_int_eq(it_give()->worker->number, a);
+	it_push(s, 3, QUEUE_AHEAD);
+	ck_assert_int_eq(it_give()->worker->number, b);
+}
+END_TEST
+
 /* --- players */
 
 START_TEST(a_players_job_goes_only_where_it_is_begun_at_once)
@@ -501,6 +522,7 @@ Suite *suite_queue(void)
 	tcase_add_test(tc, a_stream_that_asks_for_one_job_at_a_time_does_not_keep_its_worker_from_the_others);
 	tcase_add_loop_test(tc, a_stream_finds_the_worker_that_had_it_though_another_waits_for_longer, 0, QUEUE_CLASSES);
 	tcase_add_loop_test(tc, a_busy_worker_is_not_preferred_because_it_had_the_stream, 0, QUEUE_CLASSES);
+	tcase_add_test(tc, of_two_workers_that_had_the_stream_the_one_without_a_job_gets_it);
 	tcase_add_test(tc, a_players_job_goes_only_where_it_is_begun_at_once);
 	tcase_add_loop_test(tc, a_player_takes_the_worker_that_has_begun_a_lower_job_most_recently, 0, 2);
 	tcase_add_test(tc, a_worker_without_a_job_saves_the_others_from_being_preempted);

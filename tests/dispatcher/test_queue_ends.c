@@ -89,6 +89,17 @@ START_TEST(a_job_is_retried_for_a_minute_and_then_given_up)
 }
 END_TEST
 
+START_TEST(a_job_that_waits_for_a_worker_for_long_is_not_given_up_for_that)
+{
+	it_add_stream(1, QUEUE_AHEAD);
+	it_add_worker(1000);
+	for (int i = 1; i <= QUEUE_RETRIES_MIN; i++) {
+		it_fail(it_give(), QUEUE_RETRY, i < QUEUE_RETRIES_MIN, 0);
+		it.now_ms += 2 * QUEUE_RETRY_MS;
+	}
+}
+END_TEST
+
 START_TEST(forgiving_makes_what_waits_ready_and_starts_its_minute_anew)
 {
 	it_add_stream(2, QUEUE_AHEAD);
@@ -475,6 +486,7 @@ TCase *tcase_queue_ends(void)
 	tcase_add_test(tc, a_job_that_was_told_to_stop_is_tried_for_ever);
 	tcase_add_test(tc, a_job_retried_waits_longer_each_time_and_lets_others_pass);
 	tcase_add_test(tc, a_job_is_retried_for_a_minute_and_then_given_up);
+	tcase_add_test(tc, a_job_that_waits_for_a_worker_for_long_is_not_given_up_for_that);
 	tcase_add_test(tc, forgiving_makes_what_waits_ready_and_starts_its_minute_anew);
 	tcase_add_loop_test(tc, another_failure_ends_the_minute_of_trouble, 0, 3);
 	tcase_add_loop_test(tc, what_a_worker_refused_goes_to_another_if_there_is_one, 0, QUEUE_CLASSES);
