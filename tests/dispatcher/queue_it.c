@@ -3,49 +3,49 @@
 
 #include "tests/dispatcher/queue_check.h"
 
-struct it it;
+struct it on;
 
 void it_set_up(void)
 {
-	queue_init(&it.q);
-	it.now_ms = 0;
+	queue_init(&on.q);
+	on.now_ms = 0;
 }
 
 void it_tear_down(void)
 {
-	queue_check(&it.q);
-	queue_finish(&it.q);
+	queue_check(&on.q);
+	queue_finish(&on.q);
 }
 
 int it_add_stream(uint32_t n_slots, enum queue_class class)
 {
-	int stream = queue_add_stream(&it.q, n_slots, false);
+	int stream = queue_add_stream(&on.q, n_slots, false);
 
 	for (uint32_t i = 0; i < n_slots; i++)
-		ck_assert_int_eq(queue_push(&it.q, stream, i, class), 1);
+		ck_assert_int_eq(queue_push(&on.q, stream, i, class), 1);
 	return stream;
 }
 
 int it_add_worker(int credits)
 {
-	int worker = queue_add_worker(&it.q);
+	int worker = queue_add_worker(&on.q);
 
-	queue_add_credits(&it.q, worker, credits);
+	queue_add_credits(&on.q, worker, credits);
 	return worker;
 }
 
 void it_push(int stream, uint32_t slot, enum queue_class class)
 {
-	ck_assert_int_eq(queue_push(&it.q, stream, slot, class), 1);
-	queue_check(&it.q);
+	ck_assert_int_eq(queue_push(&on.q, stream, slot, class), 1);
+	queue_check(&on.q);
 }
 
 static struct queue_item *give(int wanted)
 {
 	struct queue_item *item = NULL;
 
-	ck_assert_int_eq(queue_give(&it.q, it.now_ms, &item), wanted);
-	queue_check(&it.q);
+	ck_assert_int_eq(queue_give(&on.q, on.now_ms, &item), wanted);
+	queue_check(&on.q);
 	return item;
 }
 
@@ -66,7 +66,7 @@ void it_give_none(void)
 
 struct queue_item *it_job(int stream, uint32_t slot)
 {
-	struct queue_item *item = queue_in_flight(&it.q, stream, slot);
+	struct queue_item *item = queue_in_flight(&on.q, stream, slot);
 
 	ck_assert_ptr_nonnull(item);
 	return item;
@@ -74,15 +74,15 @@ struct queue_item *it_job(int stream, uint32_t slot)
 
 void it_done(struct queue_item *item)
 {
-	queue_done(&it.q, item, it.now_ms);
-	queue_check(&it.q);
+	queue_done(&on.q, item, on.now_ms);
+	queue_check(&on.q);
 }
 
 void it_fail(struct queue_item *item, enum queue_failure failure, bool again, int attempts)
 {
 	int n = -1;
 
-	ck_assert_int_eq(queue_fail(&it.q, item, failure, it.now_ms, &n), again);
+	ck_assert_int_eq(queue_fail(&on.q, item, failure, on.now_ms, &n), again);
 	ck_assert_int_eq(n, attempts);
-	queue_check(&it.q);
+	queue_check(&on.q);
 }

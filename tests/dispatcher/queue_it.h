@@ -13,7 +13,7 @@ struct it {
 	struct queue q;
 	int64_t now_ms;
 };
-extern struct it it;
+extern struct it on;
 
 void it_set_up(void);
 void it_tear_down(void);

@@ -29,19 +29,19 @@ START_TEST(a_slot_is_queued_or_in_flight_once_at_most)
 	int s = it_add_stream(1, QUEUE_AHEAD);
 
 	it_add_worker(2);
-	ck_assert_int_eq(queue_push(&it.q, s, 0, QUEUE_AHEAD), 0);
+	ck_assert_int_eq(queue_push(&on.q, s, 0, QUEUE_AHEAD), 0);
 	it_give();
-	ck_assert_int_eq(queue_push(&it.q, s, 0, QUEUE_AHEAD), 0);
+	ck_assert_int_eq(queue_push(&on.q, s, 0, QUEUE_AHEAD), 0);
 	it_give_none();
 	it_done(it_job(s, 0));
-	ck_assert_int_eq(queue_push(&it.q, s, 0, QUEUE_AHEAD), 1);
+	ck_assert_int_eq(queue_push(&on.q, s, 0, QUEUE_AHEAD), 1);
 }
 END_TEST
 
 START_TEST(a_higher_class_goes_first)
 {
 	static const enum queue_class orders[][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
-	int s = queue_add_stream(&it.q, 3, false);
+	int s = queue_add_stream(&on.q, 3, false);
 
 	for (int i = 0; i < 3; i++)
 		it_push(s, (uint32_t)i, orders[_i][i]);
@@ -150,9 +150,9 @@ START_TEST(a_worker_gets_no_more_than_its_credits)
 	it_give();
 	it_give();
 	it_give_none();
-	it_done(queue_first_job(&it.q, w));
+	it_done(queue_first_job(&on.q, w));
 	it_give_none(); /* the end of a job is no credit: READY is */
-	queue_add_credits(&it.q, w, 1);
+	queue_add_credits(&on.q, w, 1);
 	it_give();
 	it_give_none();
 }
@@ -163,12 +163,12 @@ START_TEST(credits_are_bounded_whatever_a_worker_claims)
 	int w = it_add_worker(QUEUE_CREDITS_MAX);
 
 	for (int i = 0; i < 100; i++)
-		queue_add_credits(&it.q, w, QUEUE_CREDITS_MAX);
-	queue_add_credits(&it.q, w, -5);
+		queue_add_credits(&on.q, w, QUEUE_CREDITS_MAX);
+	queue_add_credits(&on.q, w, -5);
 	it_add_stream(QUEUE_CREDITS_MAX + 10, QUEUE_AHEAD);
 	for (int i = 0; i < QUEUE_CREDITS_MAX; i++)
 		it_give();
-	queue_add_credits(&it.q, w, 5);
+	queue_add_credits(&on.q, w, 5);
 	it_give_none();
 }
 END_TEST
@@ -192,14 +192,14 @@ START_TEST(a_worker_without_a_job_is_preferred)
 	it_give();
 	b = it_add_worker(9);
 	ck_assert_int_eq(it_give()->worker->number, b);
-	it_done(queue_first_job(&it.q, a));
+	it_done(queue_first_job(&on.q, a));
 	ck_assert_int_eq(it_give()->worker->number, a);
 }
 END_TEST
 
 START_TEST(a_worker_with_a_job_of_an_exclusive_stream_gets_no_other)
 {
-	int s = queue_add_stream(&it.q, 1, true), w = it_add_worker(5);
+	int s = queue_add_stream(&on.q, 1, true), w = it_add_worker(5);
 	struct queue_item *item;
 
 	it_push(s, 0, QUEUE_PLAYER);
@@ -216,10 +216,10 @@ START_TEST(a_removed_workers_number_is_used_again_without_its_credits)
 	int a = it_add_worker(5);
 
 	it_add_worker(0);
-	queue_remove_worker(&it.q, a);
+	queue_remove_worker(&on.q, a);
 	it_add_stream(1, QUEUE_AHEAD);
 	it_give_none();
-	ck_assert_int_eq(queue_add_worker(&it.q), a);
+	ck_assert_int_eq(queue_add_worker(&on.q), a);
 	it_give_none();
 }
 END_TEST
@@ -231,9 +231,9 @@ START_TEST(a_job_id_is_known_only_at_the_worker_that_has_it)
 
 	it_add_stream(1, QUEUE_AHEAD);
 	item = it_give();
-	ck_assert_ptr_eq(queue_find(&it.q, a, item->job), item);
-	ck_assert_ptr_null(queue_find(&it.q, b, item->job));
-	ck_assert_ptr_null(queue_find(&it.q, a, item->job + 1));
+	ck_assert_ptr_eq(queue_find(&on.q, a, item->job), item);
+	ck_assert_ptr_null(queue_find(&on.q, b, item->job));
+	ck_assert_ptr_null(queue_find(&on.q, a, item->job + 1));
 }
 END_TEST
 
@@ -245,9 +245,9 @@ static void take_all(int *which, int n)
 	int w = it_add_worker(0);
 
 	for (int i = 0; i < n; i++) {
-		queue_add_credits(&it.q, w, 1);
+		queue_add_credits(&on.q, w, 1);
 		which[i] = it_give()->stream->number;
-		it_done(queue_first_job(&it.q, w));
+		it_done(queue_first_job(&on.q, w));
 	}
 }
 
@@ -270,14 +270,14 @@ END_TEST
 
 START_TEST(a_stream_that_asks_for_one_job_at_a_time_does_not_keep_its_worker_from_the_others)
 {
-	int eager = queue_add_stream(&it.q, N, false), n = 0, w = it_add_worker(0);
+	int eager = queue_add_stream(&on.q, N, false), n = 0, w = it_add_worker(0);
 
 	it_push(eager, 0, QUEUE_AHEAD);
 	it_add_stream(N, QUEUE_AHEAD);
 	for (int i = 0; i < N; i++) {
 		struct queue_item *item;
 
-		queue_add_credits(&it.q, w, 1);
+		queue_add_credits(&on.q, w, 1);
 		item = it_give();
 		if (item->stream->number == eager && ++n < N)
 			it_push(eager, (uint32_t)n, QUEUE_AHEAD);
@@ -290,12 +290,12 @@ END_TEST
 
 START_TEST(a_stream_finds_the_worker_that_had_it_though_another_waits_for_longer)
 {
-	int s = queue_add_stream(&it.q, 2, false), a = it_add_worker(1);
+	int s = queue_add_stream(&on.q, 2, false), a = it_add_worker(1);
 
 	it_push(s, 0, QUEUE_AHEAD);
 	it_done(it_give());
 	it_add_worker(1);
-	queue_add_credits(&it.q, a, 1);
+	queue_add_credits(&on.q, a, 1);
 	it_push(s, 1, _i);
 	ck_assert_int_eq(it_give()->worker->number, a);
 }
@@ -314,7 +314,7 @@ END_TEST
 
 START_TEST(of_two_workers_that_had_the_stream_the_one_without_a_job_gets_it)
 {
-	int s = queue_add_stream(&it.q, 4, false), a = it_add_worker(1), b = it_add_worker(1);
+	int s = queue_add_stream(&on.q, 4, false), a = it_add_worker(1), b = it_add_worker(1);
 
 	it_push(s, 0, QUEUE_AHEAD);
 	it_push(s, 1, QUEUE_AHEAD);
@@ -323,8 +323,8 @@ START_TEST(of_two_workers_that_had_the_stream_the_one_without_a_job_gets_it)
 	it_done(it_job(s, 0));
 	it_done(it_job(s, 1));
 	it_add_worker(1); /* it waits for longer than both */
-	queue_add_credits(&it.q, b, 2);
-	queue_add_credits(&it.q, a, 2);
+	queue_add_credits(&on.q, b, 2);
+	queue_add_credits(&on.q, a, 2);
 	it_push(s, 2, QUEUE_AHEAD);
 	ck_assert_int_eq(it_give()->worker->number, a);
 	it_push(s, 3, QUEUE_AHEAD);
@@ -347,7 +347,7 @@ START_TEST(a_players_job_goes_only_where_it_is_begun_at_once)
 	it_give_none(); /* and what is put behind it now would be in the way */
 	it_done(first);
 	ck_assert_ptr_eq(it_give(), it_job(s, 0));
-	ck_assert_int_eq(queue_first_job(&it.q, w)->class, QUEUE_PLAYER);
+	ck_assert_int_eq(queue_first_job(&on.q, w)->class, QUEUE_PLAYER);
 }
 END_TEST
 
@@ -358,14 +358,14 @@ START_TEST(a_player_takes_the_worker_that_has_begun_a_lower_job_most_recently)
 
 	for (int i = 0; i < 6; i++)
 		it_give();
-	it_done(queue_first_job(&it.q, w[1])); /* its second one begins */
-	queue_add_credits(&it.q, w[1], 1);
+	it_done(queue_first_job(&on.q, w[1])); /* its second one begins */
+	queue_add_credits(&on.q, w[1], 1);
 	it_give();
 	it_add_stream(1, QUEUE_PLAYER);
 	item = it_give_preempting();
 	ck_assert_int_eq(item->worker->number, w[1]);
 	for (uint32_t i = 0; i < 7; i++) {
-		struct queue_item *other = queue_in_flight(&it.q, low, i);
+		struct queue_item *other = queue_in_flight(&on.q, low, i);
 
 		ck_assert(!other || other->is_cancelled == (other->worker->number == w[1]));
 	}
@@ -398,9 +398,9 @@ START_TEST(a_job_is_preempted_twice_at_most_and_comes_back_first_and_uncounted)
 		high = it_give_preempting();
 		ck_assert(low->is_cancelled);
 		it_fail(low, QUEUE_CANCELLED, true, 0);
-		ck_assert_ptr_null(queue_in_flight(&it.q, s, 0));
+		ck_assert_ptr_null(queue_in_flight(&on.q, s, 0));
 		it_done(high);
-		queue_add_credits(&it.q, w, 2);
+		queue_add_credits(&on.q, w, 2);
 	}
 	low = it_give();
 	ck_assert_uint_eq(low->slot, 0);
@@ -408,7 +408,7 @@ START_TEST(a_job_is_preempted_twice_at_most_and_comes_back_first_and_uncounted)
 	it_add_stream(1, QUEUE_PLAYER);
 	it_give_none();
 	it_done(low);
-	queue_add_credits(&it.q, w, 1);
+	queue_add_credits(&on.q, w, 1);
 	ck_assert_int_eq(it_give()->class, QUEUE_PLAYER);
 }
 END_TEST
@@ -423,10 +423,10 @@ START_TEST(a_preempted_worker_owes_the_credit_that_the_player_took)
 	it_add_stream(1, QUEUE_PLAYER);
 	high = it_give_preempting();
 	it_fail(low, QUEUE_CANCELLED, true, 0);
-	queue_add_credits(&it.q, w, 1);
+	queue_add_credits(&on.q, w, 1);
 	it_done(high);
 	it_give_none();
-	queue_add_credits(&it.q, w, 1);
+	queue_add_credits(&on.q, w, 1);
 	it_give();
 }
 END_TEST
@@ -437,12 +437,12 @@ START_TEST(what_a_player_comes_to_want_behind_other_jobs_preempts_them)
 
 	for (int i = 0; i < 3; i++)
 		it_give();
-	ck_assert_int_eq(queue_push(&it.q, s, 1, QUEUE_PLAYER), 2);
+	ck_assert_int_eq(queue_push(&on.q, s, 1, QUEUE_PLAYER), 2);
 	ck_assert(it_job(s, 0)->is_cancelled);
 	ck_assert(!it_job(s, 1)->is_cancelled && !it_job(s, 2)->is_cancelled);
-	ck_assert_int_eq(queue_push(&it.q, s, 1, QUEUE_PLAYER), 0);
+	ck_assert_int_eq(queue_push(&on.q, s, 1, QUEUE_PLAYER), 0);
 	it_fail(it_job(s, 0), QUEUE_CANCELLED, true, 0);
-	ck_assert_ptr_eq(queue_first_job(&it.q, w), it_job(s, 1));
+	ck_assert_ptr_eq(queue_first_job(&on.q, w), it_job(s, 1));
 }
 END_TEST
 
@@ -453,8 +453,8 @@ START_TEST(what_a_player_comes_to_want_that_is_in_front_preempts_nothing)
 	it_add_worker(2);
 	it_give();
 	it_give();
-	ck_assert_int_eq(queue_push(&it.q, s, 0, QUEUE_PLAYER), 0);
-	ck_assert_int_eq(queue_push(&it.q, s, 1, QUEUE_PLAYER), 0); /* a player waits for the one in front */
+	ck_assert_int_eq(queue_push(&on.q, s, 0, QUEUE_PLAYER), 0);
+	ck_assert_int_eq(queue_push(&on.q, s, 1, QUEUE_PLAYER), 0); /* a player waits for the one in front */
 	it_add_stream(1, QUEUE_PLAYER);
 	it_give_none();
 }
