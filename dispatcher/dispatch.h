@@ -40,7 +40,7 @@ struct dispatch_stream {
 	int64_t ticks_made;
 	bool is_mine;          /* we are its owner; see cluster.h */
 	char owner[STORE_OWNER_SIZE];
-	int64_t seen_ms;       /* when it was asked for last; of others' streams */
+	int64_t seen_ms, looked_ms; /* of others' streams: when it was asked for last, and compared with the store */
 	bool is_on_demand;     /* made only when somebody asks */
 	struct list wants, players; /* see want.h */
 	int n_players;
@@ -133,6 +133,8 @@ void dispatch_remake(struct dispatch *d, struct dispatch_stream *stream, size_t 
 int dispatch_push(struct dispatch *d, const struct dispatch_stream *s, uint32_t slot, enum queue_class class, struct err *err);
 /* Tells the worker that has the job that nobody wants it any more. */
 void dispatch_cancel(struct dispatch *d, struct queue_item *item);
+/* Which segments of a stream there will never be, for playlist_put_media; to be freed. NULL: none, or no memory. */
+uint8_t *dispatch_gaps(const struct dispatch_stream *stream);
 /* Store address of a segment. */
 void dispatch_address(const struct dispatch_stream *stream, size_t segment, struct store_segment *address);
 

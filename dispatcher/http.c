@@ -11,13 +11,16 @@
 #include <unistd.h>
 
 #include "common/key.h"
+#include "common/proc.h"
 #include "common/timeline.h"
 #include "dispatcher/cluster.h"
 #include "dispatcher/playlist.h"
+#include "dispatcher/stream.h"
 
 #define CONNECTIONS_MAX 1000
 #define IDLE_TIMEOUT_S 60
 #define STORE_WAIT_MS 2000
+#define REFRESH_MS 2000
 
 #define TYPE_PLAYLIST "application/vnd.apple.mpegurl"
 #define TYPE_TEXT "text/plain; charset=utf-8"
@@ -166,21 +169,37 @@ static struct dispatch_stream *find_planned(struct http *h, struct MHD_Connectio
 	return NULL;
 }
 
+/* Of another dispatcher's stream we know what we have looked at. */
+static void refresh(struct dispatch *d, struct dispatch_stream *s)
+{
+	struct err err;
+
+	if (s->is_mine || s->is_noop || d->is_store_down || proc_now_ms() - s->looked_ms < REFRESH_MS)
+		return;
+	s->looked_ms = proc_now_ms();
+	if (stream_reconcile(d, s, &err) < 0)
+		dispatch_note_trouble(d, &err);
+}
+
 static enum MHD_Result answer_stream(struct http *h, struct MHD_Connection *connection, const struct http_target *target,
 				     struct http_request **request)
 {
 	struct buf body = { 0 };
+	uint8_t *gaps;
 	enum MHD_Result result;
 	struct dispatch_stream *s = find_planned(h, connection, target->key, request, &result);
 
 	if (!s)
 		return result;
+	refresh(h->dispatch, s);
 	switch (target->what) {
 	case HTTP_MASTER:
 		playlist_put_master(&s->plan, s->sizes, &body);
 		return send_buf(connection, &body, TYPE_PLAYLIST, CACHE_SHORTLY);
 	case HTTP_MEDIA:
-		playlist_put_media(&s->plan, &body);
+		gaps = dispatch_gaps(s);
+		playlist_put_media(&s->plan, gaps, &body);
+		free(gaps);
 		return send_buf(connection, &body, TYPE_PLAYLIST, CACHE_SHORTLY);
 	case HTTP_INIT:
 		return answer_init(h, connection, s);
