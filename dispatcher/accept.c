@@ -18,18 +18,20 @@
 #define NOOP_KEY "0000000000000000"
 
 /* Only workers speak to servers. */
-static int look_at_url(const char *url, struct record_source *source, struct err *err)
+static int look_at_url(const char *url, const struct allow *allow, struct record_source *source, struct err *err)
 {
 	if (strlen(url) > RECORD_PATH_MAX)
 		return err_set(err, ERR_USAGE, "%.300s... is too long for a URL", url);
 	for (const char *c = url; *c; c++)
 		if ((unsigned char)*c <= ' ' || *c == 0x7f)
 			return err_set(err, ERR_USAGE, "%.300s is no URL: a space or control character is in it", url);
+	if (allow && allow_url(allow, url, err))
+		return err->code;
 	snprintf(source->path, sizeof(source->path), "%s", url);
 	return 0;
 }
 
-int dispatch_look_at(const char *path, struct record_source *source, struct err *err)
+int dispatch_look_at(const char *path, const struct allow *allow, struct record_source *source, struct err *err)
 {
 	char resolved[PATH_MAX];
 	struct stat st;
@@ -37,12 +39,13 @@ int dispatch_look_at(const char *path, struct record_source *source, struct err 
 
 	memset(source, 0, sizeof(*source));
 	if (record_is_url(path))
-		return look_at_url(path, source, err);
+		return look_at_url(path, allow, source, err);
 	if (!realpath(path, resolved))
 		return err_set(err, ERR_USAGE, "%.300s: %s", path,
 			       errno == ENOENT ? "there is no such file" : strerror(errno));
-	/* O_NONBLOCK: opening a FIFO must not wait for its other end */
-	fd = open(resolved, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (allow && allow_path(allow, resolved, err))
+		return err->code;
+	fd = allow_open(resolved);
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		int ret = err_set(err, ERR_USAGE, "%.300s cannot be read: %s", path, strerror(errno));
 
@@ -119,6 +122,7 @@ static int resume_key(struct dispatch *d, const char *key, struct err *err)
 	struct record_source source, now;
 	struct record_options options;
 	struct dispatch_stream *stream;
+	struct err why;
 	int ret;
 
 	if (!key_is_valid(key) || dispatch_find(d, key))
@@ -133,8 +137,11 @@ static int resume_key(struct dispatch *d, const char *key, struct err *err)
 	ret = add_stream(d, key, &source, &options, &stream, err);
 	if (ret < 0)
 		return ret;
-	if (stream->state != DISPATCH_DONE && (dispatch_look_at(source.path, &now, err) < 0 ||
-					       now.size != source.size || now.mtime_ns != source.mtime_ns))
+	if (stream->state == DISPATCH_DONE)
+		return 0;
+	if (dispatch_look_at(source.path, d->allow, &now, &why) < 0)
+		stream_give_up(d, stream, 0, ERR_DATA, 1, why.msg);
+	else if (now.size != source.size || now.mtime_ns != source.mtime_ns)
 		stream_give_up(d, stream, 0, ERR_DATA, 1, "the source file is not what it was when it was accepted");
 	return 0;
 }
