@@ -37,6 +37,9 @@ enum { /* keys of long options without a letter */
 	OPTIONS_KEY_BIND,
 	OPTIONS_KEY_MEDIA_ROOT,
 	OPTIONS_KEY_ALLOW_URL,
+	OPTIONS_KEY_ON_DEMAND,
+	OPTIONS_KEY_READ_AHEAD,
+	OPTIONS_KEY_JSON,
 };
 
 /* For argp_child; the input is a struct record_options. */

@@ -147,7 +147,7 @@ static int start(struct run *r, struct err *err)
 	r->farm.has_hardware = strcmp(o->encode.video_encoder, RECORD_SOFTWARE) != 0;
 	ret = farm_start_pool(&r->farm, CREDITS, err);
 	if (ret >= 0)
-		ret = dispatch_add(&r->dispatch, &r->source, &o->encode, &r->stream, err);
+		ret = dispatch_add(&r->dispatch, &r->source, &o->encode, false, &r->stream, err);
 	return ret;
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/log.h"
 #include "common/options.h"
+#include "dispatcher/cluster.h"
 #include "dispatcher/commands.h"
 #include "dispatcher/loop.h"
+#include "dispatcher/want.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +20,8 @@ struct serve_options {
 	int n_paths;
 	struct record_options encode;
 	struct cli_listen listen;
-	bool is_verbose;
+	bool is_verbose, is_on_demand;
+	int read_ahead;
 	uint64_t shuffle_seed;
 	struct allow allow;
 };
@@ -32,6 +35,9 @@ static const struct argp_option serve_argp_options[] = {
 	  "Where workers connect: ipc://PATH or tcp://ADDR:PORT (default " DEFAULT_BIND ")", 1 },
 	{ "listen", OPTIONS_KEY_LISTEN, "ADDR:PORT", 0,
 	  "Where to serve (default " OPTIONS_LISTEN "; port 0: any free one)", 1 },
+	{ "on-demand", OPTIONS_KEY_ON_DEMAND, NULL, 0, "Make nothing of the FILEs before a player asks for it", 1 },
+	{ "read-ahead", OPTIONS_KEY_READ_AHEAD, "N", 0,
+	  "Segments to make before a player asks for them (default 3)", 1 },
 	{ "verbose", 'v', NULL, 0, "Tell on stderr what happens", 1 },
 	{ "order", OPTIONS_KEY_ORDER, "ORDER", OPTION_HIDDEN, NULL, 1 },
 	{ 0 },
@@ -49,6 +55,12 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 		break;
 	case 'v':
 		o->is_verbose = true;
+		break;
+	case OPTIONS_KEY_ON_DEMAND:
+		o->is_on_demand = true;
+		break;
+	case OPTIONS_KEY_READ_AHEAD:
+		o->read_ahead = options_parse_int("--read-ahead", arg, 0, WANT_READ_AHEAD_MAX, state);
 		break;
 	case OPTIONS_KEY_REDIS:
 		o->redis = arg;
@@ -107,7 +119,7 @@ static int accept_file(struct dispatch *d, const struct serve_options *o, const 
 	int ret = dispatch_look_at(path, &o->allow, &source, err);
 
 	if (ret >= 0)
-		ret = dispatch_add(d, &source, &o->encode, &stream, err);
+		ret = dispatch_add(d, &source, &o->encode, o->is_on_demand, &stream, err);
 	if (ret >= 0)
 		printf("playlist: %s/hls/%s/master.m3u8 %s\n", http_base(http), stream->key, path);
 	return ret;
@@ -123,8 +135,9 @@ static int serve(const struct serve_options *o, struct loop *loop, struct dispat
 		return ret;
 	d->shuffle_seed = o->shuffle_seed;
 	d->allow = &o->allow;
+	d->read_ahead = o->read_ahead;
 	http_attach(loop->http, d, o->redis);
-	ret = dispatch_resume(d, err);
+	ret = cluster_scan(d, err);
 	for (int i = 0; i < o->n_paths && ret >= 0; i++)
 		ret = accept_file(d, o, o->paths[i], loop->http, err);
 	if (ret < 0)
@@ -138,7 +151,7 @@ static int serve(const struct serve_options *o, struct loop *loop, struct dispat
 
 int serve_main(int argc, char **argv)
 {
-	struct serve_options options = { .redis = DEFAULT_REDIS, .bind = DEFAULT_BIND };
+	struct serve_options options = { .redis = DEFAULT_REDIS, .bind = DEFAULT_BIND, .read_ahead = WANT_READ_AHEAD };
 	struct dispatch dispatch = { 0 };
 	struct loop loop;
 	struct err err = { 0 };

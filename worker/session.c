@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define BEAT_MS 1000
+#define LOOK_MS 5     /* between looks at what has come in, during a job */
 #define CONNECT_MS 20 /* between two attempts to say HELLO */
 #define STORE_TIMEOUT_MS 10000
 #define QUEUE_MAX 1024 /* credits are at most this */
@@ -27,10 +28,11 @@ struct session {
 	struct store *store;
 	struct source source;
 	struct job *queue[QUEUE_MAX]; /* jobs received, not begun: a ring */
+	bool is_dropped[QUEUE_MAX];   /* cancelled, of the same places */
 	int head, n_queued;
 	int64_t current;              /* id of the job in hand; 0 none */
 	int64_t play_ms;              /* it is a play: how long it may be without a sign of life; else 0 */
-	int64_t progress, next_beat_ms;
+	int64_t progress, next_beat_ms, next_look_ms;
 	bool is_known, is_cancelled, is_stopping;
 };
 
@@ -102,6 +104,7 @@ static void take_job(struct session *s, struct bytes json)
 		free(job);
 		return;
 	}
+	s->is_dropped[(s->head + s->n_queued) % QUEUE_MAX] = false;
 	s->queue[(s->head + s->n_queued++) % QUEUE_MAX] = job;
 }
 
@@ -111,7 +114,7 @@ static void cancel(struct session *s, int64_t id)
 		s->is_cancelled = true;
 	for (int i = 0; i < s->n_queued; i++)
 		if (s->queue[(s->head + i) % QUEUE_MAX]->id == id)
-			s->queue[(s->head + i) % QUEUE_MAX]->type = JOB_NOOP;
+			s->is_dropped[(s->head + i) % QUEUE_MAX] = true;
 }
 
 static void receive(struct session *s)
@@ -154,7 +157,8 @@ static int tick(struct task *task, struct err *err)
 	struct session *s = task->arg;
 
 	s->progress++;
-	if (proc_now_ms() >= s->next_beat_ms) {
+	if (proc_now_ms() >= s->next_look_ms) { /* somebody may wait for us to give this up */
+		s->next_look_ms = proc_now_ms() + LOOK_MS;
 		beat(s);
 		receive(s);
 		if (s->play_ms) /* it lasts as long as somebody watches */
@@ -202,13 +206,14 @@ static void do_job(struct session *s)
 	struct msg m = { .verb = MSG_DONE, .job = job->id }, ready = { .verb = MSG_READY, .credits = 1 };
 	struct err err = { 0 };
 	int64_t wall = proc_now_us(), cpu = proc_cpu_us();
+	bool is_dropped = s->is_dropped[s->head];
 
 	s->head = (s->head + 1) % QUEUE_MAX;
 	s->n_queued--;
 	s->current = job->id;
 	s->is_cancelled = false;
 	crash_set_job(s->options->crash, job);
-	if (run_job(s, job, &m, &err)) {
+	if (is_dropped ? err_set(&err, ERR_STOPPED, "cancelled") : run_job(s, job, &m, &err)) {
 		m.verb = MSG_FAIL;
 		m.code = err.code;
 		snprintf(m.reason, sizeof m.reason, "%s", err.msg);
