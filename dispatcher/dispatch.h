@@ -9,6 +9,7 @@
 #ifndef SEGFARM_DISPATCHER_DISPATCH_H
 #define SEGFARM_DISPATCHER_DISPATCH_H
 
+#include "common/allow.h"
 #include "common/bus.h"
 #include "common/record.h"
 #include "common/store.h"
@@ -87,6 +88,7 @@ struct dispatch {
 	bool is_store_suspect; /* something that should be there was not: compare with it again */
 	int64_t store_next_ms, check_next_ms;
 	uint64_t shuffle_seed; /* 0: plan order */
+	const struct allow *allow; /* what may be a source; NULL: anything */
 	struct dispatch_counters counters;
 	struct buf json;       /* of the message being sent */
 	/* Told about every segment that has come to exist; may be NULL. */
@@ -100,8 +102,9 @@ void dispatch_finish(struct dispatch *d);
 
 /* ---- accept.c */
 
-/* Facts of a local file: ERR_USAGE with one sentence when it is missing, a directory or unreadable. */
-int dispatch_look_at(const char *path, struct record_source *source, struct err *err);
+/* Facts of a local file: ERR_USAGE with one sentence when it is missing, a directory or unreadable, or allow (NULL: anything) does
+ * not have it. Of a URL there is only that to see. */
+int dispatch_look_at(const char *path, const struct allow *allow, struct record_source *source, struct err *err);
 /* Accepts a source: it is in the store when this returns. The same one twice is one stream. */
 int dispatch_add(struct dispatch *d, const struct record_source *source, const struct record_options *options, bool is_on_demand,
 		 struct dispatch_stream **stream, struct err *err);

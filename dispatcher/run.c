@@ -120,7 +120,7 @@ static bool wants_http(const struct run_options *o)
 static int start(struct run *r, struct err *err)
 {
 	const struct run_options *o = r->options;
-	int ret = dispatch_look_at(o->path, &r->source, err);
+	int ret = dispatch_look_at(o->path, NULL, &r->source, err);
 
 	if (ret >= 0 && o->out_dir)
 		ret = export_open(&r->export, o->out_dir, err);
@@ -143,6 +143,8 @@ static int start(struct run *r, struct err *err)
 	}
 	if (r->http)
 		http_attach(r->http, &r->dispatch, r->farm.redis);
+	r->farm.source = r->source.path;
+	r->farm.has_hardware = strcmp(o->encode.video_encoder, RECORD_SOFTWARE) != 0;
 	ret = farm_start_pool(&r->farm, CREDITS, err);
 	if (ret >= 0)
 		ret = dispatch_add(&r->dispatch, &r->source, &o->encode, false, &r->stream, err);
