@@ -126,25 +126,52 @@ static void finish_item(struct dispatch *d, struct queue_item *item)
 	}
 }
 
-static void remove_worker(struct dispatch *d, struct dispatch_worker *w, enum queue_failure failure, const char *reason)
+static void forget_worker(struct dispatch *d, struct dispatch_worker *w)
 {
-	int code = failure == QUEUE_CRASH ? ERR_DATA : ERR_RETRY;
-	struct queue_item *item;
-	bool is_blamed = false;
-
-	/* It did its jobs one by one: the first that is not done is the one it died of, the others it had not begun. */
-	while ((item = queue_first_job(&d->queue, w->number))) {
-		if (is_blamed)
-			queue_take_back(&d->queue, item, proc_now_ms());
-		else
-			is_blamed = fail_item(d, item, failure, code, reason);
-	}
 	queue_remove_worker(&d->queue, w->number);
 	tdelete(w, &d->peers, compare_peers);
 	for (int i = 0; i < d->n_workers; i++)
 		if (d->workers[i] == w)
 			d->workers[i] = d->workers[--d->n_workers];
 	free(w);
+}
+
+/* It did its jobs one by one: the first that is not done is the one it was at, the others it had not begun. */
+static void remove_worker(struct dispatch *d, struct dispatch_worker *w, enum queue_failure failure, const char *reason)
+{
+	struct queue_item *item;
+	bool is_blamed = false;
+
+	while ((item = queue_first_job(&d->queue, w->number))) {
+		if (is_blamed)
+			queue_take_back(&d->queue, item, proc_now_ms());
+		else
+			is_blamed = fail_item(d, item, failure, failure == QUEUE_CRASH ? ERR_DATA : ERR_RETRY, reason);
+	}
+	forget_worker(d, w);
+}
+
+/* Its pool says which job it had in hand; 0: none. What it did before that is done, whether we have heard of it or not. */
+static void remove_dead(struct dispatch *d, struct dispatch_worker *w, enum queue_failure failure, int64_t job, const char *reason)
+{
+	struct queue_item *item = queue_find(&d->queue, w->number, job);
+
+	if (!item && job)
+		log_debug("dead worker was at a job that it did not have", "worker=%s job=%" PRId64, w->name, job);
+	if (item)
+		fail_item(d, item, failure, failure == QUEUE_CRASH ? ERR_DATA : ERR_RETRY, reason);
+	while ((item = queue_first_job(&d->queue, w->number))) {
+		struct err err;
+
+		if (stream_of(item) && !stream_of(item)->is_noop && !d->is_store_down &&
+		    stream_check_slot(d, stream_of(item), item->slot, &err) == 1)
+			queue_done(&d->queue, item, proc_now_ms());
+		else if (play_is(d, item))
+			play_finish(d, item, reason);
+		else
+			queue_take_back(&d->queue, item, proc_now_ms());
+	}
+	forget_worker(d, w);
 }
 
 /* --- messages */
@@ -175,7 +202,10 @@ static void bury_before(struct dispatch *d, const struct msg *m)
 		if (strncmp(w->name, m->name, place) || strchr(w->name + place, '-'))
 			continue;
 		log_warn("worker died", "worker=%s reason=\"%s\"", w->name, m->reason);
-		remove_worker(d, w, QUEUE_CRASH, m->reason[0] ? m->reason : "the worker process died");
+		if (m->reason[0])
+			remove_dead(d, w, m->is_killed ? QUEUE_KILLED : QUEUE_CRASH, m->job, m->reason);
+		else
+			remove_worker(d, w, QUEUE_CRASH, "the worker process died");
 	}
 }
 

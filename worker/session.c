@@ -53,7 +53,8 @@ static int send_msg(struct session *s, struct msg *m)
 /* Before the connection stands nothing can be sent: tried again with every beat. */
 static void send_hello(struct session *s)
 {
-	struct msg hello = { .verb = MSG_HELLO, .pid = getpid(), .job = s->options->death_job };
+	struct msg hello = { .verb = MSG_HELLO, .pid = getpid(), .job = s->options->death_job,
+			     .is_killed = s->options->is_killed };
 	struct msg ready = { .verb = MSG_READY, .credits = s->options->credits };
 
 	snprintf(hello.name, sizeof hello.name, "%s", s->options->name);
