@@ -40,6 +40,7 @@ enum queue_class {
 
 enum queue_failure {
 	QUEUE_RETRY,     /* the surroundings failed: wait, no attempt counted */
+	QUEUE_STORE,     /* the store did: as well, but for as long as it takes */
 	QUEUE_KILLED,    /* somebody killed the worker: hardly counted */
 	QUEUE_LOST,      /* the worker is out of reach: counted softly */
 	QUEUE_CRASH,     /* the worker died of it, or took too long */
