@@ -261,6 +261,7 @@ int session_main(const struct session_options *options)
 		log_error("worker cannot start", "reason=\"%s\"", err.msg);
 		goto out;
 	}
+	sabotage_start();
 	while (!s.is_stopping) {
 		options->crash->alive++;
 		receive(&s);
