@@ -20,8 +20,7 @@
 
 #define N_OF(a) (int)(sizeof(a) / sizeof *(a))
 #define FILM                                                                                                                \
-	"ffmpeg -nostdin -v error -y -f lavfi -i \"$V,scale=160:90\" -f lavfi -i \"$A\" -t 24 -c:v libx264 -preset ultrafast -g 24 " \
-	"-c:a ac3 \"$OUT\""
+	"ffmpeg -nostdin -v error -y -f lavfi -i \"$V,scale=160:90\" -t 24 -c:v libx264 -preset ultrafast -g 24 \"$OUT\""
 #define SECOND 540000 /* ticks: where the second segment of it begins */
 /* MPEG-2 of a size whose encoder and decoder need some 200 MB */
 #define LARGE                                                                                                               \
@@ -134,7 +133,7 @@ END_TEST
 
 START_TEST(a_worker_refuses_a_source_outside_its_roots)
 {
-	static const char *const options[] = { "", "--media-root /tmp" };
+	static const char *const options[] = { "", "--media-root /usr" };
 	struct stack s;
 
 	setup_stack(&s);
