@@ -158,13 +158,14 @@ static int check_end(struct run *r, struct err *err)
 
 	if (r->stream->state == DISPATCH_FAILED)
 		return err_set(err, ERR_DATA, "%.200s: %s", r->options->path, r->stream->error);
-	if (!r->options->out_dir)
-		return r->stream->state == DISPATCH_DONE;
-	if (!export_has_all(&r->export, r->stream))
+	if (r->stream->state < DISPATCH_DONE || (r->options->out_dir && !export_has_all(&r->export, r->stream)))
 		return 0;
-	ret = export_end(&r->export, r->stream, err);
+	ret = r->options->out_dir ? export_end(&r->export, r->stream, err) : 0;
 	if (ret == ERR_RETRY)
 		return 0;
+	if (ret >= 0 && r->stream->state == DISPATCH_PARTIAL)
+		return err_set(err, ERR_DATA, "%.200s: %zu of %zu segments could not be made, the rest is there; %s", r->options->path,
+			       r->stream->n_quarantined, r->stream->plan.n_segments, r->stream->error);
 	return ret < 0 ? ret : 1;
 }
 
