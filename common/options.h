@@ -34,6 +34,9 @@ enum { /* keys of long options without a letter */
 	OPTIONS_KEY_ORDER,
 	OPTIONS_KEY_REDIS,
 	OPTIONS_KEY_BIND,
+	OPTIONS_KEY_KEYS,
+	OPTIONS_KEY_ALLOW_WORKERS,
+	OPTIONS_KEY_INSECURE,
 };
 
 /* For argp_child; the input is a struct record_options. */

@@ -8,5 +8,6 @@
 int run_main(int argc, char **argv);
 int serve_main(int argc, char **argv);
 int bench_main(int argc, char **argv);
+int keygen_main(int argc, char **argv);
 
 #endif

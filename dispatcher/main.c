@@ -16,6 +16,7 @@ static const char usage[] =
 	"\n"
 	"  run FILE        a whole farm for one file on this machine: make it, serve it\n"
 	"  serve           dispatch jobs to workers and serve HLS from Redis\n"
+	"  keygen FILE     make keys for workers on other hosts\n"
 	"  bench-queue     measure the dispatcher with empty jobs\n"
 	"\n"
 	"  --help          this text; 'segfarm COMMAND --help' tells more\n"
@@ -29,6 +30,7 @@ static const struct {
 } commands[] = {
 	{ "run", run_main },
 	{ "serve", serve_main },
+	{ "keygen", keygen_main },
 	{ "bench-queue", bench_main },
 };
 

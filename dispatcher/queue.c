@@ -193,15 +193,13 @@ void queue_remove_worker(struct queue *q, int worker)
 	q->workers[worker].is_used = false;
 }
 
-void queue_add_credits(struct queue *q, int worker, int credits)
+bool queue_add_credits(struct queue *q, int worker, int credits)
 {
 	struct queue_worker *w = &q->workers[worker];
+	int room = QUEUE_CREDITS_MAX - w->n_jobs - w->credits; /* what it holds counts as well */
 
-	/* What it holds counts as well: one worker can never make us send more than the limit. */
-	if (credits > QUEUE_CREDITS_MAX - w->n_jobs - w->credits)
-		credits = QUEUE_CREDITS_MAX - w->n_jobs - w->credits;
-	if (credits > 0)
-		w->credits += credits;
+	w->credits += credits < room ? credits : room;
+	return credits <= room;
 }
 
 int queue_push(struct queue *q, int stream, uint32_t slot)

@@ -84,7 +84,8 @@ void queue_set_urgent(struct queue *q, int stream);
 bool queue_set_slots(struct queue *q, int stream, size_t n_slots);
 /* The worker must hold no job any more (queue_first_job, then queue_fail or queue_done). */
 void queue_remove_worker(struct queue *q, int worker);
-void queue_add_credits(struct queue *q, int worker, int credits);
+/* false: it would be able to take more than QUEUE_CREDITS_MAX jobs; it gets what there is up to that. */
+bool queue_add_credits(struct queue *q, int worker, int credits);
 
 /* 1 queued, 0 it was queued or in flight already, -1 no memory. */
 int queue_push(struct queue *q, int stream, uint32_t slot);

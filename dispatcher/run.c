@@ -129,7 +129,7 @@ static int start(struct run *r, struct err *err)
 	if (ret >= 0)
 		ret = farm_start(&r->farm, o->n_workers, err);
 	if (ret >= 0)
-		ret = dispatch_init(&r->dispatch, r->farm.bus, r->farm.redis, err);
+		ret = dispatch_init(&r->dispatch, r->farm.bus, NULL, r->farm.redis, err);
 	if (ret < 0)
 		return ret;
 	r->loop.dispatch = &r->dispatch;

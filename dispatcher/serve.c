@@ -14,6 +14,8 @@
 
 struct serve_options {
 	const char *redis, *bind;
+	const char *keys, *allow_workers;
+	struct keys_access access;
 	char *const *paths;
 	int n_paths;
 	struct record_options encode;
@@ -29,6 +31,10 @@ static const struct argp_option serve_argp_options[] = {
 	  1 },
 	{ "bind", OPTIONS_KEY_BIND, "ENDPOINT", 0,
 	  "Where workers connect: ipc://PATH or tcp://ADDR:PORT (default " DEFAULT_BIND ")", 1 },
+	{ "keys", OPTIONS_KEY_KEYS, "FILE", 0, "The dispatcher's keys (see 'segfarm keygen'), for tcp://", 1 },
+	{ "allow-workers", OPTIONS_KEY_ALLOW_WORKERS, "FILE", 0,
+	  "Public keys of the workers that may connect, one a line; read again when the file changes", 1 },
+	{ "insecure", OPTIONS_KEY_INSECURE, NULL, 0, "tcp:// without keys: whoever reaches the port may give and take jobs", 1 },
 	{ "listen", OPTIONS_KEY_LISTEN, "ADDR:PORT", 0,
 	  "Where to serve (default " OPTIONS_LISTEN "; port 0: any free one)", 1 },
 	{ "verbose", 'v', NULL, 0, "Tell on stderr what happens", 1 },
@@ -53,6 +59,15 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 		break;
 	case OPTIONS_KEY_BIND:
 		o->bind = arg;
+		break;
+	case OPTIONS_KEY_KEYS:
+		o->keys = arg;
+		break;
+	case OPTIONS_KEY_ALLOW_WORKERS:
+		o->allow_workers = arg;
+		break;
+	case OPTIONS_KEY_INSECURE:
+		o->access.is_insecure = true;
 		break;
 	case OPTIONS_KEY_LISTEN:
 		options_check(cli_parse_listen(arg, &o->listen, &err), &err, state);
@@ -81,7 +96,7 @@ static const struct argp serve_argp = {
 	       "\vWorkers are started apart from it, on this machine or elsewhere:\n\n"
 	       "  segfarm serve --redis unix:///run/redis.sock --bind ipc:///run/segfarm.sock film.mkv\n"
 	       "  segfarm-worker -j 4 --connect ipc:///run/segfarm.sock --redis unix:///run/redis.sock\n\n"
-	       "There is no authentication: keep the endpoint where only your workers reach it.",
+	       "An ipc:// endpoint is for this user only. For workers on other hosts see 'segfarm keygen --help'.",
 	.children = serve_children,
 };
 
@@ -99,14 +114,18 @@ static int accept_file(struct dispatch *d, const struct serve_options *o, const 
 	return ret;
 }
 
-static int serve(const struct serve_options *o, struct loop *loop, struct dispatch *d, struct err *err)
+static int serve(struct serve_options *o, struct loop *loop, struct dispatch *d, struct err *err)
 {
-	int ret = http_create(&loop->http, &o->listen, err);
+	int ret = keys_access_open(&o->access, o->keys, o->allow_workers, true, err);
 
 	if (ret >= 0)
-		ret = dispatch_init(d, o->bind, o->redis, err);
+		ret = http_create(&loop->http, &o->listen, err);
+	if (ret >= 0)
+		ret = dispatch_init(d, o->bind, &o->access, o->redis, err);
 	if (ret < 0)
 		return ret;
+	if (o->access.is_insecure)
+		log_warn("no keys: whoever reaches the port is a worker", "endpoint=%s", o->bind);
 	d->shuffle_seed = o->shuffle_seed;
 	http_attach(loop->http, d, o->redis);
 	ret = dispatch_resume(d, err);
@@ -140,6 +159,7 @@ int serve_main(int argc, char **argv)
 	}
 	http_destroy(loop.http);
 	dispatch_finish(&dispatch);
+	keys_access_finish(&options.access);
 	loop_finish(&loop);
 	if (ret < 0)
 		fprintf(stderr, "segfarm serve: %s\n", err.msg);

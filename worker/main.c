@@ -30,12 +30,15 @@ static const char doc[] =
 
 #define LIMIT_ALLOC (512 << 20) /* of FFmpeg at once: twice what of a source is held in memory */
 
-enum { OPT_CREDITS = 256 };
+enum { OPT_CREDITS = 256, OPT_KEYS, OPT_DISPATCHER_KEY, OPT_INSECURE };
 
 static const struct argp_option option_list[] = {
 	{ "workers", 'j', "N", 0, "Worker processes (default: one per core)", 0 },
 	{ "connect", 'c', "ENDPOINT", 0, "The dispatcher: ipc://PATH or tcp://ADDR:PORT", 0 },
 	{ "redis", 'r', "URL", 0, "The store: unix://PATH or redis://[:PASSWORD@]HOST[:PORT][/DB]", 0 },
+	{ "keys", OPT_KEYS, "FILE", 0, "The workers' keys (see 'segfarm keygen'), for tcp://", 0 },
+	{ "dispatcher-key", OPT_DISPATCHER_KEY, "FILE", 0, "The dispatcher's public key", 0 },
+	{ "insecure", OPT_INSECURE, NULL, 0, "tcp:// without keys", 0 },
 	{ "verbose", 'v', NULL, 0, "Log more", 0 },
 	{ "credits", OPT_CREDITS, "N", 0, "Jobs a worker takes in advance, the one in hand included (default 2)", 0 },
 	{ 0 },
@@ -43,6 +46,8 @@ static const struct argp_option option_list[] = {
 
 struct options {
 	const char *connect, *redis;
+	const char *keys, *dispatcher_key;
+	struct keys_access access;
 	int workers, credits;
 	enum log_level level;
 };
@@ -74,6 +79,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'v':
 		o->level = LOG_LEVEL_DEBUG;
 		return 0;
+	case OPT_KEYS:
+		o->keys = arg;
+		return 0;
+	case OPT_DISPATCHER_KEY:
+		o->dispatcher_key = arg;
+		return 0;
+	case OPT_INSECURE:
+		o->access.is_insecure = true;
+		return 0;
 	case OPT_CREDITS:
 		o->credits = parse_count(state, arg, "--credits", 1024);
 		return 0;
@@ -90,15 +104,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 /* Says at once, in one sentence, what a pool of silent restarts would only show in a log. Nothing of it is left: the pool forks. */
-static int check(const struct options *o)
+static int check(struct options *o)
 {
 	struct store *store = NULL;
 	struct bus *bus = NULL;
 	struct err err;
-	int ret = store_open(&store, o->redis, 5000, &err);
+	int ret = keys_access_open(&o->access, o->keys, o->dispatcher_key, false, &err);
 
 	if (!ret)
-		ret = bus_connect(&bus, o->connect, &err);
+		ret = store_open(&store, o->redis, 5000, &err);
+	if (!ret)
+		ret = bus_connect(&bus, o->connect, &o->access, &err);
 	if (ret)
 		fprintf(stderr, "segfarm-worker: %s\n", err.msg);
 	bus_destroy(bus);
@@ -125,5 +141,6 @@ int main(int argc, char **argv)
 	av_log_set_level(AV_LOG_QUIET);
 	if (check(&o))
 		return 1;
-	return pool_main(&(struct pool_options){ o.connect, o.redis, o.workers, o.credits });
+	return pool_main(&(struct pool_options){ .connect = o.connect, .access = &o.access, .redis = o.redis, .workers = o.workers,
+						 .credits = o.credits });
 }

@@ -44,7 +44,8 @@ static int run_session(void *options)
 
 static void start(struct pool *p, struct slot *s)
 {
-	struct session_options session = { p->options->connect, p->options->redis, s->name, s->death, p->options->credits };
+	struct session_options session = { .connect = p->options->connect, .access = p->options->access, .redis = p->options->redis,
+					   .name = s->name, .death = s->death, .credits = p->options->credits };
 	struct err err;
 
 	snprintf(s->name, sizeof s->name, "%s-%d-%d-%d", p->host, (int)getpid(), (int)(s - p->slots), ++s->generation);

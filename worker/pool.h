@@ -7,8 +7,11 @@
 #ifndef SEGFARM_WORKER_POOL_H
 #define SEGFARM_WORKER_POOL_H
 
+#include "common/keys.h"
+
 struct pool_options {
 	const char *connect, *redis;
+	struct keys_access *access; /* to the dispatcher */
 	int workers; /* 1 to POOL_MAX */
 	int credits;
 };

@@ -16,6 +16,8 @@
 
 #define BEAT_MS 1000
 #define CONNECT_MS 20 /* between two attempts to say HELLO */
+#define HELLO_MS 2000 /* after one has been said, a wish for another was on its way before */
+#define UNREACHED_MS 10000
 #define STORE_TIMEOUT_MS 10000
 #define QUEUE_MAX 1024 /* credits are at most this */
 
@@ -29,6 +31,7 @@ struct session {
 	int64_t current;              /* id of the job in hand; 0 none */
 	int64_t play_ms;              /* it is a play: how long it may be without a sign of life; else 0 */
 	int64_t progress, next_beat_ms;
+	int64_t hello_ms;             /* when it was said, or when we began to try */
 	bool is_known, is_cancelled, is_stopping;
 };
 
@@ -56,6 +59,8 @@ static void send_hello(struct session *s)
 	snprintf(hello.reason, sizeof hello.reason, "%s", s->options->death);
 	ready.credits -= s->n_queued + (s->current != 0);
 	s->is_known = send_msg(s, &hello) == 0;
+	if (s->is_known)
+		s->hello_ms = proc_now_ms();
 	if (s->is_known && ready.credits > 0)
 		send_msg(s, &ready);
 }
@@ -72,6 +77,10 @@ static void beat(struct session *s)
 		send_msg(s, &m);
 	else
 		send_hello(s);
+	if (!s->is_known && now - s->hello_ms >= UNREACHED_MS) {
+		log_warn("dispatcher is not reached, or does not know our key", "endpoint=%s", s->options->connect);
+		s->hello_ms = now;
+	}
 }
 
 /* Answered, else it would be waited for until this worker ends. */
@@ -126,8 +135,10 @@ static void receive(struct session *s)
 			take_job(s, json);
 		else if (verb == MSG_STOP)
 			s->is_stopping = true;
+		else if (verb == MSG_HELLO && proc_now_ms() - s->hello_ms >= HELLO_MS)
+			send_hello(s); /* the dispatcher does not know us: it has been started again, or gave us up */
 		else if (verb == MSG_HELLO)
-			send_hello(s); /* the dispatcher does not know us: it has been started again */
+			continue;
 		else if (verb == MSG_CANCEL && !msg_get(verb, json, &m, &err))
 			cancel(s, m.job);
 		else
@@ -218,7 +229,7 @@ static void do_job(struct session *s)
 
 int session_main(const struct session_options *options)
 {
-	struct session s = { .options = options };
+	struct session s = { .options = options, .hello_ms = proc_now_ms() };
 	struct err err = { 0 };
 	int status = 1;
 
@@ -226,7 +237,7 @@ int session_main(const struct session_options *options)
 	s.source.is_stopped = is_stopped;
 	s.source.arg = &s;
 	signal(SIGPIPE, SIG_IGN);
-	if (store_open(&s.store, options->redis, STORE_TIMEOUT_MS, &err) || bus_connect(&s.bus, options->connect, &err)) {
+	if (store_open(&s.store, options->redis, STORE_TIMEOUT_MS, &err) || bus_connect(&s.bus, options->connect, options->access, &err)) {
 		log_error("worker cannot start", "reason=\"%s\"", err.msg);
 		goto out;
 	}
