@@ -37,6 +37,8 @@ enum { /* keys of long options without a letter */
 	OPTIONS_KEY_KEYS,
 	OPTIONS_KEY_ALLOW_WORKERS,
 	OPTIONS_KEY_INSECURE,
+	OPTIONS_KEY_CONNECTIONS,
+	OPTIONS_KEY_PER_ADDRESS,
 };
 
 /* For argp_child; the input is a struct record_options. */

@@ -20,6 +20,7 @@ struct serve_options {
 	int n_paths;
 	struct record_options encode;
 	struct cli_listen listen;
+	struct http_limits limits;
 	bool is_verbose;
 	uint64_t shuffle_seed;
 };
@@ -37,6 +38,10 @@ static const struct argp_option serve_argp_options[] = {
 	{ "insecure", OPTIONS_KEY_INSECURE, NULL, 0, "tcp:// without keys: whoever reaches the port may give and take jobs", 1 },
 	{ "listen", OPTIONS_KEY_LISTEN, "ADDR:PORT", 0,
 	  "Where to serve (default " OPTIONS_LISTEN "; port 0: any free one)", 1 },
+	{ "max-connections", OPTIONS_KEY_CONNECTIONS, "N", 0,
+	  "HTTP connections at a time (default 12000; fewer where ulimit -Hn does not allow so many)", 1 },
+	{ "max-connections-per-address", OPTIONS_KEY_PER_ADDRESS, "N", 0,
+	  "Of one client address; raise it behind a proxy (default 4096)", 1 },
 	{ "verbose", 'v', NULL, 0, "Tell on stderr what happens", 1 },
 	{ "order", OPTIONS_KEY_ORDER, "ORDER", OPTION_HIDDEN, NULL, 1 },
 	{ 0 },
@@ -71,6 +76,12 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 		break;
 	case OPTIONS_KEY_LISTEN:
 		options_check(cli_parse_listen(arg, &o->listen, &err), &err, state);
+		break;
+	case OPTIONS_KEY_CONNECTIONS:
+		o->limits.connections = (unsigned)options_parse_int("--max-connections", arg, 1, HTTP_CONNECTIONS_MAX, state);
+		break;
+	case OPTIONS_KEY_PER_ADDRESS:
+		o->limits.per_address = (unsigned)options_parse_int("--max-connections-per-address", arg, 1, HTTP_CONNECTIONS_MAX, state);
 		break;
 	case OPTIONS_KEY_ORDER:
 		options_check(options_parse_order(arg, &o->shuffle_seed, &err), &err, state);
@@ -119,7 +130,7 @@ static int serve(struct serve_options *o, struct loop *loop, struct dispatch *d,
 	int ret = keys_access_open(&o->access, o->keys, o->allow_workers, true, err);
 
 	if (ret >= 0)
-		ret = http_create(&loop->http, &o->listen, err);
+		ret = http_create(&loop->http, &o->listen, &o->limits, err);
 	if (ret >= 0)
 		ret = dispatch_init(d, o->bind, &o->access, o->redis, err);
 	if (ret < 0)

@@ -78,7 +78,7 @@ static void setup(void)
 	redis_fixture_start(&redis);
 	make_title(&probe);
 	snprintf(bus, sizeof bus, "ipc://%s/bus", redis.dir);
-	ck_assert_msg(!http_create(&http, &at, &err), "%s", err.msg);
+	ck_assert_msg(!http_create(&http, &at, NULL, &err), "%s", err.msg);
 	ck_assert_msg(!dispatch_init(&dispatch, bus, NULL, redis.url, &err), "%s", err.msg);
 	http_attach(http, &dispatch, redis.url);
 	ck_assert_msg(!dispatch_add(&dispatch, &probe.source, &probe.options, &stream, &err), "%s", err.msg);
