@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/key.h"
+#include "common/proc.h"
 #include "common/timeline.h"
 #include "dispatcher/http_guard.h"
 #include "dispatcher/http_play.h"
@@ -573,7 +574,7 @@ int http_fd(const struct http *http)
 void http_work(struct http *http)
 {
 	http_plays_work(&http->plays);
-	http_guard_work(&http->guard);
+	http_guard_work(&http->guard, proc_now_ms());
 	MHD_run(http->daemon);
 }
 

@@ -93,10 +93,8 @@ unsigned http_guard_check_body(struct MHD_Connection *connection, const char *me
 	return MHD_HTTP_CONTENT_TOO_LARGE;
 }
 
-void http_guard_work(struct http_guard *guard)
+void http_guard_work(struct http_guard *guard, int64_t now_ms)
 {
-	int64_t now_ms = proc_now_ms();
-
 	if (now_ms < guard->next_ms)
 		return;
 	guard->next_ms = now_ms + LOOK_MS;

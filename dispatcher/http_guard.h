@@ -38,6 +38,6 @@ void http_guard_end(struct MHD_Connection *connection);
 unsigned http_guard_check_body(struct MHD_Connection *connection, const char *method);
 
 /* Cuts those whose time is up; call it at least once a second. */
-void http_guard_work(struct http_guard *guard);
+void http_guard_work(struct http_guard *guard, int64_t now_ms);
 
 #endif

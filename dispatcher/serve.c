@@ -4,6 +4,7 @@
 #include "dispatcher/commands.h"
 #include "dispatcher/loop.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,6 +149,8 @@ static int serve(struct serve_options *o, struct loop *loop, struct dispatch *d,
 	fflush(stdout);
 	while (ret >= 0)
 		ret = loop_step(loop, WAIT_MS, err);
+	log_info("ends", "jobs_given=%" PRIu64 " jobs_done=%" PRIu64 " jobs_failed=%" PRIu64 " messages_refused=%" PRIu64,
+		 d->counters.jobs_given, d->counters.jobs_done, d->counters.jobs_failed, d->counters.messages_refused);
 	return ret == ERR_STOPPED ? 0 : ret;
 }
 
