@@ -19,6 +19,7 @@
 #define ANSWER_MS 60000 /* what must come comes */
 #define ROW 150         /* messages of one ZeroMQ peer: fewer than make the dispatcher deaf to it */
 #define SLOW 100        /* HTTP clients that trickle */
+#define OPEN 64         /* and those that are at it */
 
 /* ---- chance */
 
@@ -167,9 +168,11 @@ int attack_zmq(void *attack)
 	void *context = zmq_ctx_new();
 	int ret = 0;
 
+	a->ms = -proc_now_ms();
 	while (!ret && a->n_sent < a->n)
 		ret = send_row(a, context, a->n - a->n_sent < ROW ? (int)(a->n - a->n_sent) : ROW);
 	zmq_ctx_term(context);
+	a->ms += proc_now_ms();
 	return ret;
 }
 
@@ -192,26 +195,13 @@ static int connect_to(int port)
 	return fd;
 }
 
-/* Waits for the other side's end, at most so long; the first bytes of what it says. */
-static void read_end(int fd, char *head, size_t size, int wait_ms)
-{
-	char room[4096];
-	size_t n_head = 0;
-	ssize_t n;
-
-	while (poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, wait_ms) == 1 && (n = recv(fd, room, sizeof room, 0)) > 0)
-		for (ssize_t i = 0; i < n && n_head + 1 < size; i++)
-			head[n_head++] = room[i];
-	if (size)
-		head[n_head] = 0;
-}
-
 int attack_raw(void *attack)
 {
 	static const uint8_t greeting[64] = { 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0, 'N', 'U', 'L', 'L' };
 	static const uint8_t ready[] = "\4\x26\5READY\13Socket-Type\0\0\0\6DEALER\10Identity\0\0\0\0";
 	struct attack *a = attack;
 
+	a->ms = -proc_now_ms();
 	for (; a->n_sent < a->n; a->n_sent++) {
 		uint8_t data[2048];
 		size_t size = pick(a, 1000), head = 0;
@@ -232,10 +222,11 @@ int attack_raw(void *attack)
 		send(fd, data, head + size, MSG_NOSIGNAL);
 		if (!pick(a, 4))
 			shutdown(fd, SHUT_WR);
-		if (!pick(a, 8))
-			read_end(fd, NULL, 0, 1);
+		if (!pick(a, 8)) /* to hear what it has to say */
+			poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 1);
 		close(fd);
 	}
+	a->ms += proc_now_ms();
 	return 0;
 }
 
@@ -296,43 +287,40 @@ static void put_request(struct attack *a, struct buf *out)
 	buf_put_str(out, PICK(a, bodies));
 }
 
-static void count_status(struct attack *a, const char *head)
-{
-	int status = 0;
-
-	if (sscanf(head, "HTTP/1.%*d %d", &status) != 1 || status < 0 || status > 599)
-		status = 0;
-	a->statuses[status]++;
-}
-
+/* Begins one request, or two. */
 static int send_request(struct attack *a)
 {
 	static struct buf text;
-	uint8_t *data;
-	char head[64];
 	size_t size;
 	int fd = connect_to(a->port);
 
 	if (fd < 0)
-		return 1;
+		return -1;
 	buf_reset(&text);
 	for (size_t n = 1 + !pick(a, 4); n; n--)
 		put_request(a, &text);
 	size = text.size;
-	buf_grow(&text, size + 4096); /* room to grow into */
-	data = text.data;
-	if (!data)
-		return 1;
+	if (!buf_grow(&text, size + 4096)) /* room to grow into */
+		return -1;
 	if (pick(a, 2))
-		size = mutate(a, data, size);
-	send(fd, data, size, MSG_NOSIGNAL);
-	if (pick(a, 4)) {
+		size = mutate(a, text.data, size);
+	send(fd, text.data, size, MSG_NOSIGNAL);
+	if (!pick(a, 4))
 		shutdown(fd, SHUT_WR);
-		read_end(fd, head, sizeof head, 200);
-		count_status(a, head);
-	}
+	return fd;
+}
+
+/* What was answered, if it was. */
+static void end_request(struct attack *a, int fd)
+{
+	char head[64] = "";
+	int status = 0;
+
+	if (poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 5) == 1 && recv(fd, head, sizeof head - 1, 0) > 0 &&
+	    (sscanf(head, "HTTP/1.%*d %d", &status) != 1 || status < 0 || status > 599))
+		status = 0;
+	a->statuses[status]++;
 	close(fd);
-	return 0;
 }
 
 /* A byte more of each; whoever was hung up on comes again. */
@@ -353,15 +341,20 @@ static void trickle(struct attack *a, int *fds, int *at)
 int attack_http(void *attack)
 {
 	struct attack *a = attack;
-	int slow[SLOW] = { 0 }, at[SLOW] = { 0 };
+	int slow[SLOW] = { 0 }, at[SLOW] = { 0 }, fds[OPEN] = { 0 };
 
+	a->ms = -proc_now_ms();
 	for (; a->n_sent < a->n; a->n_sent++) {
 		if (a->n_sent % 1000 == 0)
 			trickle(a, slow, at);
-		if (send_request(a))
+		if (fds[a->n_sent % OPEN])
+			end_request(a, fds[a->n_sent % OPEN]);
+		fds[a->n_sent % OPEN] = send_request(a);
+		if (fds[a->n_sent % OPEN] < 0)
 			return 1;
 	}
 	for (int i = 0; i < SLOW; i++)
 		close(slow[i]);
+	a->ms += proc_now_ms();
 	return 0;
 }

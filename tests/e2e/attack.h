@@ -15,6 +15,7 @@ struct attack {
 	long n;          /* messages to send */
 	long n_sent;
 	long n_refused;  /* of them, those that are surely refused one by one */
+	int64_t ms;      /* that it took */
 	int statuses[600]; /* HTTP: how often each was answered; 0: none */
 };
 

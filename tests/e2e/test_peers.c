@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Hostile peers: a farm that makes titles while others send it what they should not, over ZeroMQ and HTTP.
- * SEGFARM_ATTACK_MESSAGES (20,000) of them in all; with more there are more titles.
+ * SEGFARM_ATTACK_MESSAGES (50,000) of them in all; with more there are more titles.
  */
 #include "tests/e2e/attack.h"
 #include "tests/e2e/bg.h"
@@ -28,8 +28,8 @@
 	"ffmpeg -nostdin -v error -y -f lavfi -i \"$V,scale=160:90\" -f lavfi -i \"$A\" -t 120 -c:v libx264 -preset " \
 	"ultrafast -bf 2 -g 48 -c:a ac3 -b:a 448k \"$OUT\""
 #define CURL "curl -sS --max-time 100 --path-as-is"
-#define MESSAGES 20000
-#define MESSAGES_PER_TITLE 20000
+#define MESSAGES 50000
+#define MESSAGES_PER_TITLE 50000
 #define TITLES_MAX 50
 
 static const char *title; /* 20 segments */
@@ -167,8 +167,9 @@ static void check_statuses(const struct attack *a)
 
 static void print_result(const struct attack *a, long n_refused, int64_t ms)
 {
-	fprintf(stderr, "peers: %ld messages of ZeroMQ, %ld of bytes, %ld of HTTP in %lld ms; %ld refused; answers", a[ZMQ].n_sent,
-		a[RAW].n_sent, a[HTTP].n_sent, (long long)ms, n_refused);
+	fprintf(stderr, "peers: %ld messages of ZeroMQ (%lld ms), %ld of bytes (%lld ms), %ld of HTTP (%lld ms); %lld ms in all; "
+		"%ld refused; answers", a[ZMQ].n_sent, (long long)a[ZMQ].ms, a[RAW].n_sent, (long long)a[RAW].ms, a[HTTP].n_sent,
+		(long long)a[HTTP].ms, (long long)ms, n_refused);
 	for (int i = 0; i < 600; i++)
 		if (a[HTTP].statuses[i])
 			fprintf(stderr, " %d:%d", i, a[HTTP].statuses[i]);
@@ -247,6 +248,7 @@ START_TEST(ten_thousand_idle_connections_are_held_and_hold_nobody_up)
 	struct rlimit limit;
 	static int fds[IDLE];
 	struct farm f;
+	char *text;
 
 	getrlimit(RLIMIT_NOFILE, &limit);
 	limit.rlim_cur = limit.rlim_max;
@@ -258,7 +260,9 @@ START_TEST(ten_thousand_idle_connections_are_held_and_hold_nobody_up)
 	hold_connections(&f, fds);
 	start_pool(&f);
 	check_titles(&f);
-	free(sh("grep -h VmRSS /proc/%d/status >&2", (int)f.serve.pid));
+	text = sh("awk '/VmRSS/ { print $2 }' /proc/%d/status", (int)f.serve.pid);
+	fprintf(stderr, "peers: the dispatcher holds %d idle connections in %ld MiB\n", IDLE, atol(text) / 1024);
+	free(text);
 	ck_assert_int_eq(count_answers(fds, IDLE), IDLE);
 	for (int i = 0; i < IDLE; i++)
 		close(fds[i]);
