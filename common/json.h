@@ -2,7 +2,7 @@
  *
  * JSON, as records and messages use it. Writing: fields are put one after the other, commas come by themselves.
  * Reading: a reader on one object with a sticky error; every field must be there, of its type and in its range, and
- * no other field may be there (jget_end). Only for record.c and msg.c.
+ * no other field may be there (jget_end). Only for records, messages and mail.
  */
 #ifndef SEGFARM_COMMON_JSON_H
 #define SEGFARM_COMMON_JSON_H

@@ -26,7 +26,7 @@ static const struct {
 	unsigned fields;
 	int64_t job_min; /* smallest job id: 0 where "idle" is an answer */
 } verbs[] = {
-	[MSG_HELLO] = { "HELLO", HAS_NAME | HAS_PID | HAS_REASON, 0 },
+	[MSG_HELLO] = { "HELLO", HAS_NAME | HAS_PID | HAS_JOB | HAS_REASON, 0 },
 	[MSG_READY] = { "READY", HAS_CREDITS, 0 },
 	[MSG_BEAT] = { "BEAT", HAS_JOB | HAS_PROGRESS, 0 },
 	[MSG_DONE] = { "DONE", HAS_JOB | HAS_TIMES, 1 },

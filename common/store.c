@@ -52,13 +52,18 @@ static int value_key(const struct store *s, char key[STORE_KEY_MAX], const char 
 
 /* --- streams */
 
+static const char *mode_name(bool is_on_demand)
+{
+	return is_on_demand ? "on-demand" : "precompute";
+}
+
 static int send_stream(struct store *s, const char *key, const char *stream, const struct buf *source,
-		       const struct buf *options, struct err *err)
+		       const struct buf *options, bool is_on_demand, struct err *err)
 {
 	int rc = store_send(s, err, "MULTI");
 	if (!rc)
-		rc = store_send(s, err, "HSET %s source %b options %b", key, source->data, source->size, options->data,
-				options->size);
+		rc = store_send(s, err, "HSET %s source %b options %b mode %s", key, source->data, source->size, options->data,
+				options->size, mode_name(is_on_demand));
 	if (!rc)
 		rc = store_send(s, err, "HSETNX %s created %lld", key, (long long)time(NULL));
 	if (!rc)
@@ -75,18 +80,17 @@ static int send_stream(struct store *s, const char *key, const char *stream, con
 	return rc ? rc : store_replies(s, 1, err);
 }
 
-int store_put_stream(struct store *s, const char *stream, const struct record_source *source,
-		     const struct record_options *options, struct err *err)
+int store_put_stream(struct store *s, const char *stream, const struct store_stream *what, struct err *err)
 {
 	char key[STORE_KEY_MAX];
-	struct buf source_json = { 0 }, options_json = { 0 };
+	struct buf source = { 0 }, options = { 0 };
 	int rc = store_key(s, key, stream, err, "stream");
-	if (!rc && (record_source_put(source, &source_json) || record_options_put(options, &options_json)))
+	if (!rc && (record_source_put(&what->source, &source) || record_options_put(&what->options, &options)))
 		rc = err_set(err, ERR_NOMEM, "no memory for a stream's record");
 	if (!rc)
-		rc = send_stream(s, key, stream, &source_json, &options_json, err);
-	buf_finish(&source_json);
-	buf_finish(&options_json);
+		rc = send_stream(s, key, stream, &source, &options, what->is_on_demand, err);
+	buf_finish(&source);
+	buf_finish(&options);
 	return rc;
 }
 
@@ -95,34 +99,66 @@ static struct bytes reply_bytes(const redisReply *r)
 	return (struct bytes){ (const uint8_t *)r->str, r->len };
 }
 
-static int read_stream(const redisReply *source_json, const redisReply *options_json, struct record_source *source,
-		       struct record_options *options, struct err *err)
+/* A text that is cut, or none at all. */
+static void read_text(const redisReply *r, char *text, size_t size)
 {
-	if (source_json->type == REDIS_REPLY_NIL && options_json->type == REDIS_REPLY_NIL)
+	snprintf(text, size, "%s", r->type == REDIS_REPLY_STRING ? r->str : "");
+}
+
+static int64_t read_number(const redisReply *r)
+{
+	long long v = r->type == REDIS_REPLY_STRING ? strtoll(r->str, NULL, 10) : 0;
+	return v > 0 ? v : 0;
+}
+
+enum { FIELD_SOURCE, FIELD_OPTIONS, FIELD_MODE, FIELD_STATE, FIELD_ERROR, FIELD_SEGMENTS, FIELD_CREATED, N_FIELDS };
+
+static int read_stream(redisReply *const *r, struct store_stream *what, struct err *err)
+{
+	if (r[FIELD_SOURCE]->type == REDIS_REPLY_NIL && r[FIELD_OPTIONS]->type == REDIS_REPLY_NIL)
 		return 0;
-	if (source_json->type != REDIS_REPLY_STRING || options_json->type != REDIS_REPLY_STRING)
+	if (r[FIELD_SOURCE]->type != REDIS_REPLY_STRING || r[FIELD_OPTIONS]->type != REDIS_REPLY_STRING)
 		return err_set(err, ERR_DATA, "the stream has no source or no options");
-	int rc = source ? record_source_get(reply_bytes(source_json), source, err) : 0;
-	if (!rc && options)
-		rc = record_options_get(reply_bytes(options_json), options, err);
+	int rc = record_source_get(reply_bytes(r[FIELD_SOURCE]), &what->source, err);
+	if (!rc)
+		rc = record_options_get(reply_bytes(r[FIELD_OPTIONS]), &what->options, err);
+	what->is_on_demand = r[FIELD_MODE]->type == REDIS_REPLY_STRING && !strcmp(r[FIELD_MODE]->str, mode_name(true));
+	read_text(r[FIELD_STATE], what->state, sizeof(what->state));
+	read_text(r[FIELD_ERROR], what->error, sizeof(what->error));
+	what->n_segments = read_number(r[FIELD_SEGMENTS]);
+	what->created = read_number(r[FIELD_CREATED]);
 	return rc ? rc : 1;
 }
 
-int store_get_stream(struct store *s, const char *stream, struct record_source *source, struct record_options *options,
-		     struct err *err)
+int store_get_stream(struct store *s, const char *stream, struct store_stream *what, struct err *err)
 {
 	char key[STORE_KEY_MAX];
 	redisReply *reply;
 	int rc = store_key(s, key, stream, err, "stream");
 	if (!rc)
-		rc = store_call(s, &reply, err, "HMGET %s source options", key);
+		rc = store_call(s, &reply, err, "HMGET %s source options mode state error n_segments created", key);
 	if (rc)
 		return rc;
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != N_FIELDS)
 		return store_surprise(s, reply, err);
-	rc = read_stream(reply->element[0], reply->element[1], source, options, err);
+	rc = read_stream(reply->element, what, err);
 	freeReplyObject(reply);
 	return rc;
+}
+
+int store_set_mode(struct store *s, const char *stream, bool is_on_demand, struct err *err)
+{
+	struct store_stream what;
+	char key[STORE_KEY_MAX];
+	int rc = store_get_stream(s, stream, &what, err);
+	if (rc <= 0)
+		return rc;
+	rc = store_key(s, key, stream, err, "stream");
+	if (!rc)
+		rc = store_send(s, err, "HSET %s mode %s", key, mode_name(is_on_demand));
+	if (!rc)
+		rc = store_replies(s, 1, err);
+	return rc ? rc : 1;
 }
 
 int store_list_streams(struct store *s, int (*fn)(void *arg, const char *stream), void *arg, struct err *err)
@@ -142,13 +178,13 @@ int store_list_streams(struct store *s, int (*fn)(void *arg, const char *stream)
 	return rc;
 }
 
-int store_set_state(struct store *s, const char *stream, const char *state, const char *error, struct err *err)
+int store_set_state(struct store *s, const char *stream, const char *owner, const char *state, const char *error,
+		    struct err *err)
 {
 	char key[STORE_KEY_MAX];
+	const char *argv[] = { "HSET", key, "state", state, "error", error };
 	int rc = store_key(s, key, stream, err, "stream");
-	if (!rc)
-		rc = store_send(s, err, "HSET %s state %s error %b", key, state, error, strlen(error));
-	return rc ? rc : store_replies(s, 1, err);
+	return rc ? rc : store_guarded(s, stream, owner, argv, 6, NULL, err);
 }
 
 /* --- values */
@@ -180,21 +216,20 @@ int store_get_value(struct store *s, const char *stream, const char *which, stru
 	return rc ? rc : store_reply_string(s, out, STORE_VALUE_MAX, err);
 }
 
-int store_put_plan(struct store *s, const char *stream, struct bytes json, const char *hash, struct err *err)
+int store_put_plan(struct store *s, const char *stream, const char *owner, struct bytes json, const char *hash, size_t n_segments,
+		   struct err *err)
 {
-	char key[STORE_KEY_MAX], plan[STORE_KEY_MAX];
+	char key[STORE_KEY_MAX], plan[STORE_KEY_MAX], count[24];
+	const char *set[] = { "SET", plan, (const char *)json.data }, *note[] = { "HSET", key, "plan_hash", hash, "n_segments", count };
+	size_t sizes[3] = { 3, 0, json.size };
 	int rc = key_is_valid(hash) ? 0 : err_set(err, ERR_USAGE, "\"%.40s\" is not a plan's hash", hash);
 	if (!rc)
 		rc = store_key(s, key, stream, err, "stream");
 	if (!rc)
 		rc = store_key(s, plan, stream, err, "plan");
+	sizes[1] = rc ? 0 : strlen(plan);
+	snprintf(count, sizeof(count), "%zu", n_segments);
 	if (!rc)
-		rc = store_send(s, err, "MULTI");
-	if (!rc)
-		rc = store_send(s, err, "SET %s %b", plan, json.data, json.size);
-	if (!rc)
-		rc = store_send(s, err, "HSET %s plan_hash %s", key, hash);
-	if (!rc)
-		rc = store_send(s, err, "EXEC");
-	return rc ? rc : store_replies(s, 4, err);
+		rc = store_guarded(s, stream, owner, set, 3, sizes, err);
+	return rc ? rc : store_guarded(s, stream, owner, note, 6, NULL, err);
 }

@@ -4,7 +4,11 @@
  * after any I/O error the connection is freed, the call returns ERR_RETRY, and the next call connects anew.
  *
  *   segfarm:streams                        set of stream keys
- *   segfarm:{K}:stream                     hash: source, options, state, error, created, plan_hash
+ *   segfarm:dispatchers                    set of dispatcher ids
+ *   segfarm:dispatcher:<id>                what it says of itself (JSON), there while it lives
+ *   segfarm:mail:<id>                      list: what other processes tell it
+ *   segfarm:{K}:stream                     hash: source, options, mode, state, error, created, plan_hash, n_segments
+ *   segfarm:{K}:owner                      "<dispatcher id> <fencing number>"
  *   segfarm:{K}:index  segfarm:{K}:plan    JSON
  *   segfarm:{K}:init:<rendition>           bytes
  *   segfarm:{K}:seg:<rendition>:<start>:<duration>:<i>   piece i, STORE_PIECE bytes (the last one fewer)
@@ -53,23 +57,38 @@ struct store_commit {
 };
 
 /* --- streams (dispatcher) */
-/* Written before "accepted" is said; overwriting the same stream is harmless. options and source are
+struct store_stream {
+	struct record_source source;
+	struct record_options options;
+	bool is_on_demand;   /* mode "on-demand": made only when somebody asks; else "precompute" */
+	/* read only */
+	char state[16], error[400];
+	int64_t n_segments, created; /* of the plan, 0: none yet; seconds since 1970 */
+};
+/* Written before "accepted" is said; overwriting the same stream is harmless, but for its mode. options and source are
  * stored as JSON texts. */
-int store_put_stream(struct store *s, const char *stream, const struct record_source *source,
-		     const struct record_options *options, struct err *err);
-/* 1 there, 0 no such stream. source and options may be NULL. */
-int store_get_stream(struct store *s, const char *stream, struct record_source *source,
-		     struct record_options *options, struct err *err);
+int store_put_stream(struct store *s, const char *stream, const struct store_stream *what, struct err *err);
+/* 1 there, 0 no such stream, ERR_DATA: it cannot be read. */
+int store_get_stream(struct store *s, const char *stream, struct store_stream *what, struct err *err);
+/* It is made only when somebody asks, or ahead. 1, 0: no such stream. */
+int store_set_mode(struct store *s, const char *stream, bool is_on_demand, struct err *err);
+/* Forgets what could not be made, so that it is tried again. */
+int store_clear_fails(struct store *s, const char *stream, struct err *err);
+/* Removes all there is of a stream. */
+int store_remove_stream(struct store *s, const char *stream, struct err *err);
 /* Calls fn for each accepted stream key, until it returns something other than 0, which is returned. */
 int store_list_streams(struct store *s, int (*fn)(void *arg, const char *stream), void *arg, struct err *err);
-/* state: "probing", "working", "done", "failed"; error: a sentence or "". */
-int store_set_state(struct store *s, const char *stream, const char *state, const char *error, struct err *err);
+/* state: "probing", "working", "done", "partial", "failed"; error: a sentence or "". owner: what store_own_stream gave; NULL: whoever we are.
+ * ERR_STOPPED: it has another owner. */
+int store_set_state(struct store *s, const char *stream, const char *owner, const char *state, const char *error,
+		    struct err *err);
 
 /* --- values: which is "index", "plan" or "init:<rendition>". get: 1 there (appended to *out), 0 absent. */
 int store_put_value(struct store *s, const char *stream, const char *which, struct bytes value, struct err *err);
 int store_get_value(struct store *s, const char *stream, const char *which, struct buf *out, struct err *err);
-/* The plan, and its hash into the stream's hash, in one transaction. */
-int store_put_plan(struct store *s, const char *stream, struct bytes json, const char *hash, struct err *err);
+/* The plan, then its hash and its number of segments into the stream's hash. owner as above. */
+int store_put_plan(struct store *s, const char *stream, const char *owner, struct bytes json, const char *hash, size_t n_segments,
+		   struct err *err);
 
 /* --- segments */
 /* Writes all pieces straight from iov (not copied; iov[] itself may be altered) and commits them. Pieces carry a short
@@ -114,7 +133,40 @@ int store_put_play(struct store *s, const struct store_play *play, int64_t numbe
 		   struct err *err);
 
 /* --- failures */
-int store_put_fail(struct store *s, const struct store_segment *seg, const char *class_name, int attempts,
+int store_put_fail(struct store *s, const char *owner, const struct store_segment *seg, const char *class_name, int attempts,
 		   const char *reason, struct err *err);
+/* Calls fn for every failed segment of a rendition. */
+int store_list_fails(struct store *s, const char *stream, const char *rendition,
+		     int (*fn)(void *arg, int64_t start, int64_t duration, const char *class_name, int attempts, const char *reason),
+		     void *arg, struct err *err);
+
+/* --- dispatchers: several on one Redis. Each stream has one owner, a dispatcher that lives; one that does not renew its lease in time
+ * is dead for all others, and its id is never used again. */
+#define STORE_LEASE_MS 6000
+#define STORE_ID_SIZE 17      /* of a dispatcher: 16 hex digits and NUL */
+#define STORE_OWNER_SIZE 40   /* "<id> <fencing number>" and NUL */
+#define STORE_MAIL_MAX (64u << 10)
+#define STORE_MAILS_MAX 10000 /* unread; the oldest are dropped */
+/* is_new: takes the lease; else renews it. 1; 0: it has run out (or, of a new one, the id is taken). */
+int store_keep_dispatcher(struct store *s, const char *id, bool is_new, struct bytes status, struct err *err);
+/* Its lease ends now. */
+int store_end_dispatcher(struct store *s, const char *id, struct err *err);
+/* Calls fn for each that lives. */
+int store_list_dispatchers(struct store *s, int (*fn)(void *arg, const char *id, struct bytes status), void *arg,
+			   struct err *err);
+/* 1 it lives, 0 it does not. */
+int store_has_dispatcher(struct store *s, const char *id, struct err *err);
+/* The owners of n streams, "" where there is none. */
+int store_get_owners(struct store *s, const char (*streams)[RECORD_KEY_SIZE], size_t n, char (*owners)[STORE_OWNER_SIZE],
+		     struct err *err);
+/* Becomes the owner instead of `old` ("": nobody): 1 and *owner; 0: somebody else was faster. */
+int store_own_stream(struct store *s, const char *stream, const char *id, const char *old, char owner[STORE_OWNER_SIZE],
+		     struct err *err);
+int store_send_mail(struct store *s, const char *id, struct bytes mail, struct err *err);
+/* Waits for mail on a connection that does nothing else: poll its descriptor, then take. */
+int store_await_mail(struct store *s, const char *id, struct err *err);
+int store_mail_fd(const struct store *s); /* -1: call store_await_mail */
+/* 1 and the mail, 0 there is none yet. ERR_RETRY: await it anew. */
+int store_take_mail(struct store *s, struct buf *mail, struct err *err);
 
 #endif

@@ -332,6 +332,24 @@ int store_call(struct store *s, redisReply **reply, struct err *err, const char 
 	return rc ? rc : store_reply(s, reply, err);
 }
 
+int store_call_argv(struct store *s, redisReply **reply, struct err *err, int argc, const char **argv, const size_t *sizes)
+{
+	char *command = NULL;
+	*reply = NULL;
+	int rc = store_connect(s, err);
+	if (rc)
+		return rc;
+	long long n = redisFormatCommandArgv(&command, argc, argv, sizes);
+	if (n < 0) {
+		store_disconnect(s);
+		return err_set(err, ERR_NOMEM, "no memory for a command to Redis");
+	}
+	struct iovec v = { command, (size_t)n };
+	rc = send_all(s, &v, 1, err);
+	redisFreeCommand(command);
+	return rc ? rc : store_reply(s, reply, err);
+}
+
 /* --- connecting */
 
 static int greet(struct store *s, struct err *err)

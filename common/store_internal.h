@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What store_connection.c, store.c (keys, streams, values) and store_segment.c share. Nobody else includes this,
+ * What store_connection.c, store_script.c, store.c (keys, streams, values), store_segment.c and store_dispatcher.c share. Nobody else includes this,
  * or hiredis.
  */
 #ifndef SEGFARM_COMMON_STORE_INTERNAL_H
@@ -16,7 +16,7 @@
 #define STORE_BATCH 512    /* buffers given to one sendmsg; at most IOV_MAX */
 #define STORE_TEXT 16384   /* bytes of command heads per batch */
 
-enum store_script { STORE_SCRIPT_PEEK, STORE_SCRIPT_COMMIT, STORE_N_SCRIPTS };
+enum store_script { STORE_SCRIPT_PEEK, STORE_SCRIPT_COMMIT, STORE_SCRIPT_GUARD, STORE_SCRIPT_OWN, STORE_N_SCRIPTS };
 
 struct store {
 	char *path;     /* unix socket, or NULL: host and port */
@@ -31,6 +31,7 @@ struct store {
 	unsigned generation;
 	char sha[STORE_N_SCRIPTS][STORE_SHA_SIZE]; /* "": not loaded yet */
 	XXH3_state_t *hash;
+	bool is_awaiting; /* mail */
 };
 
 /* Commands on their way out without being copied: buffers are gathered and sent when a batch is full. */
@@ -62,6 +63,13 @@ int store_reply_string(struct store *s, struct buf *out, size_t max, struct err 
 int store_replies(struct store *s, int n, struct err *err);
 /* send and reply */
 int store_call(struct store *s, redisReply **reply, struct err *err, const char *fmt, ...);
+int store_call_argv(struct store *s, redisReply **reply, struct err *err, int argc, const char **argv, const size_t *sizes);
+/* Runs a script; sizes NULL: of strings. */
+int store_script(struct store *s, enum store_script which, int n_keys, const char *const *argv, int n, const size_t *sizes,
+		 redisReply **reply, struct err *err);
+/* Runs a command if the stream has that owner (NULL: whoever it has), and throws its reply away. ERR_STOPPED: it has another. */
+int store_guarded(struct store *s, const char *stream, const char *owner, const char *const *argv, int n, const size_t *sizes,
+		  struct err *err);
 /* A reply of a type that cannot be. Frees it and disconnects. */
 int store_surprise(struct store *s, redisReply *reply, struct err *err);
 

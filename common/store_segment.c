@@ -27,36 +27,6 @@
 #define PIECES_MAX ((int)(STORE_SEGMENT_MAX / STORE_PIECE))
 _Static_assert(PIECES_MAX == 4096, "the scripts have this number");
 
-/* KEYS: stream's hash, commit records, what every piece's key begins with. All keys of a stream share its hash tag, so
- * the pieces' own are not listed. ARGV: field, plan hash. Answers the record, PLAN, or nil. */
-static const char script_peek[] = "if redis.call('HGET', KEYS[1], 'plan_hash') ~= ARGV[2] then return 'PLAN' end\n"
-				  "local old = redis.call('HGET', KEYS[2], ARGV[1])\n"
-				  "if not old then return false end\n"
-				  "local n, plan = string.match(old, '^%d+ (%d+) %x+ (%x+)$')\n"
-				  "if plan ~= ARGV[2] then return false end\n"
-				  "for i = 0, math.min(tonumber(n), 4096) - 1 do\n"
-				  "  if redis.call('EXISTS', KEYS[3] .. i) == 0 then return false end\n"
-				  "end\n"
-				  "return old\n";
-
-/* ARGV: field, plan hash, record, pieces, lifetime. Answers the record, PLAN or PIECE. */
-static const char script_commit[] =
-	"if redis.call('HGET', KEYS[1], 'plan_hash') ~= ARGV[2] then return 'PLAN' end\n"
-	"local n, ttl = tonumber(ARGV[4]), tonumber(ARGV[5])\n"
-	"for i = 0, n - 1 do\n"
-	"  if redis.call('EXISTS', KEYS[3] .. i) == 0 then return 'PIECE' end\n"
-	"end\n"
-	"local old = redis.call('HGET', KEYS[2], ARGV[1])\n"
-	"local n_old = tonumber(old and string.match(old, '^%d+ (%d+) ') or 0)\n"
-	"for i = n, math.min(n_old, 4096) - 1 do redis.call('DEL', KEYS[3] .. i) end\n"
-	"for i = 0, n - 1 do\n"
-	"  if ttl > 0 then redis.call('EXPIRE', KEYS[3] .. i, ttl) else redis.call('PERSIST', KEYS[3] .. i) end\n"
-	"end\n"
-	"if old ~= ARGV[3] then redis.call('HSET', KEYS[2], ARGV[1], ARGV[3]) end\n"
-	"return ARGV[3]\n";
-
-static const char *const script_texts[] = { [STORE_SCRIPT_PEEK] = script_peek, [STORE_SCRIPT_COMMIT] = script_commit };
-
 /* The keys and the field of one segment. */
 struct names {
 	char stream[STORE_KEY_MAX];
@@ -110,19 +80,6 @@ static bool parse_commit(const redisReply *r, struct store_commit *c)
 
 /* --- scripts */
 
-static int load_script(struct store *s, enum store_script which, struct err *err)
-{
-	redisReply *reply;
-	int rc = store_call(s, &reply, err, "SCRIPT LOAD %s", script_texts[which]);
-	if (rc)
-		return rc;
-	if (reply->type != REDIS_REPLY_STRING || reply->len != STORE_SHA_SIZE - 1)
-		return store_surprise(s, reply, err);
-	memcpy(s->sha[which], reply->str, STORE_SHA_SIZE);
-	freeReplyObject(reply);
-	return 0;
-}
-
 struct script_args {
 	const char *field, *plan_hash, *record;
 	int pieces;
@@ -132,23 +89,11 @@ struct script_args {
 static int run_script(struct store *s, enum store_script which, const struct names *n, const struct script_args *a,
 		      redisReply **reply, struct err *err)
 {
-	struct err e = { 0 };
-	int rc = 0;
-	*reply = NULL;
-	for (int try = 0; try < 2; try++) {
-		rc = s->sha[which][0] ? 0 : load_script(s, which, &e);
-		if (!rc)
-			rc = store_call(s, reply, &e, "EVALSHA %s 3 %s %s %s %s %s %s %d %lld", s->sha[which],
-					n->stream, n->commits, n->piece, a->field, a->plan_hash, a->record, a->pieces,
-					(long long)a->ttl_s);
-		/* Redis forgets scripts when it restarts. */
-		if (!rc || !strstr(e.msg, "NOSCRIPT"))
-			break;
-		s->sha[which][0] = 0;
-	}
-	if (rc && err)
-		*err = e;
-	return rc;
+	char pieces[16], ttl[24];
+	const char *argv[] = { n->stream, n->commits, n->piece, a->field, a->plan_hash, a->record, pieces, ttl };
+	snprintf(pieces, sizeof(pieces), "%d", a->pieces);
+	snprintf(ttl, sizeof(ttl), "%" PRId64, a->ttl_s);
+	return store_script(s, which, 3, argv, 8, NULL, reply, err);
 }
 
 static int other_plan(struct err *err)
@@ -437,19 +382,108 @@ int store_list_commits(struct store *s, const char *stream, const char *renditio
 
 /* --- failures */
 
-int store_put_fail(struct store *s, const struct store_segment *seg, const char *class_name, int attempts,
+int store_put_fail(struct store *s, const char *owner, const struct store_segment *seg, const char *class_name, int attempts,
 		   const char *reason, struct err *err)
 {
-	char key[STORE_KEY_MAX], text[REASON_MAX];
+	char key[STORE_KEY_MAX], text[REASON_MAX], field[FIELD_MAX + RECORD_RENDITION_MAX + 2];
+	const char *argv[] = { "HSET", key, field, text };
 	struct names n;
 	int rc = get_names(s, seg, &n, err);
 	if (!rc)
 		rc = store_key(s, key, seg->stream, err, "fails");
 	if (rc)
 		return rc;
-	int len = snprintf(text, sizeof(text), "%s %d %s", class_name, attempts, reason);
-	if (len < 0 || (size_t)len >= sizeof(text))
-		len = (int)sizeof(text) - 1;
-	rc = store_send(s, err, "HSET %s %s:%s %b", key, seg->rendition, n.field, text, (size_t)len);
+	snprintf(text, sizeof(text), "%s %d %s", class_name, attempts, reason);
+	snprintf(field, sizeof(field), "%s:%s", seg->rendition, n.field);
+	return store_guarded(s, seg->stream, owner, argv, 4, NULL, err);
+}
+
+int store_clear_fails(struct store *s, const char *stream, struct err *err)
+{
+	char key[STORE_KEY_MAX];
+	int rc = store_key(s, key, stream, err, "fails");
+	if (!rc)
+		rc = store_send(s, err, "DEL %s", key);
 	return rc ? rc : store_replies(s, 1, err);
+}
+
+typedef int fail_fn(void *arg, int64_t start, int64_t duration, const char *class_name, int attempts, const char *reason);
+
+/* "<rendition>:<start>:<duration>" and "<class> <attempts> <reason>" */
+static int give_fail(const char *rendition, const redisReply *field, const redisReply *text, fail_fn *fn, void *arg)
+{
+	char class_name[32], reason[REASON_MAX] = "";
+	int64_t start, duration;
+	size_t n = strlen(rendition);
+	int attempts, at = 0;
+	if (field->type != REDIS_REPLY_STRING || text->type != REDIS_REPLY_STRING || strncmp(field->str, rendition, n) ||
+	    field->str[n] != ':' || sscanf(field->str + n + 1, "%" SCNd64 ":%" SCNd64, &start, &duration) != 2 ||
+	    sscanf(text->str, "%31s %d %n", class_name, &attempts, &at) != 2)
+		return 0;
+	snprintf(reason, sizeof(reason), "%s", text->str + at);
+	return fn(arg, start, duration, class_name, attempts, reason);
+}
+
+int store_list_fails(struct store *s, const char *stream, const char *rendition, fail_fn *fn, void *arg, struct err *err)
+{
+	char key[STORE_KEY_MAX];
+	redisReply *reply;
+	int rc = store_key(s, key, stream, err, "fails");
+	if (!rc)
+		rc = store_call(s, &reply, err, "HGETALL %s", key);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_ARRAY)
+		return store_surprise(s, reply, err);
+	for (size_t i = 0; i + 1 < reply->elements && !rc; i += 2)
+		rc = give_fail(rendition, reply->element[i], reply->element[i + 1], fn, arg);
+	freeReplyObject(reply);
+	return rc;
+}
+
+/* --- removing */
+
+struct removal {
+	struct store *s;
+	struct store_segment segment;
+	struct err *err;
+};
+
+static int remove_segment(void *arg, int64_t start, int64_t duration, const struct store_commit *c)
+{
+	struct removal *r = arg;
+	struct names n;
+	int sent = 0;
+	r->segment.start = start;
+	r->segment.duration = duration;
+	int rc = get_names(r->s, &r->segment, &n, r->err);
+	for (; !rc && sent < c->pieces; sent++)
+		rc = store_send(r->s, r->err, "UNLINK %s%d", n.piece, sent);
+	return rc ? rc : store_replies(r->s, sent, r->err);
+}
+
+/* The stream's own record first: what is committed from then on finds no plan. */
+int store_remove_stream(struct store *s, const char *stream, struct err *err)
+{
+	static const char *const rest[] = { "index", "plan", "init:" RECORD_RENDITION, "segs:" RECORD_RENDITION, "fails", "owner" };
+	struct removal removal = { .s = s, .segment.rendition = RECORD_RENDITION, .err = err };
+	char key[STORE_KEY_MAX];
+	int rc = store_key(s, key, stream, err, "stream");
+	if (!rc)
+		rc = store_send(s, err, "SREM %sstreams %s", s->prefix, stream);
+	if (!rc)
+		rc = store_send(s, err, "DEL %s", key);
+	if (!rc)
+		rc = store_replies(s, 2, err);
+	snprintf(removal.segment.stream, sizeof(removal.segment.stream), "%s", stream);
+	if (!rc)
+		rc = store_list_commits(s, stream, RECORD_RENDITION, remove_segment, &removal, err);
+	for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]) && !rc; i++) {
+		rc = store_key(s, key, stream, err, "%s", rest[i]);
+		if (!rc)
+			rc = store_send(s, err, "UNLINK %s", key);
+		if (!rc)
+			rc = store_replies(s, 1, err);
+	}
+	return rc;
 }

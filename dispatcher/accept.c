@@ -4,11 +4,15 @@
  */
 #include "common/key.h"
 #include "common/log.h"
+#include "dispatcher/cluster.h"
+#include "dispatcher/play.h"
 #include "dispatcher/stream.h"
+#include "dispatcher/want.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,18 +22,20 @@
 #define NOOP_KEY "0000000000000000"
 
 /* Only workers speak to servers. */
-static int look_at_url(const char *url, struct record_source *source, struct err *err)
+static int look_at_url(const char *url, const struct allow *allow, struct record_source *source, struct err *err)
 {
 	if (strlen(url) > RECORD_PATH_MAX)
 		return err_set(err, ERR_USAGE, "%.300s... is too long for a URL", url);
 	for (const char *c = url; *c; c++)
 		if ((unsigned char)*c <= ' ' || *c == 0x7f)
 			return err_set(err, ERR_USAGE, "%.300s is no URL: a space or control character is in it", url);
+	if (allow && allow_url(allow, url, err))
+		return err->code;
 	snprintf(source->path, sizeof(source->path), "%s", url);
 	return 0;
 }
 
-int dispatch_look_at(const char *path, struct record_source *source, struct err *err)
+int dispatch_look_at(const char *path, const struct allow *allow, struct record_source *source, struct err *err)
 {
 	char resolved[PATH_MAX];
 	struct stat st;
@@ -37,12 +43,13 @@ int dispatch_look_at(const char *path, struct record_source *source, struct err 
 
 	memset(source, 0, sizeof(*source));
 	if (record_is_url(path))
-		return look_at_url(path, source, err);
+		return look_at_url(path, allow, source, err);
 	if (!realpath(path, resolved))
 		return err_set(err, ERR_USAGE, "%.300s: %s", path,
 			       errno == ENOENT ? "there is no such file" : strerror(errno));
-	/* O_NONBLOCK: opening a FIFO must not wait for its other end */
-	fd = open(resolved, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (allow && allow_path(allow, resolved, err))
+		return err->code;
+	fd = allow_open(resolved);
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		int ret = err_set(err, ERR_USAGE, "%.300s cannot be read: %s", path, strerror(errno));
 
@@ -63,26 +70,34 @@ int dispatch_look_at(const char *path, struct record_source *source, struct err 
 	return 0;
 }
 
-static int add_stream(struct dispatch *d, const char *key, const struct record_source *source,
-		      const struct record_options *options, struct dispatch_stream **stream, struct err *err)
+/* It may be read, and is what it was when it was accepted. */
+static int check_source(const struct dispatch *d, const struct record_source *source, struct err *err)
 {
-	int ret = stream_create(d, key, stream, err);
+	struct record_source now;
+	int ret = dispatch_look_at(source->path, d->allow, &now, err);
 
-	if (ret < 0)
-		return ret;
-	(*stream)->source = *source;
-	(*stream)->options = *options;
-	ret = stream_reconcile(d, *stream, err);
+	if (!ret && (now.size != source->size || now.mtime_ns != source->mtime_ns))
+		ret = err_set(err, ERR_DATA, "the source file is not what it was when it was accepted");
+	return ret;
+}
+
+int dispatch_take_up(struct dispatch *d, struct dispatch_stream *s, struct err *err)
+{
+	int ret = stream_reconcile(d, s, err);
+
 	if (ret == ERR_RETRY)
 		dispatch_note_trouble(d, err); /* accepted already: it goes on when the store is back */
-	else if (ret < 0)
-		stream_give_up(d, *stream, 0, ret, 1, err->msg);
+	else if (ret < 0 && ret != ERR_STOPPED)
+		stream_give_up(d, s, 0, ret, 1, err->msg);
+	else if (s->is_mine && s->state < DISPATCH_DONE && check_source(d, &s->source, err))
+		stream_give_up(d, s, 0, ERR_DATA, 1, err->msg);
 	return 0;
 }
 
-int dispatch_add(struct dispatch *d, const struct record_source *source, const struct record_options *options,
+int dispatch_add(struct dispatch *d, const struct record_source *source, const struct record_options *options, bool is_on_demand,
 		 struct dispatch_stream **stream, struct err *err)
 {
+	struct store_stream what = { .source = *source, .options = *options, .is_on_demand = is_on_demand };
 	char key[RECORD_KEY_SIZE];
 	int ret;
 
@@ -90,64 +105,95 @@ int dispatch_add(struct dispatch *d, const struct record_source *source, const s
 	*stream = dispatch_find(d, key);
 	if (*stream)
 		return 0;
-	ret = store_put_stream(d->store, key, source, options, err);
+	ret = store_put_stream(d->store, key, &what, err);
 	if (ret < 0)
 		return ret;
-	return add_stream(d, key, source, options, stream, err);
-}
-
-struct key_list {
-	char (*keys)[RECORD_KEY_SIZE];
-	size_t n;
-	struct err *err;
-};
-
-static int list_key(void *arg, const char *key)
-{
-	struct key_list *list = arg;
-	char (*grown)[RECORD_KEY_SIZE] = realloc(list->keys, (list->n + 1) * sizeof(*grown));
-
-	if (!grown)
-		return err_set(list->err, ERR_NOMEM, "out of memory for the list of streams");
-	list->keys = grown;
-	snprintf(list->keys[list->n++], RECORD_KEY_SIZE, "%s", key);
-	return 0;
-}
-
-static int resume_key(struct dispatch *d, const char *key, struct err *err)
-{
-	struct record_source source, now;
-	struct record_options options;
-	struct dispatch_stream *stream;
-	int ret;
-
-	if (!key_is_valid(key) || dispatch_find(d, key))
-		return 0;
-	ret = store_get_stream(d->store, key, &source, &options, err);
-	if (ret == ERR_DATA) {
-		log_warn("stream in the store is damaged", "stream=%s reason=\"%s\"", key, err->msg);
-		return 0;
-	}
+	ret = dispatch_load(d, key, stream, err);
 	if (ret <= 0)
-		return ret;
-	ret = add_stream(d, key, &source, &options, &stream, err);
-	if (ret < 0)
-		return ret;
-	if (stream->state != DISPATCH_DONE && (dispatch_look_at(source.path, &now, err) < 0 ||
-					       now.size != source.size || now.mtime_ns != source.mtime_ns))
-		stream_give_up(d, stream, 0, ERR_DATA, 1, "the source file is not what it was when it was accepted");
-	return 0;
+		return ret < 0 ? ret : err_set(err, ERR_RETRY, "the store has lost the stream at once");
+	ret = cluster_own(d, *stream, err);
+	return ret < 0 ? ret : dispatch_take_up(d, *stream, err);
 }
 
-int dispatch_resume(struct dispatch *d, struct err *err)
+static void set_record(struct dispatch_stream *s, const struct store_stream *what)
 {
-	struct key_list list = { .err = err };
-	int ret = store_list_streams(d->store, list_key, &list, err);
+	s->source = what->source;
+	s->options = what->options;
+	s->is_on_demand = what->is_on_demand;
+	if (strcmp(what->state, "failed"))
+		return;
+	s->state = DISPATCH_FAILED;
+	snprintf(s->error, sizeof(s->error), "%s", what->error);
+}
 
-	for (size_t i = 0; i < list.n && ret >= 0; i++)
-		ret = resume_key(d, list.keys[i], err);
-	free(list.keys);
+int dispatch_load(struct dispatch *d, const char *key, struct dispatch_stream **stream, struct err *err)
+{
+	struct store_stream what;
+	int ret = key_is_valid(key) ? store_get_stream(d->store, key, &what, err) : 0;
+
+	if (ret == 1)
+		ret = stream_create(d, key, stream, err) < 0 ? ERR_NOMEM : 1;
+	if (ret == 1)
+		set_record(*stream, &what);
 	return ret;
+}
+
+void dispatch_forget(struct dispatch *d, struct dispatch_stream *s)
+{
+	tdelete(s, &d->by_key, stream_compare);
+	for (int i = 0; i < d->n_streams; i++)
+		if (d->streams[i] == s)
+			d->streams[i] = d->streams[--d->n_streams];
+	stream_drop_jobs(d, s);
+	s->is_mine = false;
+	queue_remove_stream(&d->queue, s->number);
+	s->number = -1;
+	s->next_removed = d->removed;
+	d->removed = s;
+	want_settle_all(d, s);
+}
+
+void dispatch_bury(struct dispatch *d)
+{
+	for (struct dispatch_stream **at = &d->removed, *s; (s = *at);) {
+		if (play_is_of(d, s) || !list_is_empty(&s->wants)) {
+			at = &s->next_removed;
+			continue;
+		}
+		*at = s->next_removed;
+		stream_destroy(s);
+	}
+}
+
+/* Its mode, or a second chance. */
+static void change(struct dispatch *d, struct dispatch_stream *s, const struct store_stream *what)
+{
+	struct err err = { 0 };
+
+	if (what->is_on_demand && !s->is_on_demand)
+		queue_drop_pending(&d->queue, s->number, QUEUE_PRECOMPUTE);
+	s->is_on_demand = what->is_on_demand;
+	if (s->state == DISPATCH_FAILED ? strcmp(what->state, "failed") : s->n_quarantined && !strcmp(what->state, "working"))
+		stream_retry(s);
+	if (cluster_own(d, s, &err) < 0 || dispatch_take_up(d, s, &err) < 0)
+		dispatch_note_trouble(d, &err);
+}
+
+void dispatch_look(struct dispatch *d, const char *key)
+{
+	struct dispatch_stream *s = dispatch_find(d, key);
+	struct store_stream what;
+	struct err err = { 0 };
+	int ret = store_get_stream(d->store, key, &what, &err);
+
+	if (ret == 1 && s)
+		change(d, s, &what);
+	else if (ret == 1)
+		cluster_find(d, key, &err);
+	else if (!ret && s && !s->is_noop)
+		dispatch_forget(d, s);
+	else if (ret < 0)
+		dispatch_note_trouble(d, &err);
 }
 
 int dispatch_add_noop(struct dispatch *d, size_t count, struct dispatch_stream **stream, struct err *err)
@@ -156,14 +202,14 @@ int dispatch_add_noop(struct dispatch *d, size_t count, struct dispatch_stream *
 
 	if (ret < 0)
 		return ret;
-	(*stream)->is_noop = true;
+	(*stream)->is_noop = (*stream)->is_mine = true;
 	(*stream)->state = DISPATCH_WORKING;
 	snprintf((*stream)->source.path, sizeof((*stream)->source.path), "/");
 	record_options_init(&(*stream)->options);
 	if (!queue_set_slots(&d->queue, (*stream)->number, count))
 		return err_set(err, ERR_NOMEM, "out of memory for %zu jobs", count);
 	for (size_t i = 0; i < count; i++)
-		if (queue_push(&d->queue, (*stream)->number, (uint32_t)i) < 0)
+		if (queue_push(&d->queue, (*stream)->number, (uint32_t)i, QUEUE_PRECOMPUTE) < 0)
 			return err_set(err, ERR_NOMEM, "out of memory for %zu jobs", count);
 	return 0;
 }

@@ -7,6 +7,11 @@
 
 int run_main(int argc, char **argv);
 int serve_main(int argc, char **argv);
+int submit_main(int argc, char **argv);
+int status_main(int argc, char **argv);
+int cancel_main(int argc, char **argv);
+int retry_main(int argc, char **argv);
+int rm_main(int argc, char **argv);
 int bench_main(int argc, char **argv);
 int keygen_main(int argc, char **argv);
 

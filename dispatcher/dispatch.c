@@ -3,11 +3,14 @@
 
 #include "common/log.h"
 #include "common/proc.h"
+#include "dispatcher/cluster.h"
 #include "dispatcher/play.h"
 #include "dispatcher/stream.h"
+#include "dispatcher/want.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,15 +24,21 @@
 
 /* --- workers */
 
+static int compare_peers(const void *a, const void *b)
+{
+	const struct dispatch_worker *one = a, *other = b;
+
+	if (one->peer.size != other->peer.size)
+		return one->peer.size - other->peer.size;
+	return memcmp(one->peer.id, other->peer.id, one->peer.size);
+}
+
 static struct dispatch_worker *find_peer(const struct dispatch *d, const struct bus_peer *peer)
 {
-	for (int i = 0; i < d->n_workers; i++) {
-		struct dispatch_worker *w = d->workers[i];
+	struct dispatch_worker key = { .peer = *peer };
+	void *found = tfind(&key, &d->peers, compare_peers);
 
-		if (w->peer.size == peer->size && !memcmp(w->peer.id, peer->id, peer->size))
-			return w;
-	}
-	return NULL;
+	return found ? *(struct dispatch_worker **)found : NULL;
 }
 
 static struct dispatch_worker *find_name(const struct dispatch *d, const char *key, const char *name)
@@ -40,20 +49,10 @@ static struct dispatch_worker *find_name(const struct dispatch *d, const char *k
 	return NULL;
 }
 
-static struct dispatch_worker *find_number(const struct dispatch *d, int number)
+/* NULL: of a play, or it was removed. */
+static struct dispatch_stream *stream_of(const struct queue_item *item)
 {
-	for (int i = 0; i < d->n_workers; i++)
-		if (d->workers[i]->number == number)
-			return d->workers[i];
-	return NULL;
-}
-
-static struct dispatch_stream *find_stream(const struct dispatch *d, int number)
-{
-	for (int i = 0; i < d->n_streams; i++)
-		if (d->streams[i]->number == number)
-			return d->streams[i];
-	return NULL;
+	return item->stream ? item->stream->user : NULL;
 }
 
 void dispatch_note_trouble(struct dispatch *d, const struct err *err)
@@ -70,8 +69,9 @@ void dispatch_note_trouble(struct dispatch *d, const struct err *err)
 static bool fail_item(struct dispatch *d, struct queue_item *item, enum queue_failure failure, int code,
 		      const char *reason)
 {
-	struct dispatch_stream *s = find_stream(d, item->stream);
+	struct dispatch_stream *s = stream_of(item);
 	uint32_t slot = item->slot;
+	bool is_unwanted = !s || item->is_unwanted;
 	int attempts;
 	struct err err;
 
@@ -80,13 +80,20 @@ static bool fail_item(struct dispatch *d, struct queue_item *item, enum queue_fa
 		play_finish(d, item, reason);
 		return true;
 	}
-	if (slot && !s->is_noop && !d->is_store_down && stream_check_slot(d, s, slot, &err) == 1) {
-		queue_done(&d->queue, item);
+	if (s && slot && !s->is_noop && !d->is_store_down && stream_check_slot(d, s, slot, &err) == 1) {
+		queue_done(&d->queue, item, proc_now_ms());
 		return false;
 	}
 	/* a server that does not answer will not be waited for without end; a store that is down will */
-	if (failure == QUEUE_RETRY && !d->is_store_down && record_is_url(s->source.path))
+	if (s && failure == QUEUE_RETRY && !d->is_store_down && record_is_url(s->source.path))
 		failure = QUEUE_LOST;
+	if (item->is_cancelled && code == ERR_STOPPED)
+		failure = QUEUE_CANCELLED;
+	if (is_unwanted || failure == QUEUE_CANCELLED) {
+		log_debug("job given up", "job=%" PRId64 " reason=\"%s\"", item->job, reason);
+		queue_fail(&d->queue, item, failure, proc_now_ms(), &attempts);
+		return true;
+	}
 	d->counters.jobs_failed++;
 	if (slot)
 		stream_note_failure(s, failure);
@@ -100,7 +107,7 @@ static bool fail_item(struct dispatch *d, struct queue_item *item, enum queue_fa
 /* DONE is a hint: the store says whether it is so. */
 static void finish_item(struct dispatch *d, struct queue_item *item)
 {
-	struct dispatch_stream *s = find_stream(d, item->stream);
+	struct dispatch_stream *s = stream_of(item);
 	struct err err = { 0 };
 	int ret;
 
@@ -108,10 +115,10 @@ static void finish_item(struct dispatch *d, struct queue_item *item)
 		play_finish(d, item, NULL);
 		return;
 	}
-	ret = stream_check_slot(d, s, item->slot, &err);
+	ret = s ? stream_check_slot(d, s, item->slot, &err) : 1;
 	if (ret == 1 || ret == ERR_RETRY) {
 		d->counters.jobs_done++;
-		queue_done(&d->queue, item);
+		queue_done(&d->queue, item, proc_now_ms());
 		if (ret < 0)
 			dispatch_note_trouble(d, &err); /* what it made is looked for when the store is back */
 	} else if (!ret) {
@@ -131,11 +138,12 @@ static void remove_worker(struct dispatch *d, struct dispatch_worker *w, enum qu
 	/* It did its jobs one by one: the first that is not done is the one it died of, the others it had not begun. */
 	while ((item = queue_first_job(&d->queue, w->number))) {
 		if (is_blamed)
-			queue_take_back(&d->queue, item);
+			queue_take_back(&d->queue, item, proc_now_ms());
 		else
 			is_blamed = fail_item(d, item, failure, code, reason);
 	}
 	queue_remove_worker(&d->queue, w->number);
+	tdelete(w, &d->peers, compare_peers);
 	for (int i = 0; i < d->n_workers; i++)
 		if (d->workers[i] == w)
 			d->workers[i] = d->workers[--d->n_workers];
@@ -191,6 +199,24 @@ static void bury_before(struct dispatch *d, const struct bus_peer *peer, const s
 	}
 }
 
+static struct dispatch_worker *add_worker(struct dispatch *d, const struct bus_peer *peer)
+{
+	struct dispatch_worker *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->peer = *peer;
+	w->number = queue_add_worker(&d->queue);
+	if (w->number >= 0 && tsearch(w, &d->peers, compare_peers)) {
+		d->queue.workers[w->number]->user = w;
+		return w;
+	}
+	if (w->number >= 0)
+		queue_remove_worker(&d->queue, w->number);
+	free(w);
+	return NULL;
+}
+
 static void on_hello(struct dispatch *d, const struct bus_peer *peer, struct msg *m)
 {
 	struct dispatch_worker *w = find_name(d, peer->key, m->name), **grown;
@@ -207,15 +233,11 @@ static void on_hello(struct dispatch *d, const struct bus_peer *peer, struct msg
 	grown = realloc(d->workers, ((size_t)d->n_workers + 1) * sizeof(struct dispatch_worker *));
 	if (grown)
 		d->workers = grown;
-	w = calloc(1, sizeof(*w));
-	if (w)
-		w->number = queue_add_worker(&d->queue);
-	if (!grown || !w || w->number < 0) {
-		free(w);
+	w = grown ? add_worker(d, peer) : NULL;
+	if (!w) {
 		refuse(d, peer, "HELLO", m->name, "out of memory");
 		return;
 	}
-	w->peer = *peer;
 	memcpy(w->name, m->name, sizeof(w->name));
 	w->pid = m->pid;
 	w->heard_ms = proc_now_ms();
@@ -246,7 +268,7 @@ static void on_fail(struct dispatch *d, struct dispatch_worker *w, struct msg *m
 		return;
 	}
 	clean_reason(m->reason);
-	d->is_store_suspect |= m->code == ERR_STOPPED && !play_is(d, item); /* it did not find our plan there */
+	d->is_store_suspect |= m->code == ERR_STOPPED && !play_is(d, item) && !item->is_cancelled; /* it did not find our plan there */
 	if (m->code == ERR_RETRY || m->code == ERR_STOPPED)
 		failure = QUEUE_RETRY;
 	else if (m->code == ERR_NOMEM)
@@ -346,39 +368,72 @@ static int receive(struct dispatch *d)
 
 static void send_job(struct dispatch *d, struct queue_item *item)
 {
-	struct dispatch_worker *w = find_number(d, item->worker);
-	struct dispatch_stream *s = find_stream(d, item->stream);
+	struct dispatch_worker *w = item->worker->user;
+	struct dispatch_stream *s = stream_of(item);
 	struct job job;
+	int64_t deadline_ms = 0;
 	struct err err = { 0 };
 
 	if (s && item->slot && !s->is_noop && (!s->has_plan || item->slot > s->plan.n_segments)) {
-		queue_discard(&d->queue, item);
+		queue_discard(&d->queue, item, proc_now_ms());
 		return;
 	}
 	if (s) {
 		stream_make_job(s, item, &job);
-		item->deadline_ms = job.deadline_ms;
+		deadline_ms = job.deadline_ms;
 	} else { /* a play: it may last as long as somebody watches */
 		play_make_job(d, item, &job);
 	}
 	buf_reset(&d->json);
 	if (job_put(&job, &d->json) < 0 || bus_send(d->bus, &w->peer, MSG_JOB, buf_bytes(&d->json), &err) < 0) {
 		log_warn("job could not be sent", "worker=%s reason=\"%s\"", w->name, err.msg);
-		queue_take_back(&d->queue, item);
+		queue_take_back(&d->queue, item, proc_now_ms());
 		d->counters.workers_lost++;
 		remove_worker(d, w, QUEUE_LOST, "the worker is gone");
 		return;
 	}
+	queue_set_deadline(&d->queue, item, deadline_ms, proc_now_ms());
 	d->counters.jobs_given++;
 	log_debug("job given", "job=%" PRId64 " stream=%s slot=%u worker=%s", item->job, job.stream, item->slot, w->name);
+}
+
+void dispatch_cancel(struct dispatch *d, struct queue_item *item)
+{
+	struct msg cancel = { .verb = MSG_CANCEL, .job = item->job };
+	const struct dispatch_worker *w = item->worker->user;
+	struct err err;
+
+	item->is_cancelled = true;
+	buf_reset(&d->json);
+	if (msg_put(&cancel, &d->json) == 0 && bus_send(d->bus, &w->peer, MSG_CANCEL, buf_bytes(&d->json), &err) < 0)
+		log_debug("cancel not sent", "worker=%s", w->name);
+}
+
+/* What the queue has marked in front of `item` at its worker makes way for it. */
+static void cancel_before(struct dispatch *d, const struct queue_item *item)
+{
+	for (struct queue_item *i = queue_first_job(&d->queue, item->worker->number); i && i != item; i = queue_next_job(i))
+		if (i->is_cancelled)
+			dispatch_cancel(d, i);
+}
+
+int dispatch_push(struct dispatch *d, const struct dispatch_stream *s, uint32_t slot, enum queue_class class, struct err *err)
+{
+	int ret = queue_push(&d->queue, s->number, slot, class);
+
+	if (ret == 2)
+		cancel_before(d, queue_in_flight(&d->queue, s->number, slot));
+	return ret < 0 ? err_set(err, ERR_NOMEM, "out of memory for the queue") : 0;
 }
 
 static int give(struct dispatch *d)
 {
 	struct queue_item *item;
-	int n = 0;
+	int n = 0, ret;
 
-	while (!d->is_store_down && queue_give(&d->queue, proc_now_ms(), &item)) {
+	while (!d->is_store_down && cluster_is_alive(d, proc_now_ms()) && (ret = queue_give(&d->queue, proc_now_ms(), &item)) > 0) {
+		if (ret == 2)
+			cancel_before(d, item);
 		send_job(d, item);
 		n++;
 	}
@@ -386,17 +441,6 @@ static int give(struct dispatch *d)
 }
 
 /* --- the clock */
-
-void dispatch_cancel(struct dispatch *d, const struct queue_item *item)
-{
-	struct msg cancel = { .verb = MSG_CANCEL, .job = item->job };
-	struct dispatch_worker *w = find_number(d, item->worker);
-	struct err err;
-
-	buf_reset(&d->json);
-	if (msg_put(&cancel, &d->json) == 0 && bus_send(d->bus, &w->peer, MSG_CANCEL, buf_bytes(&d->json), &err) < 0)
-		log_debug("cancel not sent", "worker=%s", w->name);
-}
 
 static void cancel_overdue(struct dispatch *d, int64_t now_ms)
 {
@@ -430,6 +474,8 @@ static void reconcile_all(struct dispatch *d)
 
 		if (!ret)
 			ret = stream_save_state(d, d->streams[i], &err);
+		if (ret == ERR_STOPPED) /* it has another owner, or Redis has lost ours */
+			ret = cluster_own(d, d->streams[i], &err);
 		if (ret == ERR_RETRY) {
 			dispatch_note_trouble(d, &err);
 			return;
@@ -453,7 +499,10 @@ static void check_store(struct dispatch *d, int64_t now_ms)
 		d->is_store_down = d->is_store_suspect = false;
 		d->generation = store_generation(d->store);
 		log_info("comparing with the store", "generation=%u", d->generation);
-		reconcile_all(d);
+		if (cluster_renew(d, &err) < 0)
+			dispatch_note_trouble(d, &err);
+		else
+			reconcile_all(d);
 	}
 	d->store_next_ms = now_ms + (d->is_store_down ? DISPATCH_STORE_WAIT_MS : DISPATCH_STORE_PING_MS);
 }
@@ -464,12 +513,15 @@ static void tick(struct dispatch *d)
 
 	if (now_ms >= d->store_next_ms || (d->is_store_down && d->store_next_ms > now_ms + DISPATCH_STORE_WAIT_MS))
 		check_store(d, now_ms);
+	cluster_tick(d, now_ms);
 	if (now_ms >= d->check_next_ms) {
 		receive(d); /* a slow store must not make workers look silent */
 		now_ms = proc_now_ms();
 		check_workers(d, now_ms);
 		cancel_overdue(d, now_ms);
 		play_tick(d, now_ms);
+		want_tick(d, now_ms);
+		dispatch_bury(d);
 		d->check_next_ms = now_ms + CHECK_MS;
 	}
 }
@@ -480,7 +532,7 @@ bool dispatch_work(struct dispatch *d)
 	bool has_worked = false;
 
 	do {
-		int n = receive(d);
+		int n = receive(d) + cluster_work(d);
 
 		tick(d);
 		if (n + give(d) == 0)
@@ -500,19 +552,34 @@ int64_t dispatch_next_ms(const struct dispatch *d)
 
 /* --- set up */
 
+/* Nobody else has this endpoint of this host: who said so before is dead. */
+static int join(struct dispatch *d, const char *endpoint, struct err *err)
+{
+	char name[sizeof(d->name)], host[64] = "";
+
+	gethostname(host, sizeof(host) - 1);
+	snprintf(name, sizeof(name), "%s %s", host, endpoint);
+	return cluster_join(d, name, err);
+}
+
 int dispatch_init(struct dispatch *d, const char *endpoint, struct keys_access *access, const char *redis_url, struct err *err)
 {
 	int ret;
 
 	memset(d, 0, sizeof(*d));
 	queue_init(&d->queue);
+	d->read_ahead = WANT_READ_AHEAD;
+	d->redis_url = redis_url;
 	/* A worker may still answer for a job of a dispatcher that was here before: no id is used again. */
 	if (getrandom(&d->queue.last_job, sizeof(d->queue.last_job), 0) != sizeof(d->queue.last_job))
 		return err_set(err, ERR_RETRY, "no random numbers: %s", strerror(errno));
 	d->queue.last_job &= JOB_ID_MASK;
-	ret = store_open(&d->store, redis_url, DISPATCH_STORE_MS, err);
+	d->wanted = calloc(1, sizeof(*d->wanted));
+	ret = d->wanted ? store_open(&d->store, redis_url, DISPATCH_STORE_MS, err) : err_set(err, ERR_NOMEM, "out of memory");
 	if (ret >= 0)
 		ret = bus_bind(&d->bus, endpoint, access, err);
+	if (ret >= 0)
+		ret = join(d, endpoint, err);
 	if (ret < 0) {
 		dispatch_finish(d);
 		return ret;
@@ -523,13 +590,18 @@ int dispatch_init(struct dispatch *d, const char *endpoint, struct keys_access *
 
 void dispatch_finish(struct dispatch *d)
 {
+	while (d->n_streams)
+		dispatch_forget(d, d->streams[d->n_streams - 1]);
+	cluster_leave(d);
 	bus_destroy(d->bus);
 	store_close(d->store);
-	for (int i = 0; i < d->n_streams; i++)
-		stream_destroy(d->streams[i]);
-	for (int i = 0; i < d->n_workers; i++)
+	for (int i = 0; i < d->n_workers; i++) {
+		tdelete(d->workers[i], &d->peers, compare_peers);
 		free(d->workers[i]);
+	}
 	play_finish_all(d);
+	dispatch_bury(d);
+	free(d->wanted);
 	free(d->streams);
 	free(d->workers);
 	queue_finish(&d->queue);
@@ -539,10 +611,12 @@ void dispatch_finish(struct dispatch *d)
 
 struct dispatch_stream *dispatch_find(const struct dispatch *d, const char *key)
 {
-	for (int i = 0; i < d->n_streams; i++)
-		if (!strcmp(d->streams[i]->key, key))
-			return d->streams[i];
-	return NULL;
+	struct dispatch_stream *wanted = d->wanted;
+	void *found;
+
+	snprintf(wanted->key, sizeof(wanted->key), "%s", key);
+	found = tfind(wanted, &d->by_key, stream_compare);
+	return found ? *(struct dispatch_stream **)found : NULL;
 }
 
 void dispatch_remake(struct dispatch *d, struct dispatch_stream *stream, size_t segment)
@@ -550,16 +624,20 @@ void dispatch_remake(struct dispatch *d, struct dispatch_stream *stream, size_t 
 	struct store_segment address;
 	struct err err = { 0 };
 
-	if (!stream->has_plan || segment >= stream->plan.n_segments || stream->segments[segment] != DISPATCH_MADE)
+	if (!stream->has_plan || segment >= stream->plan.n_segments ||
+	    (stream->is_mine && stream->segments[segment] != DISPATCH_MADE))
 		return;
 	dispatch_address(stream, segment, &address);
-	log_warn("segment is gone, making it again", "stream=%s start=%" PRId64, stream->key, address.start);
+	if (stream->is_mine)
+		log_warn("segment is gone, making it again", "stream=%s start=%" PRId64, stream->key, address.start);
 	if (store_drop_commit(d->store, &address, &err) < 0)
 		dispatch_note_trouble(d, &err);
 	stream_unmake(stream, segment);
-	d->is_store_suspect = true; /* it may not be the only one */
-	if (stream->state == DISPATCH_DONE)
+	if (!stream->is_mine)
+		return;
+	d->is_store_suspect |= !stream->is_on_demand; /* it may not be the only one */
+	if (stream->state == DISPATCH_DONE || stream->state == DISPATCH_PARTIAL)
 		stream->state = DISPATCH_WORKING;
-	if (queue_push(&d->queue, stream->number, (uint32_t)segment + 1) < 0)
+	if (!stream->is_on_demand && queue_push(&d->queue, stream->number, (uint32_t)segment + 1, QUEUE_PRECOMPUTE) < 0)
 		d->is_store_down = true; /* no memory: the next reconciliation tries again */
 }

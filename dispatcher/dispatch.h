@@ -9,6 +9,7 @@
 #ifndef SEGFARM_DISPATCHER_DISPATCH_H
 #define SEGFARM_DISPATCHER_DISPATCH_H
 
+#include "common/allow.h"
 #include "common/bus.h"
 #include "common/record.h"
 #include "common/store.h"
@@ -23,7 +24,7 @@
 #define DISPATCH_STORE_PING_MS 1000 /* how often Redis is looked at */
 #define DISPATCH_STORE_WAIT_MS 100  /* between tries while it is down */
 
-enum dispatch_state { DISPATCH_PROBING, DISPATCH_WORKING, DISPATCH_DONE, DISPATCH_FAILED };
+enum dispatch_state { DISPATCH_PROBING, DISPATCH_WORKING, DISPATCH_DONE, DISPATCH_PARTIAL, DISPATCH_FAILED };
 
 enum dispatch_segment { DISPATCH_MISSING, DISPATCH_MADE, DISPATCH_QUARANTINED };
 
@@ -39,7 +40,14 @@ struct dispatch_stream {
 	int64_t *sizes;    /* bytes of each, -1 not known */
 	size_t n_made, n_quarantined;
 	int64_t ticks_made;
+	bool is_mine;          /* we are its owner; see cluster.h */
+	char owner[STORE_OWNER_SIZE];
+	int64_t seen_ms, looked_ms; /* of others' streams: when it was asked for last, and compared with the store */
+	bool is_on_demand;     /* made only when somebody asks */
+	struct list wants, players; /* see want.h */
+	int n_players;
 	int n_encoder_crashes; /* of workers, while they encoded with another encoder than libx264 */
+	struct dispatch_stream *next_removed;
 	int number;        /* in the queue; slot 0 is the probe, slot 1 + i segment i */
 	char error[400];   /* why it failed, "" */
 };
@@ -59,17 +67,29 @@ struct dispatch_counters {
 struct dispatch {
 	struct bus *bus;
 	struct store *store;
+	const char *redis_url; /* kept by pointer */
+	struct store *mail;    /* see cluster.h; NULL: not connected */
+	char id[STORE_ID_SIZE], name[200];
+	int64_t lease_ms, lease_next_ms, mail_ms;
 	struct queue queue;
 	struct dispatch_stream **streams;
 	int n_streams;
+	void *by_key;          /* the streams: tsearch(3) */
+	struct dispatch_stream *wanted; /* to look for one */
+	struct dispatch_stream *removed; /* those that somebody may still hold */
 	struct dispatch_worker **workers;
 	int n_workers;
+	void *peers;          /* the workers by peer: tsearch(3) */
 	struct play **plays;  /* see play.h; NULL: there has been none */
+	int plays_number;     /* their stream in the queue */
 	unsigned generation;  /* of the store when the streams were last compared with it */
+	int n_wants;
+	int read_ahead;       /* segments that are made before a player asks */
 	bool is_store_down;
 	bool is_store_suspect; /* something that should be there was not: compare with it again */
 	int64_t store_next_ms, check_next_ms;
 	uint64_t shuffle_seed; /* 0: plan order */
+	const struct allow *allow; /* what may be a source; NULL: anything */
 	struct dispatch_counters counters;
 	struct refusals refusals; /* of messages */
 	struct buf json;       /* of the message being sent */
@@ -78,19 +98,28 @@ struct dispatch {
 	void *on_made_arg;
 };
 
-/* Binds the bus (see bus.h for access) and connects to Redis. */
+/* Binds the bus (see bus.h for access), connects to Redis and joins the dispatchers there. */
 int dispatch_init(struct dispatch *d, const char *endpoint, struct keys_access *access, const char *redis_url, struct err *err);
 void dispatch_finish(struct dispatch *d);
 
 /* ---- accept.c */
 
-/* Facts of a local file: ERR_USAGE with one sentence when it is missing, a directory or unreadable. */
-int dispatch_look_at(const char *path, struct record_source *source, struct err *err);
+/* Facts of a local file: ERR_USAGE with one sentence when it is missing, a directory or unreadable, or allow (NULL: anything) does
+ * not have it. Of a URL there is only that to see. */
+int dispatch_look_at(const char *path, const struct allow *allow, struct record_source *source, struct err *err);
 /* Accepts a source: it is in the store when this returns. The same one twice is one stream. */
-int dispatch_add(struct dispatch *d, const struct record_source *source, const struct record_options *options,
+int dispatch_add(struct dispatch *d, const struct record_source *source, const struct record_options *options, bool is_on_demand,
 		 struct dispatch_stream **stream, struct err *err);
-/* Takes up every stream that the store knows. */
-int dispatch_resume(struct dispatch *d, struct err *err);
+/* Makes a stream of the store known here, as somebody else's: 1; 0: there is none; ERR_DATA: its record is damaged. */
+int dispatch_load(struct dispatch *d, const char *key, struct dispatch_stream **stream, struct err *err);
+/* Compares it with the store and goes on with it, if it is ours. ERR_RETRY: that will be done when the store is back. */
+int dispatch_take_up(struct dispatch *d, struct dispatch_stream *s, struct err *err);
+/* Its record was made, changed or removed. */
+void dispatch_look(struct dispatch *d, const char *key);
+/* It is not known here any more. */
+void dispatch_forget(struct dispatch *d, struct dispatch_stream *s);
+/* Frees those that were forgotten and that nobody holds any more. */
+void dispatch_bury(struct dispatch *d);
 /* A stream of `count` empty jobs. */
 int dispatch_add_noop(struct dispatch *d, size_t count, struct dispatch_stream **stream, struct err *err);
 
@@ -105,8 +134,12 @@ int64_t dispatch_next_ms(const struct dispatch *d);
 struct dispatch_stream *dispatch_find(const struct dispatch *d, const char *key);
 /* A segment turned out to be gone: drop its commit and make it again. */
 void dispatch_remake(struct dispatch *d, struct dispatch_stream *stream, size_t segment);
+/* Queues a slot, or raises its class. ERR_NOMEM. */
+int dispatch_push(struct dispatch *d, const struct dispatch_stream *s, uint32_t slot, enum queue_class class, struct err *err);
 /* Tells the worker that has the job that nobody wants it any more. */
-void dispatch_cancel(struct dispatch *d, const struct queue_item *item);
+void dispatch_cancel(struct dispatch *d, struct queue_item *item);
+/* Which segments of a stream there will never be, for playlist_put_media; to be freed. NULL: none, or no memory. */
+uint8_t *dispatch_gaps(const struct dispatch_stream *stream);
 /* Store address of a segment. */
 void dispatch_address(const struct dispatch_stream *stream, size_t segment, struct store_segment *address);
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "dispatcher/http.h"
+#include "dispatcher/http_internal.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,39 +13,21 @@
 #include "common/key.h"
 #include "common/proc.h"
 #include "common/timeline.h"
-#include "dispatcher/http_guard.h"
-#include "dispatcher/http_play.h"
+#include "dispatcher/cluster.h"
 #include "dispatcher/playlist.h"
+#include "dispatcher/stream.h"
 
 #define STORE_WAIT_MS 2000
+#define REFRESH_MS 2000
 
 #define TYPE_PLAYLIST "application/vnd.apple.mpegurl"
-#define TYPE_MP4 "video/mp4"
 #define TYPE_TEXT "text/plain; charset=utf-8"
 #define TYPE_HTML "text/html; charset=utf-8"
-#define CACHE_FOREVER "public, max-age=31536000, immutable"
 #define CACHE_NEVER "no-store"
 #define CACHE_SHORTLY "no-cache"
 
-struct http {
-	struct MHD_Daemon *daemon;
-	int socket; /* ours until the daemon has taken it */
-	struct dispatch *dispatch;
-	const char *redis_url;
-	struct store *store;
-	struct http_plays plays;
-	struct http_guard guard;
-	char base[CLI_HOST_MAX + 32];
-};
-
-/* A segment on its way out. */
-struct outgoing {
-	struct http *http;
-	struct store_segment address;
-	struct store_commit commit;
-	struct buf piece;
-	int number; /* of the piece held */
-};
+/* Kept for a request until there is more to keep. */
+static struct http_request new_request = { HTTP_REQUEST_NEW };
 
 /* "/stream/K.mp4" */
 static void parse_stream(const char *path, struct http_target *target)
@@ -145,174 +126,96 @@ static enum MHD_Result send_buf(struct MHD_Connection *connection, struct buf *b
 	return result;
 }
 
-/* The connection to the store, made when it is first wanted. */
-static struct store *use_store(struct http *h, struct err *err)
+struct store *http_store(struct http *h, struct err *err)
 {
 	if (!h->store)
 		store_open(&h->store, h->redis_url, STORE_WAIT_MS, err);
 	return h->store;
 }
 
-/* 1 it is in hand, 0 what is there is not what was committed. */
-static int load_piece(struct outgoing *out, int number, struct err *err)
-{
-	int64_t expected =
-		number == out->commit.pieces - 1 ? out->commit.bytes - (int64_t)number * STORE_PIECE : STORE_PIECE;
-	int ret;
-
-	if (out->number == number)
-		return 1;
-	out->number = -1;
-	buf_reset(&out->piece);
-	ret = store_get_piece(out->http->store, &out->address, number, &out->piece, err);
-	if (ret <= 0)
-		return ret == ERR_DATA ? 0 : ret;
-	if (out->piece.size != (size_t)expected)
-		return 0;
-	out->number = number;
-	return 1;
-}
-
-static void remake(struct http *h, const struct store_segment *address)
-{
-	struct dispatch_stream *s = dispatch_find(h->dispatch, address->stream);
-	struct plan_segment segment = { .start = address->start, .duration = address->duration };
-	char name[PLAYLIST_NAME_MAX];
-	int64_t i;
-
-	playlist_segment_name(&segment, name);
-	i = s && s->has_plan ? playlist_find_segment(&s->plan, name) : -1;
-	if (i >= 0)
-		dispatch_remake(h->dispatch, s, (size_t)i);
-}
-
-/* Microhttpd asks for bytes. An error ends the connection short of its Content-Length: nobody takes it as whole. */
-static ssize_t read_segment(void *arg, uint64_t position, char *to, size_t max)
-{
-	struct outgoing *out = arg;
-	size_t offset = position % STORE_PIECE, size;
-	struct err err;
-	int ret;
-
-	if (position >= (uint64_t)out->commit.bytes)
-		return MHD_CONTENT_READER_END_OF_STREAM;
-	ret = load_piece(out, (int)(position / STORE_PIECE), &err);
-	if (ret == 0)
-		remake(out->http, &out->address);
-	if (ret <= 0)
-		return MHD_CONTENT_READER_END_WITH_ERROR;
-	size = out->piece.size - offset;
-	size = size < max ? size : max;
-	memcpy(to, out->piece.data + offset, size);
-	return (ssize_t)size;
-}
-
-static void free_outgoing(void *arg)
-{
-	struct outgoing *out = arg;
-
-	buf_finish(&out->piece);
-	free(out);
-}
-
-static enum MHD_Result answer_unready(struct MHD_Connection *connection, const struct dispatch_stream *s, size_t i)
-{
-	if (s->segments[i] == DISPATCH_QUARANTINED)
-		return http_send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
-	if (s->state == DISPATCH_FAILED)
-		return http_send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
-	return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "this segment is not made yet");
-}
-
-/* 1 the first piece is in hand, 0 the segment is gone. */
-static int open_segment(struct outgoing *out, struct err *err)
-{
-	struct store *store = use_store(out->http, err);
-	int ret;
-
-	if (!store)
-		return ERR_RETRY;
-	ret = store_get_commit(store, &out->address, &out->commit, err);
-	if (ret <= 0)
-		return ret == ERR_DATA ? 0 : ret;
-	if (out->commit.bytes <= 0 ||
-	    out->commit.pieces != (out->commit.bytes + STORE_PIECE - 1) / (int64_t)STORE_PIECE)
-		return 0;
-	return load_piece(out, 0, err);
-}
-
-static enum MHD_Result answer_segment(struct http *h, struct MHD_Connection *connection, struct dispatch_stream *s,
-				      const char *name)
-{
-	int64_t i = playlist_find_segment(&s->plan, name);
-	struct outgoing *out;
-	struct err err = { 0 };
-	struct MHD_Response *response;
-	int ret;
-
-	if (i < 0)
-		return http_send_text(connection, MHD_HTTP_NOT_FOUND, "this title has no such segment");
-	if (s->segments[i] != DISPATCH_MADE)
-		return answer_unready(connection, s, (size_t)i);
-	out = calloc(1, sizeof(*out));
-	if (!out)
-		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
-	out->http = h;
-	out->number = -1;
-	dispatch_address(s, (size_t)i, &out->address);
-	ret = open_segment(out, &err);
-	if (ret <= 0) {
-		free_outgoing(out);
-		if (!ret)
-			dispatch_remake(h->dispatch, s, (size_t)i);
-		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-				 ret ? "the store does not answer" : "this segment is gone and is made again");
-	}
-	http_guard_send(connection, (uint64_t)out->commit.bytes);
-	response = MHD_create_response_from_callback((uint64_t)out->commit.bytes, STORE_PIECE, read_segment, out, free_outgoing);
-	if (!response)
-		free_outgoing(out);
-	return http_send(connection, MHD_HTTP_OK, response, TYPE_MP4, CACHE_FOREVER);
-}
-
 static enum MHD_Result answer_init(struct http *h, struct MHD_Connection *connection, const struct dispatch_stream *s)
 {
 	struct buf body = { 0 };
 	struct err err = { 0 };
-	struct store *store = use_store(h, &err);
+	struct store *store = http_store(h, &err);
 	int ret = store ? store_get_value(store, s->key, "init:" RECORD_RENDITION, &body, &err) : ERR_RETRY;
 
 	if (ret > 0)
-		return send_buf(connection, &body, TYPE_MP4, CACHE_SHORTLY);
+		return send_buf(connection, &body, HTTP_TYPE_MP4, CACHE_SHORTLY);
 	buf_finish(&body);
 	return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
 			 ret ? "the store does not answer" : "the init segment is not made yet");
 }
 
-static enum MHD_Result answer_stream(struct http *h, struct MHD_Connection *connection,
-				     const struct http_target *target)
+/* The title that is asked for, with its plan; NULL: *result is what was answered, or the request waits. */
+static struct dispatch_stream *find_planned(struct http *h, struct MHD_Connection *connection, const char *key,
+					    struct http_request **request, enum MHD_Result *result)
 {
-	struct dispatch_stream *s = dispatch_find(h->dispatch, target->key);
-	struct buf body = { 0 };
+	struct err err = { 0 };
+	struct dispatch_stream *s = cluster_find(h->dispatch, key, &err);
 
+	if (s && s->has_plan)
+		return s;
+	if (!s && (h->dispatch->is_store_down || err.code)) {
+		*result = http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the store does not answer");
+		return NULL;
+	}
 	if (!s || s->is_noop)
-		return http_send_text(connection, MHD_HTTP_NOT_FOUND, "there is no such stream");
-	if (!s->has_plan && s->state == DISPATCH_FAILED)
-		return http_send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
-	if (!s->has_plan)
-		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the title is still being looked at");
+		*result = http_send_text(connection, MHD_HTTP_NOT_FOUND, "there is no such stream");
+	else if (s->state == DISPATCH_FAILED)
+		*result = http_send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
+	else if (h->dispatch->is_store_down)
+		*result = http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the store does not answer");
+	else
+		*result = http_wait(&h->waits, connection, s, 0, request);
+	return NULL;
+}
+
+/* Of another dispatcher's stream we know what we have looked at. */
+static void refresh(struct dispatch *d, struct dispatch_stream *s)
+{
+	struct err err;
+
+	if (s->is_mine || s->is_noop || d->is_store_down || proc_now_ms() - s->looked_ms < REFRESH_MS)
+		return;
+	s->looked_ms = proc_now_ms();
+	if (stream_reconcile(d, s, &err) < 0)
+		dispatch_note_trouble(d, &err);
+}
+
+static enum MHD_Result answer_stream(struct http *h, struct MHD_Connection *connection, const struct http_target *target,
+				     struct http_request **request)
+{
+	struct buf body = { 0 };
+	uint8_t *gaps;
+	enum MHD_Result result;
+	struct dispatch_stream *s = find_planned(h, connection, target->key, request, &result);
+
+	if (!s)
+		return result;
+	refresh(h->dispatch, s);
 	switch (target->what) {
 	case HTTP_MASTER:
 		playlist_put_master(&s->plan, s->sizes, &body);
 		return send_buf(connection, &body, TYPE_PLAYLIST, CACHE_SHORTLY);
 	case HTTP_MEDIA:
-		playlist_put_media(&s->plan, &body);
+		gaps = dispatch_gaps(s);
+		playlist_put_media(&s->plan, gaps, &body);
+		free(gaps);
 		return send_buf(connection, &body, TYPE_PLAYLIST, CACHE_SHORTLY);
 	case HTTP_INIT:
 		return answer_init(h, connection, s);
 	default:
-		return answer_segment(h, connection, s, target->name);
+		return http_send_segment(h, connection, s, target->name, request);
 	}
+}
+
+/* It has waited, and something else is to be kept for it. */
+static void end_wait(struct http_request **request)
+{
+	if ((*request)->kind == HTTP_REQUEST_WAIT)
+		http_wait_end(*request);
+	*request = &new_request;
 }
 
 /* Whether the request says where to start, and what: 0, or the status to answer with and *why. */
@@ -333,27 +236,25 @@ static unsigned parse_start(struct MHD_Connection *connection, const struct disp
 }
 
 static enum MHD_Result answer_play(struct http *h, struct MHD_Connection *connection, const struct http_target *target,
-				   bool is_head, void **request)
+				   bool is_head, struct http_request **request)
 {
-	struct dispatch_stream *s = dispatch_find(h->dispatch, target->key);
+	enum MHD_Result result;
+	struct dispatch_stream *s = find_planned(h, connection, target->key, request, &result);
 	struct err err = { 0 };
 	const char *why;
 	unsigned status;
 	int64_t start;
 
-	if (!s || s->is_noop)
-		return http_send_text(connection, MHD_HTTP_NOT_FOUND, "there is no such stream");
-	if (!s->has_plan && s->state == DISPATCH_FAILED)
-		return http_send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
-	if (!s->has_plan)
-		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the title is still being looked at");
+	if (!s)
+		return result;
 	status = parse_start(connection, s, &start, &why);
 	if (status)
 		return http_send_text(connection, status, why);
 	if (is_head)
 		return http_play_send_head(connection, s, start);
-	if (!use_store(h, &err))
+	if (!http_store(h, &err))
 		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the store does not answer");
+	end_wait(request);
 	return http_play_begin(&h->plays, h->dispatch, h->store, connection, s, start, request);
 }
 
@@ -370,7 +271,7 @@ static void put_escaped(struct buf *out, const char *text)
 
 static enum MHD_Result answer_root(struct http *h, struct MHD_Connection *connection)
 {
-	static const char *const states[] = { "being looked at", "being made", "complete", "failed" };
+	static const char *const states[] = { "being looked at", "being made", "complete", "complete but for what failed", "failed" };
 	const struct dispatch *d = h->dispatch;
 	struct buf body = { 0 };
 
@@ -396,26 +297,28 @@ static enum MHD_Result answer_root(struct http *h, struct MHD_Connection *connec
 }
 
 static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
-			      const char *version, const char *upload, size_t *upload_size, void **request)
+			      const char *version, const char *upload, size_t *upload_size, void **state)
 {
-	static int seen;
+	struct http_request **request = (struct http_request **)state;
 	struct http *h = arg;
 	struct http_target target;
 
 	(void)version, (void)upload;
 	if (!*request) { /* only the header is there */
-		unsigned status = http_guard_check_body(connection, method);
+		unsigned wrong = http_guard_check_body(connection, method);
 
-		*request = &seen;
+		*request = &new_request;
 		http_guard_begin(connection);
-		return status ? http_send_text(connection, status, "no body is taken here") : MHD_YES;
+		return wrong ? http_send_text(connection, wrong, "no body is taken here") : MHD_YES;
 	}
 	if (*upload_size) {
 		*upload_size = 0;
 		return MHD_YES;
 	}
-	if (http_play_is(&h->plays, *request))
+	if ((*request)->kind == HTTP_REQUEST_PLAY)
 		return http_play_answer(*request);
+	if (http_wait_is_gone(*request))
+		return MHD_NO;
 	http_parse_path(url, &target);
 	if (target.what == HTTP_NOTHING)
 		return http_send_text(connection, MHD_HTTP_NOT_FOUND, "there is nothing here");
@@ -429,19 +332,21 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, cons
 		return answer_root(h, connection);
 	if (target.what == HTTP_STREAM)
 		return answer_play(h, connection, &target, !strcmp(method, MHD_HTTP_METHOD_HEAD), request);
-	return answer_stream(h, connection, &target);
+	return answer_stream(h, connection, &target, request);
 }
 
 /* The request is over, well or not. */
-static void complete(void *arg, struct MHD_Connection *connection, void **request, enum MHD_RequestTerminationCode code)
+static void complete(void *arg, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode code)
 {
-	struct http *h = arg;
+	struct http_request *request = *state;
 
-	(void)code;
+	(void)arg, (void)code;
 	http_guard_end(connection);
-	if (http_play_is(&h->plays, *request))
-		http_play_end(*request);
-	*request = NULL;
+	if (request && request->kind == HTTP_REQUEST_PLAY)
+		http_play_end(request);
+	else if (request && request->kind == HTTP_REQUEST_WAIT)
+		http_wait_end(request);
+	*state = NULL;
 }
 
 /* --- set up */
@@ -526,7 +431,9 @@ int http_create(struct http **http, const struct cli_listen *listen, const struc
 
 	if (!h)
 		return err_set(err, ERR_NOMEM, "out of memory for the HTTP server");
-	ret = listen_on(h, listen, err);
+	ret = http_waits_init(&h->waits, err);
+	if (ret >= 0)
+		ret = listen_on(h, listen, err);
 	if (ret < 0)
 		goto fail;
 	h->daemon = start_daemon(h, strchr(listen->host, ':'), limits);
@@ -534,11 +441,17 @@ int http_create(struct http **http, const struct cli_listen *listen, const struc
 		ret = err_set(err, ERR_USAGE, "the HTTP server cannot be started on %s", h->base);
 		goto fail;
 	}
+	ret = http_waits_watch(&h->waits, MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, err);
+	if (ret < 0) {
+		http_destroy(h);
+		return ret;
+	}
 	*http = h;
 	return 0;
 fail:
 	if (h->socket >= 0)
 		close(h->socket);
+	http_waits_finish(&h->waits);
 	free(h);
 	return ret;
 }
@@ -546,6 +459,7 @@ fail:
 void http_attach(struct http *http, struct dispatch *dispatch, const char *redis_url)
 {
 	http->dispatch = dispatch;
+	http->waits.dispatch = dispatch;
 	http->redis_url = redis_url;
 }
 
@@ -554,7 +468,9 @@ void http_destroy(struct http *http)
 	if (!http)
 		return;
 	http_plays_stop(&http->plays);
+	http_waits_stop(&http->waits);
 	MHD_stop_daemon(http->daemon);
+	http_waits_finish(&http->waits);
 	store_close(http->store);
 	free(http);
 }
@@ -566,24 +482,29 @@ const char *http_base(const struct http *http)
 
 int http_fd(const struct http *http)
 {
-	const union MHD_DaemonInfo *info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-
-	return info ? info->epoll_fd : -1;
+	return http->waits.epoll_fd;
 }
 
 void http_work(struct http *http)
 {
 	http_plays_work(&http->plays);
 	http_guard_work(&http->guard, proc_now_ms());
+	http_waits_work(&http->waits);
 	MHD_run(http->daemon);
+}
+
+/* The sooner of two waits, -1: none. */
+static int sooner(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
 int http_timeout_ms(const struct http *http)
 {
-	int wait_ms = http_plays_wait(&http->plays) ? HTTP_PLAY_POLL_MS : -1, most_ms = wait_ms < 0 ? 60000 : wait_ms;
+	int wait_ms = sooner(http_plays_wait(&http->plays) ? HTTP_PLAY_POLL_MS : -1, http_waits_next_ms(&http->waits));
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 
 	if (MHD_get_timeout(http->daemon, &timeout_ms) != MHD_YES)
 		return wait_ms;
-	return timeout_ms < (unsigned)most_ms ? (int)timeout_ms : most_ms;
+	return sooner(wait_ms, timeout_ms < 60000 ? (int)timeout_ms : 60000);
 }

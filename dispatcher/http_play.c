@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "dispatcher/http_play.h"
+#include "dispatcher/http_internal.h"
 
 #include "common/proc.h"
 #include "common/timeline.h"
@@ -16,6 +16,7 @@
 #define CACHE "no-store"
 
 struct http_play {
+	struct http_request request; /* first */
 	struct http_play *next;
 	struct http_plays *plays;
 	struct dispatch *dispatch;
@@ -82,17 +83,9 @@ enum MHD_Result http_play_send_head(struct MHD_Connection *connection, const str
 	return http_send(connection, MHD_HTTP_OK, response, TYPE, CACHE);
 }
 
-bool http_play_is(const struct http_plays *plays, const void *request)
-{
-	for (const struct http_play *p = plays->first; p; p = p->next)
-		if (p == request)
-			return true;
-	return false;
-}
-
 enum MHD_Result http_play_begin(struct http_plays *plays, struct dispatch *d, struct store *store,
 				struct MHD_Connection *connection, struct dispatch_stream *s, int64_t start,
-				void **request)
+				struct http_request **request)
 {
 	struct http_play *p = calloc(1, sizeof(*p));
 	struct err err = { 0 };
@@ -103,18 +96,19 @@ enum MHD_Result http_play_begin(struct http_plays *plays, struct dispatch *d, st
 		free(p);
 		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, err.msg);
 	}
-	*p = (struct http_play){ .next = plays->first, .plays = plays, .dispatch = d, .store = store, .connection = connection,
+	*p = (struct http_play){ .request.kind = HTTP_REQUEST_PLAY, .next = plays->first, .plays = plays, .dispatch = d, .store = store, .connection = connection,
 				 .stream = s, .play = p->play, .start = start, .until_ms = proc_now_ms() + FIRST_WAIT_MS,
 				 .is_suspended = true };
 	plays->first = p;
-	*request = p;
+	*request = &p->request;
 	MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, IDLE_TIMEOUT_S);
 	MHD_suspend_connection(connection);
 	return MHD_YES;
 }
 
-void http_play_end(struct http_play *p)
+void http_play_end(struct http_request *request)
 {
+	struct http_play *p = (struct http_play *)request;
 	struct http_play **at = &p->plays->first;
 
 	while (*at != p)
@@ -190,8 +184,9 @@ static ssize_t read_play(void *arg, uint64_t position, char *to, size_t max)
 	return (ssize_t)size;
 }
 
-enum MHD_Result http_play_answer(struct http_play *p)
+enum MHD_Result http_play_answer(struct http_request *request)
 {
+	struct http_play *p = (struct http_play *)request;
 	struct MHD_Response *response;
 
 	if (!has_something(p) || p->is_broken) {

@@ -6,11 +6,11 @@
 #ifndef SEGFARM_DISPATCHER_HTTP_PLAY_H
 #define SEGFARM_DISPATCHER_HTTP_PLAY_H
 
+#include "dispatcher/http_wait.h"
 #include "dispatcher/play.h"
 
 #include <microhttpd.h>
 
-struct http_play;
 struct http_plays {
 	struct http_play *first;
 	bool is_stopping;
@@ -22,11 +22,10 @@ enum MHD_Result http_play_send_head(struct MHD_Connection *connection, const str
 /* Queues the job and suspends the connection; *request becomes the play. The store outlives it. */
 enum MHD_Result http_play_begin(struct http_plays *plays, struct dispatch *d, struct store *store,
 				struct MHD_Connection *connection, struct dispatch_stream *s, int64_t start,
-				void **request);
-bool http_play_is(const struct http_plays *plays, const void *request);
+				struct http_request **request);
 /* The connection is awake: sends what there is, or why there is nothing. */
-enum MHD_Result http_play_answer(struct http_play *p);
-void http_play_end(struct http_play *p);
+enum MHD_Result http_play_answer(struct http_request *request);
+void http_play_end(struct http_request *request);
 
 /* Wakes whom something has come for. */
 void http_plays_work(struct http_plays *plays);
@@ -35,10 +34,5 @@ void http_plays_work(struct http_plays *plays);
 bool http_plays_wait(const struct http_plays *plays);
 /* Wakes all, for good. */
 void http_plays_stop(struct http_plays *plays);
-
-/* http.c */
-enum MHD_Result http_send(struct MHD_Connection *connection, unsigned status, struct MHD_Response *response, const char *type,
-			  const char *cache);
-enum MHD_Result http_send_text(struct MHD_Connection *connection, unsigned status, const char *text);
 
 #endif

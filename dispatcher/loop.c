@@ -2,6 +2,7 @@
 #include "dispatcher/loop.h"
 
 #include "common/proc.h"
+#include "dispatcher/cluster.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -64,9 +65,10 @@ static int choose_wait(const struct loop *loop, int wait_ms)
 
 int loop_step(struct loop *loop, int wait_ms, struct err *err)
 {
-	struct pollfd fds[3] = {
+	struct pollfd fds[4] = {
 		{ .fd = loop->signal_fd, .events = POLLIN },
 		{ .fd = bus_fd(loop->dispatch->bus), .events = POLLIN },
+		{ .fd = cluster_fd(loop->dispatch), .events = POLLIN },
 		{ .fd = loop->http ? http_fd(loop->http) : -1, .events = POLLIN },
 	};
 	int ret = loop->farm ? farm_work(loop->farm, err) : 0;
@@ -78,7 +80,7 @@ int loop_step(struct loop *loop, int wait_ms, struct err *err)
 	/* Last: when it had nothing to do the bus is silent, and only then does its descriptor wake us. */
 	if (dispatch_work(loop->dispatch))
 		wait_ms = 0;
-	poll(fds, 3, choose_wait(loop, wait_ms));
+	poll(fds, 4, choose_wait(loop, wait_ms));
 	loop_read_signals(loop);
 	return loop->stop_signal ? err_set(err, ERR_STOPPED, "stopped by a signal") : 0;
 }

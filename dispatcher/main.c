@@ -17,6 +17,11 @@ static const char usage[] =
 	"  run FILE        a whole farm for one file on this machine: make it, serve it\n"
 	"  serve           dispatch jobs to workers and serve HLS from Redis\n"
 	"  keygen FILE     make keys for workers on other hosts\n"
+	"  submit FILE...  hand files to a farm that runs\n"
+	"  status          what it does: streams, queue, workers, what failed\n"
+	"  cancel KEY...   make nothing more of a stream ahead\n"
+	"  retry KEY...    try again what could not be made\n"
+	"  rm KEY...       remove a stream and what was made of it\n"
 	"  bench-queue     measure the dispatcher with empty jobs\n"
 	"\n"
 	"  --help          this text; 'segfarm COMMAND --help' tells more\n"
@@ -31,6 +36,11 @@ static const struct {
 	{ "run", run_main },
 	{ "serve", serve_main },
 	{ "keygen", keygen_main },
+	{ "submit", submit_main },
+	{ "status", status_main },
+	{ "cancel", cancel_main },
+	{ "retry", retry_main },
+	{ "rm", rm_main },
 	{ "bench-queue", bench_main },
 };
 

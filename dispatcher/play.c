@@ -16,7 +16,7 @@
 
 bool play_is(const struct dispatch *d, const struct queue_item *item)
 {
-	return item->stream == d->queue.urgent;
+	return d->plays && item->stream && item->stream->number == d->plays_number;
 }
 
 static int find_slot(const struct dispatch *d)
@@ -30,18 +30,15 @@ static int find_slot(const struct dispatch *d)
 /* Their stream in the queue, made when the first one comes. */
 static int set_up(struct dispatch *d, struct err *err)
 {
-	int stream;
-
-	if (d->queue.urgent >= 0)
+	if (d->plays)
 		return 0;
 	d->plays = calloc(PLAYS_MAX, sizeof(struct play *));
-	stream = d->plays ? queue_add_stream(&d->queue, PLAYS_MAX) : -1;
-	if (stream < 0) {
+	d->plays_number = d->plays ? queue_add_stream(&d->queue, PLAYS_MAX, true) : -1;
+	if (d->plays_number < 0) {
 		free(d->plays);
 		d->plays = NULL;
 		return err_set(err, ERR_NOMEM, "out of memory");
 	}
-	queue_set_urgent(&d->queue, stream);
 	return 0;
 }
 
@@ -75,7 +72,7 @@ int play_begin(struct dispatch *d, struct dispatch_stream *stream, int64_t start
 	p->has_reader = true;
 	ret = store_keep_play(d->store, &p->name, err);
 	p->keep_ms = proc_now_ms() + KEEP_MS;
-	if (ret >= 0 && queue_push(&d->queue, d->queue.urgent, p->slot) < 0)
+	if (ret >= 0 && queue_push(&d->queue, d->plays_number, p->slot, QUEUE_PLAYER) < 0)
 		ret = err_set(err, ERR_NOMEM, "out of memory for the queue");
 	if (ret < 0) {
 		free(p);
@@ -89,22 +86,30 @@ int play_begin(struct dispatch *d, struct dispatch_stream *stream, int64_t start
 
 void play_end(struct dispatch *d, struct play *p)
 {
-	struct queue_item *item = queue_in_flight(&d->queue, d->queue.urgent, p->slot);
+	struct queue_item *item;
 	struct err err;
 
 	log_info("play ends", "stream=%s play=%s", p->name.stream, p->name.id);
 	p->has_reader = false;
 	store_end_play(d->store, &p->name, &err); /* else it ends by itself, when the lease does */
-	queue_drop(&d->queue, d->queue.urgent, p->slot);
+	item = queue_drop(&d->queue, d->plays_number, p->slot);
 	if (item)
 		dispatch_cancel(d, item);
 	else
 		forget(d, p);
 }
 
+bool play_is_of(const struct dispatch *d, const struct dispatch_stream *stream)
+{
+	for (int i = 0; d->plays && i < PLAYS_MAX; i++)
+		if (d->plays[i] && d->plays[i]->stream == stream)
+			return true;
+	return false;
+}
+
 bool play_is_given(const struct dispatch *d, const struct play *p)
 {
-	return queue_in_flight(&d->queue, d->queue.urgent, p->slot);
+	return queue_in_flight(&d->queue, d->plays_number, p->slot);
 }
 
 void play_make_job(const struct dispatch *d, const struct queue_item *item, struct job *job)
@@ -128,7 +133,7 @@ void play_finish(struct dispatch *d, struct queue_item *item, const char *error)
 {
 	struct play *p = d->plays[item->slot];
 
-	queue_done(&d->queue, item);
+	queue_done(&d->queue, item, proc_now_ms());
 	p->is_over = true;
 	p->is_failed = error;
 	if (error && p->has_reader)
@@ -158,4 +163,5 @@ void play_finish_all(struct dispatch *d)
 	for (int i = 0; d->plays && i < PLAYS_MAX; i++)
 		free(d->plays[i]);
 	free(d->plays);
+	d->plays = NULL;
 }

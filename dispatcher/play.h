@@ -27,6 +27,8 @@ struct play {
  * not want it any more. ERR_LIMIT: too many; ERR_RETRY: the store is down. */
 int play_begin(struct dispatch *d, struct dispatch_stream *stream, int64_t start, struct play **play, struct err *err);
 void play_end(struct dispatch *d, struct play *play);
+/* Somebody plays it. */
+bool play_is_of(const struct dispatch *d, const struct dispatch_stream *stream);
 /* A worker has it, which is watched as with all jobs. */
 bool play_is_given(const struct dispatch *d, const struct play *play);
 

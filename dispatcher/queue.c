@@ -6,71 +6,253 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void list_append(struct queue_list *list, struct queue_item *item)
+#define ITEM_AFTER(link_) LIST_OF((link_)->next, struct queue_item, link)
+
+/* --- the clock: a binary heap */
+
+static void clock_put(struct queue *q, size_t at, struct queue_item *item)
 {
-	item->next = NULL;
-	item->prev = list->tail;
-	*(list->tail ? &list->tail->next : &list->head) = item;
-	list->tail = item;
+	q->clock[at] = item;
+	item->clock = (int32_t)at;
 }
 
-static void list_prepend(struct queue_list *list, struct queue_item *item)
+static void clock_up(struct queue *q, size_t at, struct queue_item *item)
 {
-	item->prev = NULL;
-	item->next = list->head;
-	*(list->head ? &list->head->prev : &list->tail) = item;
-	list->head = item;
+	for (; at && q->clock[(at - 1) / 2]->until_ms > item->until_ms; at = (at - 1) / 2)
+		clock_put(q, at, q->clock[(at - 1) / 2]);
+	clock_put(q, at, item);
 }
 
-static void list_remove(struct queue_list *list, struct queue_item *item)
+static void clock_down(struct queue *q, size_t at, struct queue_item *item)
 {
-	*(item->prev ? &item->prev->next : &list->head) = item->next;
-	*(item->next ? &item->next->prev : &list->tail) = item->prev;
-	item->prev = item->next = NULL;
-}
-
-static void list_free(struct queue_list *list)
-{
-	for (struct queue_item *item = list->head, *next; item; item = next) {
-		next = item->next;
-		free(item);
+	for (size_t child; (child = 2 * at + 1) < q->n_clock; at = child) {
+		if (child + 1 < q->n_clock && q->clock[child + 1]->until_ms < q->clock[child]->until_ms)
+			child++;
+		if (q->clock[child]->until_ms >= item->until_ms)
+			break;
+		clock_put(q, at, q->clock[child]);
 	}
-	memset(list, 0, sizeof(*list));
+	clock_put(q, at, item);
 }
 
-/* Takes an item from the worker that has it. */
-static void leave_worker(struct queue *q, struct queue_item *item)
+/* There is room: queue_push has seen to it. */
+static void clock_add(struct queue *q, struct queue_item *item)
 {
-	struct queue_worker *worker = &q->workers[item->worker];
+	ASSERT(item->clock < 0 && q->n_clock < q->clock_size);
+	clock_up(q, q->n_clock++, item);
+}
 
-	list_remove(&worker->jobs, item);
-	worker->n_jobs--;
-	worker->n_urgent -= item->stream == q->urgent;
+static void clock_remove(struct queue *q, struct queue_item *item)
+{
+	size_t at = (size_t)item->clock;
+	struct queue_item *last;
+
+	if (item->clock < 0)
+		return;
+	item->clock = -1;
+	last = q->clock[--q->n_clock];
+	if (last == item)
+		return;
+	if (at && q->clock[(at - 1) / 2]->until_ms > last->until_ms)
+		clock_up(q, at, last);
+	else
+		clock_down(q, at, last);
+}
+
+/* Everything that is queued may come to be on the clock. */
+static bool clock_reserve(struct queue *q, size_t n)
+{
+	size_t size = q->clock_size ? q->clock_size : 64;
+	struct queue_item **grown;
+
+	while (size < n)
+		size *= 2;
+	if (size == q->clock_size)
+		return true;
+	grown = realloc(q->clock, size * sizeof(struct queue_item *));
+	if (!grown)
+		return false;
+	q->clock = grown;
+	q->clock_size = size;
+	return true;
+}
+
+/* --- workers and the lists that they are in */
+
+static bool is_fixed(const struct queue_item *item)
+{
+	return item->class == QUEUE_PLAYER || item->preemptions >= QUEUE_PREEMPTIONS_MAX;
+}
+
+static bool is_exclusive(const struct queue_item *item)
+{
+	return item->stream && item->stream->is_exclusive;
+}
+
+static bool is_preemptible(const struct queue_worker *w)
+{
+	return w->n_jobs && !w->n_fixed;
+}
+
+static int load_of(const struct queue_worker *w)
+{
+	if (w->credits <= 0 || w->n_exclusive)
+		return -1;
+	return w->n_jobs > 0;
+}
+
+/* Puts a worker into the lists that it belongs in now. */
+static void place(struct queue *q, struct queue_worker *w)
+{
+	int load = load_of(w);
+
+	if (load != w->load) {
+		list_remove(&w->free);
+		if (load >= 0)
+			list_append(&q->free[load], &w->free);
+		w->load = (int8_t)load;
+	}
+	list_remove(&w->affine);
+	if (load == 0 && w->last)
+		list_prepend(&w->last->affine, &w->affine);
+	else if (load > 0 && w->last)
+		list_append(&w->last->affine, &w->affine);
+	if (!is_preemptible(w))
+		list_remove(&w->preemptible);
+	else if (!list_is_linked(&w->preemptible))
+		list_append(&q->preemptible, &w->preemptible);
+}
+
+static void set_last(struct queue_worker *w, struct queue_stream *s)
+{
+	list_remove(&w->affine);
+	w->last = s;
+}
+
+/* Its first job has become that: its time begins. */
+static void begin_first(struct queue *q, struct queue_worker *w, int64_t now_ms)
+{
+	struct queue_item *item = queue_first_job(q, w->number);
+
+	list_remove(&w->preemptible); /* place() puts it back, at the end */
+	if (item && item->deadline_ms && item->clock < 0) {
+		item->until_ms = now_ms + item->deadline_ms + QUEUE_GRACE_MS;
+		clock_add(q, item);
+	}
+}
+
+static void join_worker(struct queue *q, struct queue_worker *w, struct queue_item *item)
+{
+	item->worker = w;
+	item->job = ++q->last_job;
+	item->deadline_ms = 0;
+	item->is_cancelled = item->is_unwanted = false;
+	list_append(&w->jobs, &item->link);
+	w->credits--;
+	w->n_jobs++;
+	w->n_fixed += is_fixed(item);
+	w->n_exclusive += is_exclusive(item);
+	list_remove(&w->free); /* place() puts it back, at the end: the next job goes to another */
+	w->load = -1;
+	set_last(w, item->stream);
+	item->stream->n_in_flight++;
+	q->n_in_flight++;
+	place(q, w);
+}
+
+static void leave_worker(struct queue *q, struct queue_item *item, int64_t now_ms)
+{
+	struct queue_worker *w = item->worker;
+	bool was_first = queue_first_job(q, w->number) == item;
+
+	clock_remove(q, item);
+	list_remove(&item->link);
+	item->worker = NULL;
+	w->n_jobs--;
+	w->n_fixed -= is_fixed(item);
+	w->n_exclusive -= is_exclusive(item);
+	if (item->stream)
+		item->stream->n_in_flight--;
 	q->n_in_flight--;
-	item->worker = -1;
+	if (was_first)
+		begin_first(q, w, now_ms);
+	place(q, w);
 }
 
-static void free_item(struct queue *q, struct queue_item *item)
+static void set_class(struct queue *q, struct queue_item *item, enum queue_class class)
 {
-	q->streams[item->stream].slots[item->slot] = NULL;
+	if (item->worker)
+		item->worker->n_fixed -= is_fixed(item);
+	item->class = (uint8_t)class;
+	if (item->worker) {
+		item->worker->n_fixed += is_fixed(item);
+		place(q, item->worker);
+	}
+}
+
+/* --- streams and what is pending */
+
+static void join_pending(struct queue *q, struct queue_item *item, bool is_first)
+{
+	struct queue_stream *s = item->stream;
+	int c = item->class;
+
+	if (is_first)
+		list_prepend(&s->pending[c], &item->link);
+	else
+		list_append(&s->pending[c], &item->link);
+	if (!list_is_linked(&s->turn[c]))
+		list_append(&q->turns[c], &s->turn[c]);
+	s->n_pending++;
+	q->n_pending[c]++;
+}
+
+static void leave_pending(struct queue *q, struct queue_item *item)
+{
+	struct queue_stream *s = item->stream;
+	int c = item->class;
+
+	list_remove(&item->link);
+	s->n_pending--;
+	q->n_pending[c]--;
+	if (list_is_empty(&s->pending[c]))
+		list_remove(&s->turn[c]);
+}
+
+static bool is_waiting(const struct queue_item *item)
+{
+	return !item->worker && item->clock >= 0;
+}
+
+static void stop_waiting(struct queue *q, struct queue_item *item)
+{
+	clock_remove(q, item);
+	q->n_waiting--;
+}
+
+/* Wherever it is, but not in flight. */
+static void leave_queue(struct queue *q, struct queue_item *item)
+{
+	if (is_waiting(item))
+		stop_waiting(q, item);
+	else
+		leave_pending(q, item);
+}
+
+static void free_item(struct queue_item *item)
+{
+	if (item->stream)
+		item->stream->slots[item->slot] = NULL;
 	free(item);
-}
-
-/* In front of its stream: what was tried before is the oldest. */
-static void make_pending_first(struct queue *q, struct queue_item *item)
-{
-	list_prepend(&q->streams[item->stream].pending, item);
-	q->n_pending++;
 }
 
 static void wake_waiting(struct queue *q, int64_t now_ms)
 {
-	for (struct queue_item *item = q->waiting.head, *next; item; item = next) {
-		next = item->next;
-		if (item->until_ms > now_ms)
-			continue;
-		list_remove(&q->waiting, item);
-		make_pending_first(q, item);
+	while (q->n_clock && q->clock[0]->until_ms <= now_ms && is_waiting(q->clock[0])) {
+		struct queue_item *item = q->clock[0];
+
+		stop_waiting(q, item);
+		join_pending(q, item, true);
 	}
 }
 
@@ -83,61 +265,144 @@ static int64_t backoff_ms(int retries)
 	return wait_ms < QUEUE_BACKOFF_MAX_MS ? wait_ms : QUEUE_BACKOFF_MAX_MS;
 }
 
-/* For an urgent job, the one that has the least to do before it. */
-static int find_credit(const struct queue *q, bool is_urgent)
+/* --- choosing */
+
+static struct queue_worker *first_free(const struct queue *q, int load)
 {
-	int found = -1;
-
-	for (int i = 0; i < q->n_workers; i++) {
-		int n = (q->worker_turn + i) % q->n_workers;
-		const struct queue_worker *w = &q->workers[n];
-
-		if (!w->is_used || w->credits <= 0 || w->n_urgent)
-			continue;
-		if (!is_urgent)
-			return n;
-		if (found < 0 || w->n_jobs < q->workers[found].n_jobs)
-			found = n;
-	}
-	return found;
+	return list_is_empty(&q->free[load]) ? NULL : LIST_OF(q->free[load].next, struct queue_worker, free);
 }
 
-static int find_turn(const struct queue *q)
+/* Where a job of the class may go, before it is known which; NULL: nowhere. */
+static struct queue_worker *find_worker(const struct queue *q, enum queue_class class)
 {
-	if (q->urgent >= 0 && q->streams[q->urgent].pending.head)
-		return q->urgent;
-	for (int i = 0; i < q->n_streams; i++) {
-		int n = (q->turn + i) % q->n_streams;
+	struct queue_worker *w = first_free(q, 0);
 
-		if (q->streams[n].pending.head)
-			return n;
-	}
-	return -1;
+	if (!w && class != QUEUE_PLAYER)
+		w = first_free(q, 1);
+	else if (!w && !list_is_empty(&q->preemptible))
+		w = LIST_OF(q->preemptible.prev, struct queue_worker, preemptible);
+	return w;
 }
+
+/* The stream whose turn it is; those that were served before their turn wait one for each time. */
+static struct queue_stream *next_turn(struct queue *q, enum queue_class class)
+{
+	for (;;) {
+		struct list *link = q->turns[class].next;
+		struct queue_stream *s = LIST_OF(link, struct queue_stream, turn[class]);
+
+		list_remove(link);
+		list_append(&q->turns[class], link);
+		if (!s->lead[class])
+			return s;
+		s->lead[class]--;
+	}
+}
+
+/* The worker's own stream, if it is not too far ahead, or the one whose turn it is. */
+static struct queue_stream *find_stream(struct queue *q, enum queue_class class, const struct queue_worker *w)
+{
+	struct queue_stream *last = w->last;
+
+	if (last && !list_is_empty(&last->pending[class]) && last->lead[class] < QUEUE_LEAD &&
+	    q->turns[class].next != &last->turn[class]) {
+		last->lead[class]++;
+		return last;
+	}
+	return next_turn(q, class);
+}
+
+/* As good a worker as `w` for this item, but one that had its stream last, and not the one that failed it. */
+static struct queue_worker *better_worker(const struct queue *q, const struct queue_item *item, struct queue_worker *w)
+{
+	struct list *other;
+
+	if (w->load < 0)
+		return w;
+	if (w->last != item->stream && !list_is_empty(&item->stream->affine)) {
+		struct queue_worker *affine = LIST_OF(item->stream->affine.next, struct queue_worker, affine);
+
+		w = affine->load <= w->load ? affine : w;
+	}
+	other = w->free.next == &q->free[w->load] ? w->free.prev : w->free.next;
+	if (w->number == item->refused_by && other != &q->free[w->load])
+		w = LIST_OF(other, struct queue_worker, free);
+	return w;
+}
+
+/* A lower class that has been passed by too often goes first; then the highest. While a player waits for a worker, nothing else is
+ * put before it. */
+static enum queue_class next_class(const struct queue *q)
+{
+	enum queue_class class = QUEUE_PLAYER;
+
+	for (enum queue_class c = QUEUE_CLASSES; c-- > QUEUE_AHEAD;)
+		if (q->n_pending[c] && q->passed[c] >= QUEUE_FLOOR && find_worker(q, c))
+			return c;
+	while (class < QUEUE_CLASSES && !q->n_pending[class])
+		class++;
+	return class;
+}
+
+static void count_passed(struct queue *q, enum queue_class class)
+{
+	q->passed[class] = 0;
+	for (int c = (int)class + 1; c < QUEUE_CLASSES; c++)
+		q->passed[c] += q->n_pending[c] > 0;
+}
+
+/* What is in front of a job at its worker, and need not be left alone, is to be given up. Whether there is any. */
+static bool clear_way(struct queue_item *item)
+{
+	bool is_any = false;
+
+	for (struct list *l = item->worker->jobs.next; l != &item->link; l = l->next) {
+		struct queue_item *before = LIST_OF(l, struct queue_item, link);
+
+		if (!is_fixed(before))
+			before->is_cancelled = is_any = true;
+	}
+	return is_any;
+}
+
+/* --- public */
 
 void queue_init(struct queue *q)
 {
 	memset(q, 0, sizeof(*q));
-	q->urgent = -1;
+	for (int c = 0; c < QUEUE_CLASSES; c++)
+		list_init(&q->turns[c]);
+	list_init(&q->free[0]);
+	list_init(&q->free[1]);
+	list_init(&q->preemptible);
 }
 
 void queue_finish(struct queue *q)
 {
+	for (int i = 0; i < q->n_workers; i++)
+		for (struct queue_item *item; q->workers[i] && (item = queue_first_job(q, i));) {
+			list_remove(&item->link);
+			free_item(item);
+		}
 	for (int i = 0; i < q->n_streams; i++) {
-		list_free(&q->streams[i].pending);
-		free(q->streams[i].slots);
+		if (!q->streams[i])
+			continue;
+		for (size_t k = 0; k < q->streams[i]->n_slots; k++)
+			free(q->streams[i]->slots[k]);
+		free(q->streams[i]->slots);
+		free(q->streams[i]);
 	}
 	for (int i = 0; i < q->n_workers; i++)
-		list_free(&q->workers[i].jobs);
-	list_free(&q->waiting);
+		free(q->workers[i]);
 	free(q->streams);
 	free(q->workers);
+	free(q->clock);
 	memset(q, 0, sizeof(*q));
 }
 
 bool queue_set_slots(struct queue *q, int stream, size_t n_slots)
 {
-	struct queue_stream *s = &q->streams[stream];
+	struct queue_stream *s = q->streams[stream];
 	struct queue_item **grown;
 
 	if (n_slots <= s->n_slots)
@@ -151,179 +416,288 @@ bool queue_set_slots(struct queue *q, int stream, size_t n_slots)
 	return true;
 }
 
-int queue_add_stream(struct queue *q, size_t n_slots)
+/* The first place of a table of pointers that is NULL, which is made longer if there is none. -1: no memory. */
+static int find_place(void ***table, int *n)
 {
-	struct queue_stream *grown = realloc(q->streams, ((size_t)q->n_streams + 1) * sizeof(*grown));
+	void **grown;
+	int i = 0;
 
+	while (i < *n && (*table)[i])
+		i++;
+	if (i < *n)
+		return i;
+	grown = realloc(*table, ((size_t)*n + 1) * sizeof(void *));
 	if (!grown)
 		return -1;
-	q->streams = grown;
-	memset(&grown[q->n_streams], 0, sizeof(*grown));
-	if (!queue_set_slots(q, q->n_streams, n_slots))
-		return -1;
-	return q->n_streams++;
+	*table = grown;
+	grown[(*n)++] = NULL;
+	return i;
 }
 
-void queue_set_urgent(struct queue *q, int stream)
+int queue_add_stream(struct queue *q, size_t n_slots, bool is_exclusive)
 {
-	q->urgent = stream;
+	struct queue_stream *s = calloc(1, sizeof(*s));
+	int n = s ? find_place((void ***)(void *)&q->streams, &q->n_streams) : -1;
+
+	if (n < 0) {
+		free(s);
+		return -1;
+	}
+	for (int c = 0; c < QUEUE_CLASSES; c++) {
+		list_init(&s->pending[c]);
+		list_init(&s->turn[c]);
+	}
+	list_init(&s->affine);
+	s->number = n;
+	s->is_exclusive = is_exclusive;
+	q->streams[n] = s;
+	if (queue_set_slots(q, n, n_slots))
+		return n;
+	q->streams[n] = NULL;
+	free(s);
+	return -1;
 }
 
 int queue_add_worker(struct queue *q)
 {
-	struct queue_worker *grown;
-	int n = 0;
+	struct queue_worker *w = calloc(1, sizeof(*w));
+	int n = w ? find_place((void ***)(void *)&q->workers, &q->n_workers) : -1;
 
-	while (n < q->n_workers && q->workers[n].is_used)
-		n++;
-	if (n == q->n_workers) {
-		grown = realloc(q->workers, ((size_t)n + 1) * sizeof(*grown));
-		if (!grown)
-			return -1;
-		q->workers = grown;
-		q->n_workers++;
+	if (n < 0) {
+		free(w);
+		return -1;
 	}
-	q->workers[n] = (struct queue_worker){ .is_used = true };
+	list_init(&w->free);
+	list_init(&w->affine);
+	list_init(&w->preemptible);
+	list_init(&w->jobs);
+	w->number = n;
+	w->load = -1;
+	q->workers[n] = w;
 	return n;
+}
+
+void queue_remove_stream(struct queue *q, int stream)
+{
+	struct queue_stream *s = q->streams[stream];
+
+	queue_drop_pending(q, stream, QUEUE_PLAYER);
+	for (int i = 0; i < q->n_workers; i++) {
+		struct queue_worker *w = q->workers[i];
+
+		if (!w)
+			continue;
+		if (w->last == s)
+			set_last(w, NULL);
+		for (struct list *l = w->jobs.next; l != &w->jobs; l = l->next) {
+			struct queue_item *item = LIST_OF(l, struct queue_item, link);
+
+			if (item->stream != s)
+				continue;
+			w->n_exclusive -= is_exclusive(item);
+			item->stream = NULL;
+		}
+		place(q, w);
+	}
+	free(s->slots);
+	free(s);
+	q->streams[stream] = NULL;
 }
 
 void queue_remove_worker(struct queue *q, int worker)
 {
-	ASSERT(!q->workers[worker].jobs.head);
-	q->workers[worker].is_used = false;
+	struct queue_worker *w = q->workers[worker];
+
+	ASSERT(list_is_empty(&w->jobs));
+	list_remove(&w->free);
+	list_remove(&w->affine);
+	list_remove(&w->preemptible);
+	free(w);
+	q->workers[worker] = NULL;
 }
 
 bool queue_add_credits(struct queue *q, int worker, int credits)
 {
-	struct queue_worker *w = &q->workers[worker];
+	struct queue_worker *w = q->workers[worker];
 	int room = QUEUE_CREDITS_MAX - w->n_jobs - w->credits; /* what it holds counts as well */
 
-	w->credits += credits < room ? credits : room;
+	if (credits > 0)
+		w->credits += credits < room ? credits : room;
+	place(q, w);
 	return credits <= room;
 }
 
-int queue_push(struct queue *q, int stream, uint32_t slot)
+static int push_again(struct queue *q, struct queue_item *item, enum queue_class class)
 {
-	struct queue_stream *s = &q->streams[stream];
+	bool is_raised = class < item->class || item->is_unwanted;
+
+	item->is_unwanted = false;
+	if (!is_raised)
+		return 0;
+	if (item->worker || is_waiting(item)) {
+		set_class(q, item, class);
+		return item->worker && class == QUEUE_PLAYER && clear_way(item) ? 2 : 0;
+	}
+	leave_pending(q, item);
+	set_class(q, item, class);
+	join_pending(q, item, false);
+	return 0;
+}
+
+int queue_push(struct queue *q, int stream, uint32_t slot, enum queue_class class)
+{
+	struct queue_stream *s = q->streams[stream];
 	struct queue_item *item;
 
 	ASSERT(slot < s->n_slots);
-	if (s->slots[slot])
-		return 0;
+	item = s->slots[slot];
+	if (item)
+		return push_again(q, item, class);
 	item = calloc(1, sizeof(*item));
-	if (!item)
+	if (!item || !clock_reserve(q, q->n_pending[0] + q->n_pending[1] + q->n_pending[2] + q->n_waiting + q->n_in_flight + 1)) {
+		free(item);
 		return -1;
-	item->stream = stream;
+	}
+	item->stream = s;
 	item->slot = slot;
-	item->worker = -1;
+	item->class = (uint8_t)class;
+	item->clock = item->refused_by = -1;
 	s->slots[slot] = item;
-	list_append(&s->pending, item);
-	q->n_pending++;
+	join_pending(q, item, false);
 	return 1;
+}
+
+void queue_lower(struct queue *q, int stream, uint32_t slot, enum queue_class class)
+{
+	struct queue_item *item = q->streams[stream]->slots[slot];
+
+	if (!item || item->class >= class)
+		return;
+	if (item->worker || is_waiting(item)) {
+		set_class(q, item, class);
+	} else {
+		leave_pending(q, item);
+		set_class(q, item, class);
+		join_pending(q, item, true); /* it has waited before */
+	}
+}
+
+struct queue_item *queue_drop(struct queue *q, int stream, uint32_t slot)
+{
+	struct queue_item *item = q->streams[stream]->slots[slot];
+
+	if (!item)
+		return NULL;
+	if (item->worker) {
+		item->is_unwanted = true;
+		return item;
+	}
+	leave_queue(q, item);
+	free_item(item);
+	return NULL;
+}
+
+void queue_drop_pending(struct queue *q, int stream, enum queue_class class)
+{
+	struct queue_stream *s = q->streams[stream];
+
+	for (size_t i = 0; i < s->n_slots; i++) {
+		struct queue_item *item = s->slots[i];
+
+		if (!item || item->worker || item->class < class)
+			continue;
+		leave_queue(q, item);
+		free_item(item);
+	}
 }
 
 struct queue_item *queue_in_flight(const struct queue *q, int stream, uint32_t slot)
 {
-	struct queue_item *item = q->streams[stream].slots[slot];
+	struct queue_item *item = q->streams[stream]->slots[slot];
 
-	return item && item->worker >= 0 ? item : NULL;
+	return item && item->worker ? item : NULL;
 }
 
-bool queue_drop(struct queue *q, int stream, uint32_t slot)
+int queue_give(struct queue *q, int64_t now_ms, struct queue_item **given)
 {
-	struct queue_item *item = q->streams[stream].slots[slot];
+	enum queue_class class;
+	struct queue_worker *w;
+	struct queue_item *item;
 
-	if (!item || item->worker >= 0)
+	wake_waiting(q, now_ms);
+	class = next_class(q);
+	w = class < QUEUE_CLASSES ? find_worker(q, class) : NULL;
+	if (!w)
+		return 0;
+	item = ITEM_AFTER(&find_stream(q, class, w)->pending[class]);
+	if (class != QUEUE_PLAYER || !w->n_jobs)
+		w = better_worker(q, item, w);
+	leave_pending(q, item);
+	count_passed(q, class);
+	if (class != QUEUE_PLAYER && q->n_pending[QUEUE_PLAYER])
+		item->preemptions = QUEUE_PREEMPTIONS_MAX; /* what was given up to it is not taken away by the next player */
+	join_worker(q, w, item);
+	*given = item;
+	return class == QUEUE_PLAYER && clear_way(item) ? 2 : 1;
+}
+
+void queue_set_deadline(struct queue *q, struct queue_item *item, int64_t deadline_ms, int64_t now_ms)
+{
+	item->deadline_ms = deadline_ms < INT32_MAX ? (int32_t)deadline_ms : INT32_MAX;
+	if (queue_first_job(q, item->worker->number) == item) {
+		begin_first(q, item->worker, now_ms);
+		place(q, item->worker);
+	}
+}
+
+/* In front of its stream: what was tried before is the oldest. Without a stream, or unwanted, it ends here. */
+static bool put_back(struct queue *q, struct queue_item *item)
+{
+	if (!item->stream || item->is_unwanted) {
+		free_item(item);
 		return false;
-	for (struct queue_item *w = q->waiting.head; w; w = w->next)
-		if (w == item) {
-			list_remove(&q->waiting, item);
-			free_item(q, item);
-			return true;
-		}
-	list_remove(&q->streams[stream].pending, item);
-	q->n_pending--;
-	free_item(q, item);
+	}
+	join_pending(q, item, true);
 	return true;
 }
 
-void queue_drop_pending(struct queue *q, int stream)
+void queue_take_back(struct queue *q, struct queue_item *item, int64_t now_ms)
 {
-	struct queue_list *pending = &q->streams[stream].pending;
-
-	for (struct queue_item *item = q->waiting.head, *next; item; item = next) {
-		next = item->next;
-		if (item->stream != stream)
-			continue;
-		list_remove(&q->waiting, item);
-		free_item(q, item);
-	}
-	for (struct queue_item *item; (item = pending->head);) {
-		list_remove(pending, item);
-		q->n_pending--;
-		free_item(q, item);
-	}
+	leave_worker(q, item, now_ms);
+	put_back(q, item);
 }
 
-int queue_give(struct queue *q, int64_t now_ms, struct queue_item **item)
+void queue_discard(struct queue *q, struct queue_item *item, int64_t now_ms)
 {
-	int worker, stream;
-
-	wake_waiting(q, now_ms);
-	if (!q->n_pending)
-		return 0;
-	stream = find_turn(q);
-	ASSERT(stream >= 0);
-	worker = find_credit(q, stream == q->urgent);
-	if (worker < 0)
-		return 0;
-	*item = q->streams[stream].pending.head;
-	list_remove(&q->streams[stream].pending, *item);
-	q->n_pending--;
-	q->n_in_flight++;
-	(*item)->worker = worker;
-	(*item)->job = ++q->last_job;
-	(*item)->deadline_ms = 0;
-	(*item)->until_ms = 0;
-	list_append(&q->workers[worker].jobs, *item);
-	q->workers[worker].credits--;
-	q->workers[worker].n_jobs++;
-	q->workers[worker].n_urgent += stream == q->urgent;
-	q->turn = (stream + 1) % q->n_streams;
-	q->worker_turn = (worker + 1) % q->n_workers;
-	return 1;
+	item->worker->credits++;
+	queue_done(q, item, now_ms);
 }
 
-void queue_take_back(struct queue *q, struct queue_item *item)
+struct queue_item *queue_find(const struct queue *q, int worker, int64_t job)
 {
-	leave_worker(q, item);
-	make_pending_first(q, item);
-}
-
-struct queue_item *queue_find(struct queue *q, int worker, int64_t job)
-{
-	struct queue_item *item = q->workers[worker].jobs.head;
+	struct queue_item *item = queue_first_job(q, worker);
 
 	while (item && item->job != job)
-		item = item->next;
+		item = queue_next_job(item);
 	return item;
 }
 
 struct queue_item *queue_first_job(const struct queue *q, int worker)
 {
-	return q->workers[worker].jobs.head;
+	const struct list *jobs = &q->workers[worker]->jobs;
+
+	return list_is_empty(jobs) ? NULL : ITEM_AFTER(jobs);
 }
 
-void queue_done(struct queue *q, struct queue_item *item)
+struct queue_item *queue_next_job(const struct queue_item *item)
 {
-	leave_worker(q, item);
-	free_item(q, item);
+	return item->link.next == &item->worker->jobs ? NULL : ITEM_AFTER(&item->link);
 }
 
-void queue_discard(struct queue *q, struct queue_item *item)
+void queue_done(struct queue *q, struct queue_item *item, int64_t now_ms)
 {
-	q->workers[item->worker].credits++;
-	queue_done(q, item);
+	leave_worker(q, item, now_ms);
+	free_item(item);
 }
 
 /* Counts the failure: true when the item may be tried again. */
@@ -331,73 +705,68 @@ static bool may_try_again(struct queue_item *item, enum queue_failure failure, i
 {
 	switch (failure) {
 	case QUEUE_RETRY:
-		if (!item->troubled_ms)
+		if (!item->retries)
 			item->troubled_ms = now_ms;
 		if (item->retries < UINT8_MAX)
 			item->retries++;
-		return now_ms - item->troubled_ms < QUEUE_RETRY_MS;
+		return now_ms - item->troubled_ms < QUEUE_RETRY_MS || item->retries < QUEUE_RETRIES_MIN;
 	case QUEUE_LOST:
+		item->retries = 0;
 		return ++item->lost < QUEUE_LOST_MAX;
+	case QUEUE_CANCELLED:
+		item->preemptions += item->preemptions < QUEUE_PREEMPTIONS_MAX;
+		return true;
 	case QUEUE_CRASH:
 	case QUEUE_REFUSED:
 		break;
 	}
+	item->retries = 0;
 	return ++item->attempts < QUEUE_ATTEMPTS_MAX;
 }
 
 bool queue_fail(struct queue *q, struct queue_item *item, enum queue_failure failure, int64_t now_ms, int *attempts)
 {
-	bool again = may_try_again(item, failure, now_ms);
+	bool again;
 
-	leave_worker(q, item);
+	item->refused_by = failure == QUEUE_REFUSED ? item->worker->number : -1;
+	leave_worker(q, item, now_ms);
+	again = may_try_again(item, failure, now_ms);
 	*attempts = item->attempts + item->lost;
-	if (!again) {
-		free_item(q, item);
-	} else if (failure == QUEUE_RETRY) {
-		item->until_ms = now_ms + backoff_ms(item->retries - 1);
-		list_append(&q->waiting, item);
-	} else {
-		make_pending_first(q, item);
+	if (!again || !item->stream || item->is_unwanted) {
+		free_item(item);
+		return false;
 	}
-	return again;
-}
-
-static void forgive_list(const struct queue_list *list)
-{
-	for (struct queue_item *item = list->head; item; item = item->next) {
-		item->troubled_ms = 0;
-		item->retries = 0;
-	}
+	if (failure != QUEUE_RETRY)
+		return put_back(q, item);
+	item->until_ms = now_ms + backoff_ms(item->retries - 1);
+	q->n_waiting++;
+	clock_add(q, item);
+	return true;
 }
 
 void queue_forgive(struct queue *q)
 {
-	forgive_list(&q->waiting);
-	for (int i = 0; i < q->n_workers; i++)
-		forgive_list(&q->workers[i].jobs);
-	wake_waiting(q, INT64_MAX);
+	for (int i = 0; i < q->n_streams; i++)
+		for (size_t k = 0; q->streams[i] && k < q->streams[i]->n_slots; k++) {
+			struct queue_item *item = q->streams[i]->slots[k];
+
+			if (!item)
+				continue;
+			item->retries = 0;
+			if (!is_waiting(item))
+				continue;
+			stop_waiting(q, item);
+			join_pending(q, item, true);
+		}
 }
 
-struct queue_item *queue_overdue(const struct queue *q, int64_t now_ms)
+struct queue_item *queue_overdue(struct queue *q, int64_t now_ms)
 {
-	for (int i = 0; i < q->n_workers; i++) {
-		struct queue_item *item = q->workers[i].jobs.head;
-
-		if (!item || !item->deadline_ms)
-			continue;
-		if (!item->until_ms)
-			item->until_ms = now_ms + item->deadline_ms + QUEUE_GRACE_MS;
-		if (item->until_ms <= now_ms)
-			return item;
-	}
-	return NULL;
+	wake_waiting(q, now_ms);
+	return q->n_clock && q->clock[0]->until_ms <= now_ms ? q->clock[0] : NULL;
 }
 
 int64_t queue_next_ms(const struct queue *q)
 {
-	int64_t next_ms = INT64_MAX;
-
-	for (const struct queue_item *item = q->waiting.head; item; item = item->next)
-		next_ms = item->until_ms < next_ms ? item->until_ms : next_ms;
-	return next_ms;
+	return q->n_clock ? q->clock[0]->until_ms : INT64_MAX;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/log.h"
 #include "common/options.h"
+#include "dispatcher/cluster.h"
 #include "dispatcher/commands.h"
 #include "dispatcher/loop.h"
+#include "dispatcher/want.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,8 +24,10 @@ struct serve_options {
 	struct record_options encode;
 	struct cli_listen listen;
 	struct http_limits limits;
-	bool is_verbose;
+	bool is_verbose, is_on_demand;
+	int read_ahead;
 	uint64_t shuffle_seed;
+	struct allow allow;
 };
 
 static const struct argp_option serve_argp_options[] = {
@@ -43,6 +47,9 @@ static const struct argp_option serve_argp_options[] = {
 	  "HTTP connections at a time (default 12000; fewer where ulimit -Hn does not allow so many)", 1 },
 	{ "max-connections-per-address", OPTIONS_KEY_PER_ADDRESS, "N", 0,
 	  "Of one client address; raise it behind a proxy (default 4096)", 1 },
+	{ "on-demand", OPTIONS_KEY_ON_DEMAND, NULL, 0, "Make nothing of the FILEs before a player asks for it", 1 },
+	{ "read-ahead", OPTIONS_KEY_READ_AHEAD, "N", 0,
+	  "Segments to make before a player asks for them (default 3)", 1 },
 	{ "verbose", 'v', NULL, 0, "Tell on stderr what happens", 1 },
 	{ "order", OPTIONS_KEY_ORDER, "ORDER", OPTION_HIDDEN, NULL, 1 },
 	{ 0 },
@@ -56,9 +63,16 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &o->encode;
+		state->child_inputs[1] = &o->allow;
 		break;
 	case 'v':
 		o->is_verbose = true;
+		break;
+	case OPTIONS_KEY_ON_DEMAND:
+		o->is_on_demand = true;
+		break;
+	case OPTIONS_KEY_READ_AHEAD:
+		o->read_ahead = options_parse_int("--read-ahead", arg, 0, WANT_READ_AHEAD_MAX, state);
 		break;
 	case OPTIONS_KEY_REDIS:
 		o->redis = arg;
@@ -97,7 +111,7 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-static const struct argp_child serve_children[] = { { &options_encode, 0, NULL, 0 }, { 0 } };
+static const struct argp_child serve_children[] = { { &options_encode, 0, NULL, 0 }, { &options_allow, 0, NULL, 2 }, { 0 } };
 static const struct argp serve_argp = {
 	.options = serve_argp_options,
 	.parser = parse_serve,
@@ -107,20 +121,32 @@ static const struct argp serve_argp = {
 	       "taken up again; each FILE is accepted as well."
 	       "\vWorkers are started apart from it, on this machine or elsewhere:\n\n"
 	       "  segfarm serve --redis unix:///run/redis.sock --bind ipc:///run/segfarm.sock film.mkv\n"
-	       "  segfarm-worker -j 4 --connect ipc:///run/segfarm.sock --redis unix:///run/redis.sock\n\n"
+	       "  segfarm-worker -j 4 --media-root . --connect ipc:///run/segfarm.sock --redis unix:///run/redis.sock\n\n"
+	       "Sources are what lies in a --media-root or begins with an --allow-url, and each FILE. Workers go by lists "
+	       "of their own.\n\n"
 	       "An ipc:// endpoint is for this user only. For workers on other hosts see 'segfarm keygen --help'.",
 	.children = serve_children,
 };
+
+/* Who starts us may name what he likes. */
+static int allow_files(struct serve_options *o, struct err *err)
+{
+	int ret = 0;
+
+	for (int i = 0; i < o->n_paths && !ret; i++)
+		ret = record_is_url(o->paths[i]) ? allow_add_url(&o->allow, o->paths[i], err) : allow_add_root(&o->allow, o->paths[i], err);
+	return ret;
+}
 
 static int accept_file(struct dispatch *d, const struct serve_options *o, const char *path, const struct http *http,
 		       struct err *err)
 {
 	struct record_source source;
 	struct dispatch_stream *stream;
-	int ret = dispatch_look_at(path, &source, err);
+	int ret = dispatch_look_at(path, &o->allow, &source, err);
 
 	if (ret >= 0)
-		ret = dispatch_add(d, &source, &o->encode, &stream, err);
+		ret = dispatch_add(d, &source, &o->encode, o->is_on_demand, &stream, err);
 	if (ret >= 0)
 		printf("playlist: %s/hls/%s/master.m3u8 %s\n", http_base(http), stream->key, path);
 	return ret;
@@ -139,8 +165,10 @@ static int serve(struct serve_options *o, struct loop *loop, struct dispatch *d,
 	if (o->access.is_insecure)
 		log_warn("no keys: whoever reaches the port is a worker", "endpoint=%s", o->bind);
 	d->shuffle_seed = o->shuffle_seed;
+	d->allow = &o->allow;
+	d->read_ahead = o->read_ahead;
 	http_attach(loop->http, d, o->redis);
-	ret = dispatch_resume(d, err);
+	ret = cluster_scan(d, err);
 	for (int i = 0; i < o->n_paths && ret >= 0; i++)
 		ret = accept_file(d, o, o->paths[i], loop->http, err);
 	if (ret < 0)
@@ -156,7 +184,7 @@ static int serve(struct serve_options *o, struct loop *loop, struct dispatch *d,
 
 int serve_main(int argc, char **argv)
 {
-	struct serve_options options = { .redis = DEFAULT_REDIS, .bind = DEFAULT_BIND };
+	struct serve_options options = { .redis = DEFAULT_REDIS, .bind = DEFAULT_BIND, .read_ahead = WANT_READ_AHEAD };
 	struct dispatch dispatch = { 0 };
 	struct loop loop;
 	struct err err = { 0 };
@@ -167,6 +195,8 @@ int serve_main(int argc, char **argv)
 	options_parse(&serve_argp, "segfarm serve", argc, argv, &options);
 	log_init("segfarm", options.is_verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	ret = loop_init(&loop, &err);
+	if (ret >= 0)
+		ret = allow_files(&options, &err);
 	if (ret >= 0) {
 		loop.dispatch = &dispatch;
 		ret = serve(&options, &loop, &dispatch, &err);
@@ -175,6 +205,7 @@ int serve_main(int argc, char **argv)
 	dispatch_finish(&dispatch);
 	keys_access_finish(&options.access);
 	loop_finish(&loop);
+	allow_finish(&options.allow);
 	if (ret < 0)
 		fprintf(stderr, "segfarm serve: %s\n", err.msg);
 	return ret == ERR_USAGE ? OPTIONS_EXIT_USAGE : ret < 0;

@@ -4,8 +4,10 @@
 #include "common/log.h"
 #include "common/timeline.h"
 #include "dispatcher/plan.h"
+#include "dispatcher/want.h"
 
 #include <inttypes.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,10 +25,18 @@ void stream_destroy(struct dispatch_stream *s)
 {
 	if (!s)
 		return;
+	want_finish(s);
 	plan_finish(&s->plan);
 	free(s->segments);
 	free(s->sizes);
 	free(s);
+}
+
+int stream_compare(const void *a, const void *b)
+{
+	const struct dispatch_stream *one = a, *other = b;
+
+	return strcmp(one->key, other->key);
 }
 
 int stream_create(struct dispatch *d, const char *key, struct dispatch_stream **stream, struct err *err)
@@ -38,13 +48,18 @@ int stream_create(struct dispatch *d, const char *key, struct dispatch_stream **
 	if (grown)
 		d->streams = grown;
 	if (s)
-		s->number = queue_add_stream(&d->queue, 1);
+		s->number = queue_add_stream(&d->queue, 1, false);
 	if (!grown || !s || s->number < 0) {
 		free(s);
 		return err_set(err, ERR_NOMEM, "out of memory for a stream");
 	}
+	list_init(&s->wants);
+	list_init(&s->players);
 	snprintf(s->key, sizeof(s->key), "%s", key);
+	d->queue.streams[s->number]->user = s;
 	d->streams[d->n_streams++] = s;
+	if (!tsearch(s, &d->by_key, stream_compare))
+		log_warn("stream is not found by its key", "stream=%s reason=\"out of memory\"", key);
 	*stream = s;
 	return 0;
 }
@@ -58,11 +73,20 @@ void dispatch_address(const struct dispatch_stream *stream, size_t segment, stru
 	address->duration = stream->plan.segments[segment].duration;
 }
 
-static const char *const state_names[] = { "probing", "working", "done", "failed" };
+uint8_t *dispatch_gaps(const struct dispatch_stream *stream)
+{
+	uint8_t *gaps = stream->n_quarantined ? malloc(stream->plan.n_segments) : NULL;
+
+	for (size_t i = 0; gaps && i < stream->plan.n_segments; i++)
+		gaps[i] = stream->segments[i] == DISPATCH_QUARANTINED;
+	return gaps;
+}
+
+static const char *const state_names[] = { "probing", "working", "done", "partial", "failed" };
 
 int stream_save_state(struct dispatch *d, struct dispatch_stream *s, struct err *err)
 {
-	return s->is_noop ? 0 : store_set_state(d->store, s->key, state_names[s->state], s->error, err);
+	return s->is_noop || !s->is_mine ? 0 : store_set_state(d->store, s->key, s->owner, state_names[s->state], s->error, err);
 }
 
 static void set_state(struct dispatch *d, struct dispatch_stream *s, enum dispatch_state state)
@@ -70,14 +94,16 @@ static void set_state(struct dispatch *d, struct dispatch_stream *s, enum dispat
 	struct err err;
 
 	s->state = state;
-	if (s->is_noop)
+	if (state == DISPATCH_FAILED)
+		want_settle_all(d, s);
+	if (s->is_noop || !s->is_mine)
 		return;
 	if (state == DISPATCH_FAILED)
 		log_warn("stream failed", "stream=%s reason=\"%s\"", s->key, s->error);
 	else
 		log_info("stream state", "stream=%s state=%s", s->key, state_names[state]);
 	if (stream_save_state(d, s, &err) < 0)
-		d->is_store_down |= err.code == ERR_RETRY;
+		dispatch_note_trouble(d, &err);
 }
 
 /* The state that follows from the counts. */
@@ -89,8 +115,10 @@ static void update_state(struct dispatch *d, struct dispatch_stream *s)
 		return;
 	if (s->n_made == s->plan.n_segments)
 		state = DISPATCH_DONE;
-	else if (s->n_made + s->n_quarantined == s->plan.n_segments)
+	else if (!s->n_made && s->n_quarantined == s->plan.n_segments)
 		state = DISPATCH_FAILED;
+	else if (s->n_made + s->n_quarantined == s->plan.n_segments)
+		state = DISPATCH_PARTIAL;
 	if (state != s->state)
 		set_state(d, s, state);
 }
@@ -106,6 +134,7 @@ static void mark_made(struct dispatch *d, struct dispatch_stream *s, size_t i, i
 	s->ticks_made += s->plan.segments[i].duration;
 	if (d->on_made)
 		d->on_made(d->on_made_arg, s, i);
+	want_settle(d, s, (uint32_t)i + 1);
 }
 
 void stream_unmake(struct dispatch_stream *s, size_t i)
@@ -132,7 +161,7 @@ static int adopt_plan(struct dispatch *d, struct dispatch_stream *s, struct plan
 	}
 	for (size_t i = 0; i < plan->n_segments; i++)
 		sizes[i] = -1;
-	queue_drop_pending(&d->queue, s->number);
+	queue_drop_pending(&d->queue, s->number, QUEUE_PLAYER);
 	plan_finish(&s->plan);
 	free(s->segments);
 	free(s->sizes);
@@ -142,6 +171,7 @@ static int adopt_plan(struct dispatch *d, struct dispatch_stream *s, struct plan
 	s->n_made = s->n_quarantined = 0;
 	s->ticks_made = 0;
 	s->has_plan = true;
+	want_settle_all(d, s);
 	log_info("stream planned", "stream=%s segments=%zu plan=%s encoder=%s", s->key, plan->n_segments, plan->hash,
 		 plan->video.is_present && !plan->video.is_copy ? plan->video.encode.encoder : "none");
 	return 0;
@@ -187,7 +217,7 @@ static int write_plan(struct dispatch *d, struct dispatch_stream *s, struct err 
 	if (ret < 0)
 		err_set(err, ret, "the plan cannot be written as JSON");
 	else
-		ret = store_put_plan(d->store, s->key, buf_bytes(&json), s->plan.hash, err);
+		ret = store_put_plan(d->store, s->key, s->owner, buf_bytes(&json), s->plan.hash, s->plan.n_segments, err);
 	buf_finish(&json);
 	return ret;
 }
@@ -243,7 +273,7 @@ static int apply_listing(struct dispatch *d, struct listing *listing, struct err
 		}
 		stream_unmake(s, i);
 		dispatch_address(s, i, &address);
-		if (listing->is_stale[i] && store_drop_commit(d->store, &address, err) < 0)
+		if (listing->is_stale[i] && s->is_mine && store_drop_commit(d->store, &address, err) < 0)
 			return err->code;
 	}
 	return 0;
@@ -270,6 +300,14 @@ out:
 	free(listing.sizes);
 	free(listing.is_stale);
 	return ret;
+}
+
+static void quarantine(struct dispatch_stream *s, size_t i, const char *reason)
+{
+	s->segments[i] = DISPATCH_QUARANTINED;
+	s->n_quarantined++;
+	if (!s->error[0])
+		snprintf(s->error, sizeof(s->error), "segment %zu of %zu: %s", i + 1, s->plan.n_segments, reason);
 }
 
 /* splitmix64: the order of a shuffled run depends on its seed only. */
@@ -300,40 +338,113 @@ static int queue_missing(struct dispatch *d, struct dispatch_stream *s, struct e
 	int ret = slots ? 0 : -1;
 
 	for (size_t i = 0; slots && i < s->plan.n_segments; i++)
-		if (s->segments[i] == DISPATCH_MISSING)
+		if (s->segments[i] == DISPATCH_MISSING && !s->is_on_demand)
 			slots[n++] = (uint32_t)i + 1;
 	if (d->shuffle_seed)
 		shuffle(slots, n, d->shuffle_seed);
 	for (size_t i = 0; i < n && ret >= 0; i++)
-		ret = queue_push(&d->queue, s->number, slots[i]);
+		ret = queue_push(&d->queue, s->number, slots[i], QUEUE_PRECOMPUTE);
 	free(slots);
+	if (ret >= 0 && want_queue(d, s, err) < 0)
+		return err->code;
 	return ret < 0 ? err_set(err, ERR_NOMEM, "out of memory for the queue") : 0;
+}
+
+/* Marks what could not be made before. */
+static int note_fail(void *arg, int64_t start, int64_t duration, const char *class_name, int attempts, const char *reason)
+{
+	struct dispatch_stream *s = arg;
+	int64_t i = find_start(&s->plan, start, duration);
+
+	(void)class_name, (void)attempts;
+	if (i >= 0 && s->segments[i] == DISPATCH_MISSING)
+		quarantine(s, (size_t)i, reason);
+	return 0;
+}
+
+static int put_stream(struct dispatch *d, const struct dispatch_stream *s, struct err *err)
+{
+	struct store_stream what = { .source = s->source, .options = s->options, .is_on_demand = s->is_on_demand };
+
+	return store_put_stream(d->store, s->key, &what, err);
+}
+
+/* The same for a stream of another dispatcher's, which we only look at. */
+static int look_at_segments(struct dispatch *d, struct dispatch_stream *s, struct err *err)
+{
+	int ret = read_commits(d, s, err);
+
+	return ret < 0 ? ret : store_list_fails(d->store, s->key, RECORD_RENDITION, note_fail, s, err);
 }
 
 int stream_reconcile(struct dispatch *d, struct dispatch_stream *s, struct err *err)
 {
-	int has_index, ret;
+	int has_index, ret = 0;
 
 	if (s->is_noop)
 		return 0;
-	ret = store_put_stream(d->store, s->key, &s->source, &s->options, err);
+	if (s->is_mine)
+		ret = put_stream(d, s, err);
 	if (ret < 0 || s->state == DISPATCH_FAILED)
 		return ret;
 	has_index = load_index(d, s, err);
 	if (has_index < 0)
 		return has_index;
-	if (!has_index && queue_push(&d->queue, s->number, 0) < 0)
-		return err_set(err, ERR_NOMEM, "out of memory for the queue");
+	if (!has_index && s->is_mine && dispatch_push(d, s, 0, QUEUE_AHEAD, err) < 0)
+		return err->code;
 	if (!s->has_plan)
 		return 0;
-	ret = write_plan(d, s, err);
+	if (s->is_mine)
+		ret = write_plan(d, s, err);
 	if (ret >= 0)
-		ret = read_commits(d, s, err);
-	if (ret >= 0)
+		ret = look_at_segments(d, s, err);
+	if (ret >= 0 && s->is_mine)
 		ret = queue_missing(d, s, err);
 	if (ret >= 0)
 		update_state(d, s);
 	return ret < 0 ? ret : 0;
+}
+
+void stream_refresh(struct dispatch *d, struct dispatch_stream *s, uint32_t slot)
+{
+	struct store_stream what;
+	struct err err = { 0 };
+	int ret = store_get_stream(d->store, s->key, &what, &err);
+
+	if (ret == 1 && !strcmp(what.state, state_names[DISPATCH_FAILED])) {
+		snprintf(s->error, sizeof(s->error), "%s", what.error);
+		set_state(d, s, DISPATCH_FAILED);
+		return;
+	}
+	if (ret == 1)
+		ret = stream_check_slot(d, s, slot, &err);
+	if (!ret && s->has_plan)
+		ret = store_list_fails(d->store, s->key, RECORD_RENDITION, note_fail, s, &err);
+	if (ret < 0)
+		dispatch_note_trouble(d, &err);
+	if (ret >= 0 && slot && s->has_plan && slot <= s->plan.n_segments && s->segments[slot - 1] != DISPATCH_MISSING)
+		want_settle(d, s, slot);
+}
+
+void stream_drop_jobs(struct dispatch *d, struct dispatch_stream *s)
+{
+	for (uint32_t slot = 0; slot < d->queue.streams[s->number]->n_slots; slot++) {
+		struct queue_item *item = queue_drop(&d->queue, s->number, slot);
+
+		if (item)
+			dispatch_cancel(d, item);
+	}
+}
+
+void stream_retry(struct dispatch_stream *s)
+{
+	for (size_t i = 0; s->has_plan && i < s->plan.n_segments; i++)
+		if (s->segments[i] == DISPATCH_QUARANTINED)
+			s->segments[i] = DISPATCH_MISSING;
+	s->n_quarantined = 0;
+	s->n_encoder_crashes = 0;
+	s->error[0] = '\0';
+	s->state = s->has_plan ? DISPATCH_WORKING : DISPATCH_PROBING;
 }
 
 static bool is_hardware(const struct record_video *v)
@@ -384,6 +495,7 @@ void stream_make_job(const struct dispatch_stream *s, const struct queue_item *i
 	job_set_segment(job, &s->plan, item->slot - 1);
 	if (is_hardware(&job->video) && (item->attempts || !stream_trusts_encoder(s)))
 		use_software(&job->video.encode);
+	job->is_tolerant = item->attempts == QUEUE_ATTEMPTS_MAX - 1;
 	factor = job->video.is_present && !job->video.is_copy ? JOB_DEADLINE_ENCODE : JOB_DEADLINE_FACTOR;
 	job->deadline_ms += factor * job->segment.duration / (TICKS_PER_SECOND / 1000);
 }
@@ -433,23 +545,21 @@ void stream_give_up(struct dispatch *d, struct dispatch_stream *s, uint32_t slot
 		return;
 	if (!slot) {
 		snprintf(s->error, sizeof(s->error), "%s", reason);
-		queue_drop_pending(&d->queue, s->number);
+		queue_drop_pending(&d->queue, s->number, QUEUE_PLAYER);
 		set_state(d, s, DISPATCH_FAILED);
 		return;
 	}
 	if (s->segments[i] != DISPATCH_MISSING) /* an earlier attempt has made it in the end */
 		return;
-	s->segments[i] = DISPATCH_QUARANTINED;
-	s->n_quarantined++;
-	if (!s->error[0])
-		snprintf(s->error, sizeof(s->error), "segment %zu of %zu: %s", i + 1, s->plan.n_segments, reason);
+	quarantine(s, i, reason);
 	log_error("segment quarantined", "stream=%s start=%" PRId64 " attempts=%d reason=\"%s\"", s->key,
 		  s->plan.segments[i].start, attempts, reason);
 	dispatch_address(s, i, &address);
-	if (store_put_fail(d->store, &address, err_code_name(code), attempts, reason, &err) < 0)
-		d->is_store_down |= err.code == ERR_RETRY;
+	if (store_put_fail(d->store, s->owner, &address, err_code_name(code), attempts, reason, &err) < 0)
+		dispatch_note_trouble(d, &err);
+	want_settle(d, s, slot);
 	if (s->n_quarantined >= QUARANTINE_SOURCE_AT && s->n_quarantined > s->n_made && s->state != DISPATCH_FAILED) {
-		queue_drop_pending(&d->queue, s->number);
+		queue_drop_pending(&d->queue, s->number, QUEUE_PLAYER);
 		set_state(d, s, DISPATCH_FAILED);
 	}
 	update_state(d, s);

@@ -11,12 +11,20 @@
 /* Adds an empty stream to d, in the state DISPATCH_PROBING; nothing is written or queued. */
 int stream_create(struct dispatch *d, const char *key, struct dispatch_stream **stream, struct err *err);
 void stream_destroy(struct dispatch_stream *s);
+int stream_compare(const void *a, const void *b); /* by key, for tsearch(3) */
 
 /* Makes store and queue agree with each other: writes what the store must have, reads what it has, queues the rest.
  * ERR_RETRY: the store is down, call again. ERR_DATA, ERR_UNSUPPORTED, ERR_LIMIT: the index it holds is no good. */
 int stream_reconcile(struct dispatch *d, struct dispatch_stream *s, struct err *err);
 /* Writes the state again: the store may have missed or lost it. */
 int stream_save_state(struct dispatch *d, struct dispatch_stream *s, struct err *err);
+
+/* Another dispatcher says that something has become of a slot of its stream. */
+void stream_refresh(struct dispatch *d, struct dispatch_stream *s, uint32_t slot);
+/* All its jobs are given up. */
+void stream_drop_jobs(struct dispatch *d, struct dispatch_stream *s);
+/* Whatever could not be made is tried again. */
+void stream_retry(struct dispatch_stream *s);
 
 /* Fills the job of a slot. */
 void stream_make_job(const struct dispatch_stream *s, const struct queue_item *item, struct job *job);

@@ -176,7 +176,7 @@ START_TEST(others_do_not_come_in)
 	check_refused(&worker); /* does not know the dispatcher: could be anyone's */
 	check_refused(&insecure);
 	memcpy(worker.server_key, dispatcher.pair.public_key, KEYS_SIZE);
-	worker.pair.public_key[0] ^= 1; /* somebody's on the list, but not its secret */
+	memcpy(worker.pair.secret_key, other.pair.secret_key, KEYS_SIZE); /* a key on the list, but not its secret */
 	check_refused(&worker);
 }
 END_TEST

@@ -23,7 +23,7 @@ static const struct store_segment seg = { STREAM, "main", 540000, 360000 };
 static void set_plan(const char *hash)
 {
 	struct bytes json = { (const uint8_t *)"{}", 2 };
-	ck_assert_msg(!store_put_plan(store, STREAM, json, hash, &err), "%s", err.msg);
+	ck_assert_msg(!store_put_plan(store, STREAM, NULL, json, hash, 1, &err), "%s", err.msg);
 }
 
 static void setup(void)
@@ -221,7 +221,7 @@ START_TEST(deleted_segment_leaves_nothing)
 	uint8_t *data = make_bytes(n, 9);
 	redis_fixture_command(&redis, "FLUSHALL");
 	ck_assert_int_eq(store_put_value(store, STREAM, "plan", (struct bytes){ (const uint8_t *)"{}", 2 }, &err), 0);
-	ck_assert_int_eq(store_put_plan(store, STREAM, (struct bytes){ (const uint8_t *)"{}", 2 }, PLAN, &err), 0);
+	ck_assert_int_eq(store_put_plan(store, STREAM, NULL, (struct bytes){ (const uint8_t *)"{}", 2 }, PLAN, 1, &err), 0);
 	char *before = strdup(redis_fixture_command(&redis, "DBSIZE"));
 	ck_assert_int_eq(put(data, n, 5000, PLAN, 0, &c), 0);
 	ck_assert_str_ne(redis_fixture_command(&redis, "DBSIZE"), before);
@@ -452,42 +452,7 @@ START_TEST(names_that_would_leave_the_stream_are_refused)
 	ck_assert_int_eq(store_get_value(store, STREAM, "init:../x", &out, &err), ERR_USAGE);
 	ck_assert_int_eq(store_get_value(store, "0123456789abcde}", "plan", &out, &err), ERR_USAGE);
 	ck_assert_int_eq(store_get_commit(store, &bad, &c, &err), ERR_USAGE);
-	ck_assert_int_eq(store_put_plan(store, STREAM, (struct bytes){ NULL, 0 }, "x", &err), ERR_USAGE);
-}
-END_TEST
-
-static int remember(void *arg, const char *stream)
-{
-	snprintf(arg, RECORD_KEY_SIZE, "%s", stream);
-	return 0;
-}
-
-START_TEST(accepted_stream_is_listed_and_read_back)
-{
-	struct record_source source = { .path = "/srv/\xff.mkv", .size = 5, .mtime_ns = 6 }, source_back;
-	struct record_options options, options_back;
-	char listed[RECORD_KEY_SIZE] = "";
-	record_options_init(&options);
-	options.audio_channels = 6;
-	options.video_track = 7;
-	strcpy(options.audio_language, "pt-br");
-	ck_assert_int_eq(store_get_stream(store, STREAM, NULL, NULL, &err), 0);
-	ck_assert_int_eq(store_list_streams(store, remember, listed, &err), 0);
-	ck_assert_str_eq(listed, "");
-	for (int i = 0; i < 2; i++)
-		ck_assert_msg(!store_put_stream(store, STREAM, &source, &options, &err), "%s", err.msg);
-	ck_assert_int_eq(store_get_stream(store, STREAM, NULL, NULL, &err), 1);
-	ck_assert_msg(store_get_stream(store, STREAM, &source_back, &options_back, &err) == 1, "%s", err.msg);
-	ck_assert_str_eq(source_back.path, source.path);
-	ck_assert_int_eq(options_back.audio_channels, 6);
-	ck_assert_int_eq(options_back.video_track, 7);
-	ck_assert_str_eq(options_back.audio_language, "pt-br");
-	ck_assert_int_eq(store_list_streams(store, remember, listed, &err), 0);
-	ck_assert_str_eq(listed, STREAM);
-	ck_assert_int_eq(store_set_state(store, STREAM, "failed", "it broke, badly", &err), 0);
-	ck_assert_str_eq(redis_fixture_command(&redis, "HSTRLEN segfarm:{" STREAM "}:stream error"), ":15");
-	ck_assert_int_eq(store_put_fail(store, &seg, "crash", 2, "signal 11", &err), 0);
-	ck_assert_str_eq(redis_fixture_command(&redis, "HLEN segfarm:{" STREAM "}:fails"), ":1");
+	ck_assert_int_eq(store_put_plan(store, STREAM, NULL, (struct bytes){ NULL, 0 }, "x", 1, &err), ERR_USAGE);
 }
 END_TEST
 
@@ -600,7 +565,6 @@ Suite *suite_store(void)
 	tcase_add_test(t, every_committed_segment_is_listed);
 	tcase_add_test(t, value_comes_back_and_its_absence_is_told);
 	tcase_add_test(t, names_that_would_leave_the_stream_are_refused);
-	tcase_add_test(t, accepted_stream_is_listed_and_read_back);
 	tcase_add_test(t, prefix_keeps_two_farms_apart);
 	tcase_add_test(t, password_is_given_and_a_wrong_one_refused);
 	suite_add_tcase(s, t);

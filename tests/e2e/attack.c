@@ -112,7 +112,7 @@ static const struct {
 	{ "CANCEL", "{\"job\":1}" },
 	{ "STOP", "{}" },
 	{ "JOB", "{\"id\":1,\"type\":\"noop\",\"stream\":\"\",\"deadline_ms\":1000}" },
-	{ "HELLO", "{\"name\":\"host-1-0-1\",\"pid\":1,\"reason\":\"killed\"}" }, /* from here on of one kind of peer only */
+	{ "HELLO", "{\"name\":\"host-1-0-1\",\"pid\":1,\"job\":0,\"reason\":\"killed\"}" }, /* from here on of one kind of peer only */
 	{ "READY", "{\"credits\":1024}" },
 };
 

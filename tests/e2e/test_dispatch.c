@@ -81,7 +81,7 @@ static void setup(void)
 	ck_assert_msg(!http_create(&http, &at, NULL, &err), "%s", err.msg);
 	ck_assert_msg(!dispatch_init(&dispatch, bus, NULL, redis.url, &err), "%s", err.msg);
 	http_attach(http, &dispatch, redis.url);
-	ck_assert_msg(!dispatch_add(&dispatch, &probe.source, &probe.options, &stream, &err), "%s", err.msg);
+	ck_assert_msg(!dispatch_add(&dispatch, &probe.source, &probe.options, false, &stream, &err), "%s", err.msg);
 	ck_assert_int_eq(stream->state, DISPATCH_DONE);
 }
 
@@ -128,7 +128,7 @@ START_TEST(player_that_waits_for_its_worker_holds_no_other_client_up)
 	ck_assert_int_gt(size, 16 * (int64_t)STORE_PIECE);
 	snprintf(path, sizeof path, "/stream/%s.mp4", stream->key);
 	waiting = ask(path);
-	while (!dispatch.queue.n_pending)
+	while (!dispatch.queue.n_pending[QUEUE_PLAYER])
 		http_work(http);
 	snprintf(path, sizeof path, "/hls/%s/main/%lld-%lld.m4s", stream->key, (long long)stream->plan.segments[0].start,
 		 (long long)stream->plan.segments[0].duration);
@@ -195,7 +195,7 @@ START_TEST(job_that_a_worker_does_not_understand_is_answered_as_failed)
 	bg_open(&pool);
 	snprintf(endpoint, sizeof endpoint, "ipc://%s/bus", redis.dir);
 	ck_assert_msg(!bus_bind(&bus, endpoint, NULL, &err), "%s", err.msg);
-	bg_start(&pool, "\"$WORKER\" -j 1 --redis %s --connect %s", redis.url, endpoint);
+	bg_start(&pool, "\"$WORKER\" -j 1 --media-root \"$BUILD\" --redis %s --connect %s", redis.url, endpoint);
 	wait_for(bus, &peer, MSG_READY);
 	ck_assert_int_eq(bus_send(bus, &peer, MSG_JOB, (struct bytes){ (const uint8_t *)strange[_i].job, strlen(strange[_i].job) }, &err), 0);
 	m = wait_for(bus, &peer, MSG_FAIL);

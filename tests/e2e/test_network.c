@@ -37,7 +37,7 @@ static void start_pool(struct hosts *h, struct bg *pool, const char *where)
 {
 	bg_open(pool);
 	bg_start(pool,
-		 "%s \"$WORKER\" -j 2 --redis redis://:secret@" CABLE_HERE ":6379 --connect tcp://" CABLE_HERE ":5555 "
+		 "%s \"$WORKER\" -j 2 --media-root \"$BUILD\" --redis redis://:secret@" CABLE_HERE ":6379 --connect tcp://" CABLE_HERE ":5555 "
 		 "--keys %s/worker --dispatcher-key %s/dispatcher.pub",
 		 where, h->serve.dir, h->serve.dir);
 }

@@ -100,7 +100,7 @@ static void start_farm(struct farm *f, int n_titles)
 
 static void start_pool(struct farm *f)
 {
-	bg_start(&f->pool, "\"$WORKER\" -j 1 --redis %s --connect tcp://127.0.0.1:%d --insecure", f->redis.url, f->bus_port);
+	bg_start(&f->pool, "\"$WORKER\" -j 1 --media-root %s --redis %s --connect tcp://127.0.0.1:%d --insecure", f->serve.dir, f->redis.url, f->bus_port);
 }
 
 static void check_titles(const struct farm *f)

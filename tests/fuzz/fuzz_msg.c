@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "common/cli.h"
+#include "common/key.h"
+#include "common/mail.h"
 #include "common/msg.h"
 #include "dispatcher/http.h"
 
@@ -39,6 +41,17 @@ static void read_path(const char *path)
 		ASSERT(strlen(target.key) == RECORD_KEY_SIZE - 1);
 }
 
+static void read_mail(struct bytes in)
+{
+	struct mail m;
+	struct err err;
+
+	if (!mail_get(in, &m, &err))
+		ASSERT(key_is_valid(m.stream) && (!m.from[0] || key_is_valid(m.from)) && m.verb < MAIL_N_VERBS);
+	else
+		ASSERT(err.code < 0);
+}
+
 static void read_arguments(const char *text)
 {
 	struct cli_listen listen;
@@ -58,7 +71,7 @@ static void read_arguments(const char *text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct bytes in = { data, size };
-	unsigned kind = (unsigned)fuzz_uint(&in, 1) % (MSG_STOP + 3);
+	unsigned kind = (unsigned)fuzz_uint(&in, 1) % (MSG_STOP + 4);
 	char *text = strndup((const char *)in.data, in.size);
 	int verb = msg_verb_from_name(in);
 
@@ -68,6 +81,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		read_msg(kind, in);
 	else if (kind == MSG_STOP + 1)
 		read_path(text);
+	else if (kind == MSG_STOP + 2)
+		read_mail(in);
 	else
 		read_arguments(text);
 	free(text);

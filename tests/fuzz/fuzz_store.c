@@ -88,19 +88,33 @@ static int see_stream(void *arg, const char *stream)
 	return 0;
 }
 
+static int see_fail(void *arg, int64_t start, int64_t duration, const char *class_name, int attempts, const char *reason)
+{
+	(void)start, (void)duration, (void)attempts;
+	ASSERT(strlen(class_name) < 32 && strlen(reason) < 2048);
+	return ++*(int *)arg > 1000;
+}
+
+static int see_dispatcher(void *arg, const char *id, struct bytes status)
+{
+	ASSERT(key_is_valid(id) && (status.data || !status.size));
+	return ++*(int *)arg > 1000;
+}
+
 static void ask(struct store *s, unsigned what)
 {
 	static const struct store_segment seg = { STREAM, "main", 540000, 360000 };
-	static struct record_source source;
 	static uint8_t data[100];
 	struct iovec iov = { data, sizeof data };
-	struct record_options options;
+	struct store_stream stream;
+	char owners[1][STORE_OWNER_SIZE];
+	static const char keys[1][RECORD_KEY_SIZE] = { STREAM };
 	struct store_commit commit = { 0 };
 	struct buf out = { 0 };
 	struct err err = { 0 };
 	int n = 0, ret = 0;
 
-	switch (what % 8) {
+	switch (what % 13) {
 	case 0:
 		ret = store_get_commit(s, &seg, &commit, &err);
 		ASSERT(ret < 1 || !see_commit(&n, 0, 0, &commit));
@@ -113,7 +127,8 @@ static void ask(struct store *s, unsigned what)
 		ASSERT(ret < 1 || (out.size && out.size <= STORE_PIECE));
 		break;
 	case 3:
-		ret = store_get_stream(s, STREAM, &source, &options, &err);
+		ret = store_get_stream(s, STREAM, &stream, &err);
+		ASSERT(ret < 1 || (stream.n_segments >= 0 && memchr(stream.state, 0, sizeof(stream.state))));
 		break;
 	case 4:
 		ret = store_list_streams(s, see_stream, NULL, &err);
@@ -122,11 +137,31 @@ static void ask(struct store *s, unsigned what)
 		ret = store_put_segment(s, &seg, STREAM, &iov, 1, 0, &commit, &err);
 		break;
 	case 6:
-		ret = store_put_plan(s, STREAM, (struct bytes){ data, 2 }, STREAM, &err);
+		ret = store_put_plan(s, STREAM, NULL, (struct bytes){ data, 2 }, STREAM, 1, &err);
 		break;
 	case 7:
 		ret = store_get_value(s, STREAM, "index", &out, &err);
 		ASSERT(ret < 1 || out.size <= STORE_VALUE_MAX);
+		break;
+	case 8:
+		ret = store_list_fails(s, STREAM, "main", see_fail, &n, &err);
+		break;
+	case 9:
+		ret = store_get_owners(s, keys, 1, owners, &err);
+		ASSERT(ret < 0 || memchr(owners[0], 0, STORE_OWNER_SIZE));
+		break;
+	case 10:
+		ret = store_own_stream(s, STREAM, STREAM, "", owners[0], &err);
+		ASSERT(ret < 1 || memchr(owners[0], 0, STORE_OWNER_SIZE));
+		break;
+	case 11:
+		ret = store_list_dispatchers(s, see_dispatcher, &n, &err);
+		break;
+	case 12:
+		ret = store_await_mail(s, STREAM, &err);
+		if (!ret)
+			ret = store_take_mail(s, &out, &err);
+		ASSERT(ret < 1 || out.size <= STORE_MAIL_MAX);
 		break;
 	}
 	ASSERT(ret >= 0 || (err.code == ret && err.msg[0]));

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "dispatcher/http_internal.h"
+
+#include "dispatcher/playlist.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <xxhash.h>
+
+#define CACHE_FOREVER "public, max-age=31536000, immutable"
+
+/* A segment on its way out. */
+struct outgoing {
+	struct http *http;
+	struct store_segment address;
+	struct store_commit commit;
+	struct buf piece;
+	int number; /* of the piece held */
+};
+
+/* 1 it is in hand, 0 what is there is not what was committed. */
+static int load_piece(struct outgoing *out, int number, struct err *err)
+{
+	int64_t expected =
+		number == out->commit.pieces - 1 ? out->commit.bytes - (int64_t)number * STORE_PIECE : STORE_PIECE;
+	int ret;
+
+	if (out->number == number)
+		return 1;
+	out->number = -1;
+	buf_reset(&out->piece);
+	ret = store_get_piece(out->http->store, &out->address, number, &out->piece, err);
+	if (ret <= 0)
+		return ret == ERR_DATA ? 0 : ret;
+	if (out->piece.size != (size_t)expected)
+		return 0;
+	out->number = number;
+	return 1;
+}
+
+static void remake(struct http *h, const struct store_segment *address)
+{
+	struct dispatch_stream *s = dispatch_find(h->dispatch, address->stream);
+	struct plan_segment segment = { .start = address->start, .duration = address->duration };
+	char name[PLAYLIST_NAME_MAX];
+	int64_t i;
+
+	playlist_segment_name(&segment, name);
+	i = s && s->has_plan ? playlist_find_segment(&s->plan, name) : -1;
+	if (i >= 0)
+		dispatch_remake(h->dispatch, s, (size_t)i);
+}
+
+/* Microhttpd asks for bytes. An error ends the connection short of its Content-Length: nobody takes it as whole. */
+static ssize_t read_segment(void *arg, uint64_t position, char *to, size_t max)
+{
+	struct outgoing *out = arg;
+	size_t offset = position % STORE_PIECE, size;
+	struct err err;
+	int ret;
+
+	if (position >= (uint64_t)out->commit.bytes)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	ret = load_piece(out, (int)(position / STORE_PIECE), &err);
+	if (ret == 0)
+		remake(out->http, &out->address);
+	if (ret <= 0)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	size = out->piece.size - offset;
+	size = size < max ? size : max;
+	memcpy(to, out->piece.data + offset, size);
+	return (ssize_t)size;
+}
+
+static void free_outgoing(void *arg)
+{
+	struct outgoing *out = arg;
+
+	buf_finish(&out->piece);
+	free(out);
+}
+
+/* 1 the first piece is in hand, 0 the segment is gone. */
+static int open_segment(struct outgoing *out, struct err *err)
+{
+	struct store *store = http_store(out->http, err);
+	int ret;
+
+	if (!store)
+		return ERR_RETRY;
+	ret = store_get_commit(store, &out->address, &out->commit, err);
+	if (ret <= 0)
+		return ret == ERR_DATA ? 0 : ret;
+	if (out->commit.bytes <= 0 ||
+	    out->commit.pieces != (out->commit.bytes + STORE_PIECE - 1) / (int64_t)STORE_PIECE)
+		return 0;
+	return load_piece(out, 0, err);
+}
+
+/* 1 sent (*result), 0 it is gone. */
+static int send_made(struct http *h, struct MHD_Connection *connection, struct dispatch_stream *s, size_t i,
+		     enum MHD_Result *result)
+{
+	struct outgoing *out = calloc(1, sizeof(*out));
+	struct MHD_Response *response;
+	struct err err = { 0 };
+	int ret;
+
+	if (!out) {
+		*result = http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
+		return 1;
+	}
+	out->http = h;
+	out->number = -1;
+	dispatch_address(s, i, &out->address);
+	ret = open_segment(out, &err);
+	if (ret <= 0)
+		free_outgoing(out);
+	if (!ret)
+		return 0;
+	if (ret < 0) {
+		*result = http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, err.msg);
+		return 1;
+	}
+	http_guard_send(connection, (uint64_t)out->commit.bytes);
+	response = MHD_create_response_from_callback((uint64_t)out->commit.bytes, STORE_PIECE, read_segment, out, free_outgoing);
+	if (!response)
+		free_outgoing(out);
+	*result = http_send(connection, MHD_HTTP_OK, response, HTTP_TYPE_MP4, CACHE_FOREVER);
+	return 1;
+}
+
+static void add_header(XXH3_state_t *state, struct MHD_Connection *connection, const char *name)
+{
+	const char *value = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+
+	if (value)
+		XXH3_64bits_update(state, value, strlen(value) + 1);
+}
+
+/* The address without the port. */
+static void add_address(XXH3_state_t *state, const struct sockaddr *address)
+{
+	struct sockaddr_in four;
+	struct sockaddr_in6 six;
+
+	if (address->sa_family == AF_INET) {
+		memcpy(&four, address, sizeof(four));
+		XXH3_64bits_update(state, &four.sin_addr, sizeof(four.sin_addr));
+	} else if (address->sa_family == AF_INET6) {
+		memcpy(&six, address, sizeof(six));
+		XXH3_64bits_update(state, &six.sin6_addr, sizeof(six.sin6_addr));
+	}
+}
+
+/* Who asks: the same program at the same address, or what it says of itself. */
+static uint64_t player_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	XXH3_state_t *state = XXH3_createState();
+	uint64_t number;
+
+	if (!state)
+		return 0;
+	XXH3_64bits_reset(state);
+	if (info)
+		add_address(state, info->client_addr);
+	add_header(state, connection, MHD_HTTP_HEADER_USER_AGENT);
+	add_header(state, connection, "X-Forwarded-For");
+	add_header(state, connection, "X-Playback-Session-Id");
+	number = XXH3_64bits_digest(state);
+	XXH3_freeState(state);
+	return number;
+}
+
+enum MHD_Result http_send_segment(struct http *h, struct MHD_Connection *connection, struct dispatch_stream *s, const char *name,
+				  struct http_request **request)
+{
+	int64_t i = playlist_find_segment(&s->plan, name);
+	enum MHD_Result result;
+
+	if (i < 0)
+		return http_send_text(connection, MHD_HTTP_NOT_FOUND, "this title has no such segment");
+	if ((*request)->kind == HTTP_REQUEST_NEW)
+		want_follow(h->dispatch, s, player_of(connection), (size_t)i);
+	if (s->segments[i] == DISPATCH_MADE || !s->is_mine) {
+		if (send_made(h, connection, s, (size_t)i, &result))
+			return result;
+		dispatch_remake(h->dispatch, s, (size_t)i);
+	}
+	if (s->segments[i] == DISPATCH_QUARANTINED || s->state == DISPATCH_FAILED)
+		return http_send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
+	if (h->dispatch->is_store_down)
+		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the store does not answer");
+	return http_wait(&h->waits, connection, s, (uint32_t)i + 1, request);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Requests that wait: the connection is suspended, and no thread is held; it is woken when what it waits for is there, cannot be made,
+ * or is too late. A client that leaves frees its place at once. Internal to http.c.
+ */
+#ifndef SEGFARM_DISPATCHER_HTTP_WAIT_H
+#define SEGFARM_DISPATCHER_HTTP_WAIT_H
+
+#include "dispatcher/want.h"
+
+#include <microhttpd.h>
+
+#define HTTP_WAIT_MS 30000 /* then 503: the client may ask again */
+
+/* What microhttpd keeps for a request. */
+enum http_request_kind { HTTP_REQUEST_NEW, HTTP_REQUEST_WAIT, HTTP_REQUEST_PLAY };
+struct http_request {
+	enum http_request_kind kind;
+};
+
+struct http_waits {
+	struct list all; /* those suspended, the oldest first */
+	int epoll_fd;    /* readable when there is something to do */
+	bool is_awake;   /* a connection was resumed: microhttpd wants to run */
+	bool is_stopping;
+	struct dispatch *dispatch;
+};
+
+int http_waits_init(struct http_waits *waits, struct err *err);
+/* Makes epoll_fd readable when fd is, too. */
+int http_waits_watch(struct http_waits *waits, int fd, struct err *err);
+/* All connections are gone. */
+void http_waits_finish(struct http_waits *waits);
+
+/* Waits for a slot of the stream, or answers 503 when too many wait, or this request has waited for long. *request becomes the wait. */
+enum MHD_Result http_wait(struct http_waits *waits, struct MHD_Connection *connection, struct dispatch_stream *s, uint32_t slot,
+			  struct http_request **request);
+/* The request is over. */
+void http_wait_end(struct http_request *request);
+/* The client of the request has left. */
+bool http_wait_is_gone(const struct http_request *request);
+
+/* Wakes whose time is up, and ends those whose clients have left. */
+void http_waits_work(struct http_waits *waits);
+/* Milliseconds until the next one's time is up; -1: none waits. */
+int http_waits_next_ms(const struct http_waits *waits);
+/* Wakes all, for good. */
+void http_waits_stop(struct http_waits *waits);
+
+#endif
