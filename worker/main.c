@@ -203,10 +203,10 @@ int main(int argc, char **argv)
 	choose_sockets(&o);
 	if (o.is_self_test)
 		return self_test(&o);
-	if (!o.allow.n_roots && !o.allow.n_urls)
-		log_warn("every source will be refused", "reason=\"neither --media-root nor --allow-url is given\"");
 	if (check(&o))
 		return 1;
+	if (!o.allow.n_roots && !o.allow.n_urls)
+		log_warn("every source will be refused", "reason=\"neither --media-root nor --allow-url is given\"");
 	status = pool_main(&(struct pool_options){ .connect = o.connect, .access = &o.access, .redis = o.redis, .workers = o.workers,
 						   .credits = o.credits, .allow = &o.allow, .sandbox = o.has_no_sandbox ? NULL : &o.sandbox });
 	allow_finish(&o.allow);

@@ -137,6 +137,8 @@ static int send_row(struct attack *a, void *context, int n)
 
 		if (is_stranger && what == 7)
 			what = 8;
+		if (is_stranger && what == 0) /* the last one only */
+			what = 1;
 		if (!pick(a, 3)) {
 			send_noise(a, socket);
 			continue;
@@ -151,7 +153,7 @@ static int send_row(struct attack *a, void *context, int n)
 	send_texts(socket, "BEAT", said[0].json, strlen(said[0].json));
 	a->n_sent += n;
 	a->n_refused += is_stranger ? n : 0;
-	while (zmq_recv(socket, reply, sizeof reply, 0) >= 0 && ret) {
+	while (ret && zmq_recv(socket, reply, sizeof reply, 0) >= 0) {
 		int more = 0;
 		size_t size = sizeof more;
 
