@@ -22,7 +22,7 @@
 #define DISPATCH_LOST_MS 10000      /* ten beats missed: a frame may take seconds to encode on a busy machine */
 #define DISPATCH_STORE_MS 2000      /* time-out of one call to Redis */
 #define DISPATCH_STORE_PING_MS 1000 /* how often Redis is looked at */
-#define DISPATCH_STORE_WAIT_MS 100  /* between tries while it is down */
+#define DISPATCH_STORE_WAIT_MS 100  /* between tries while it is down, and how long one may take */
 
 enum dispatch_state { DISPATCH_PROBING, DISPATCH_WORKING, DISPATCH_DONE, DISPATCH_PARTIAL, DISPATCH_FAILED };
 
@@ -85,7 +85,8 @@ struct dispatch {
 	unsigned generation;  /* of the store when the streams were last compared with it */
 	int n_wants;
 	int read_ahead;       /* segments that are made before a player asks */
-	bool is_store_down;
+	bool is_store_down;    /* it does not answer, or does not take what is written: nothing is given out */
+	char trouble[400];     /* why */
 	bool is_store_suspect; /* something that should be there was not: compare with it again */
 	int64_t store_next_ms, check_next_ms;
 	uint64_t shuffle_seed; /* 0: plan order */

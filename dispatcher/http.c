@@ -106,6 +106,12 @@ enum MHD_Result http_send_text(struct MHD_Connection *connection, unsigned statu
 			     CACHE_NEVER);
 }
 
+enum MHD_Result http_send_trouble(struct http *h, struct MHD_Connection *connection)
+{
+	return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+			      h->dispatch->is_store_down ? h->dispatch->trouble : "the store does not answer");
+}
+
 /* Sends a buffer and frees it. */
 static enum MHD_Result send_buf(struct MHD_Connection *connection, struct buf *body, const char *type,
 				const char *cache)
@@ -143,8 +149,10 @@ static enum MHD_Result answer_init(struct http *h, struct MHD_Connection *connec
 	if (ret > 0)
 		return send_buf(connection, &body, HTTP_TYPE_MP4, CACHE_SHORTLY);
 	buf_finish(&body);
-	return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-			 ret ? "the store does not answer" : "the init segment is not made yet");
+	if (ret)
+		return http_send_trouble(h, connection);
+	h->dispatch->is_store_suspect |= s->is_mine; /* it was there when the title was planned */
+	return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the init segment is gone and is made again");
 }
 
 /* The title that is asked for, with its plan; NULL: *result is what was answered, or the request waits. */
@@ -157,7 +165,7 @@ static struct dispatch_stream *find_planned(struct http *h, struct MHD_Connectio
 	if (s && s->has_plan)
 		return s;
 	if (!s && (h->dispatch->is_store_down || err.code)) {
-		*result = http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the store does not answer");
+		*result = http_send_trouble(h, connection);
 		return NULL;
 	}
 	if (!s || s->is_noop)
@@ -165,7 +173,7 @@ static struct dispatch_stream *find_planned(struct http *h, struct MHD_Connectio
 	else if (s->state == DISPATCH_FAILED)
 		*result = http_send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
 	else if (h->dispatch->is_store_down)
-		*result = http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the store does not answer");
+		*result = http_send_trouble(h, connection);
 	else
 		*result = http_wait(&h->waits, connection, s, 0, request);
 	return NULL;
@@ -253,7 +261,7 @@ static enum MHD_Result answer_play(struct http *h, struct MHD_Connection *connec
 	if (is_head)
 		return http_play_send_head(connection, s, start);
 	if (!http_store(h, &err))
-		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the store does not answer");
+		return http_send_trouble(h, connection);
 	end_wait(request);
 	return http_play_begin(&h->plays, h->dispatch, h->store, connection, s, start, request);
 }

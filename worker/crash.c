@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define STACK_SIZE (64 << 10) /* of the handler: the stack may be what is broken */
 #define FIRST_FRAME 2         /* the handler's own, and the kernel's call of it */
@@ -39,6 +40,7 @@ static void on_crash(int number, siginfo_t *info, void *context)
 
 	(void)context;
 	ours->signal = number;
+	ours->is_outside = info->si_code <= 0 && info->si_pid != getpid();
 	ours->call = number == SIGSYS ? info->si_syscall : 0;
 	ours->address = info->si_code > 0 && number != SIGSYS && number != SIGABRT ? (uintptr_t)info->si_addr : 0;
 	n = backtrace(frames, CRASH_FRAMES);

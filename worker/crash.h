@@ -24,6 +24,7 @@ struct crash {
 	char stream[RECORD_KEY_SIZE];
 	char source[CRASH_SOURCE];
 	/* by the handler */
+	int64_t is_outside;       /* somebody sent the signal */
 	int64_t signal, call;     /* call: the number of the one that the sandbox refused */
 	uint64_t address;         /* that was touched */
 	int64_t n_frames;

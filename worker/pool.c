@@ -32,6 +32,7 @@ struct slot {
 	char name[MSG_NAME_MAX + 1];
 	char death[80];       /* how the latest one ended that nobody was told of, "" */
 	int64_t death_job;    /* that it had in hand */
+	bool is_killed;       /* from outside */
 	const char *kill;     /* why we killed it; NULL: we did not */
 	struct crash *crash;  /* shared with it */
 	int generation;
@@ -55,8 +56,8 @@ static int run_session(void *options)
 static void start(struct pool *p, struct slot *s)
 {
 	const struct pool_options *o = p->options;
-	struct session_options session = { o->connect, o->access, o->redis, s->name, s->death, s->death_job, o->credits, o->allow,
-					   o->sandbox, s->crash };
+	struct session_options session = { o->connect, o->access, o->redis, s->name, s->death, s->death_job, s->is_killed, o->credits,
+					   o->allow, o->sandbox, s->crash };
 	struct err err;
 
 	snprintf(s->name, sizeof s->name, "%s-%d-%d-%d", p->host, (int)getpid(), (int)(s - p->slots), ++s->generation);
@@ -92,6 +93,16 @@ static void log_death(const struct slot *s, const char *reason)
 	buf_finish(&more);
 }
 
+/* By somebody else: the job that it had in hand has no part in it. */
+static bool is_killed(const struct slot *s, int status)
+{
+	int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+
+	if (s->kill)
+		return s->stopped_ms != 0;
+	return number == SIGKILL || number == SIGTERM || number == SIGINT || (number && s->crash->is_outside);
+}
+
 /* Whoever got as far as to the dispatcher is followed at once: jobs that kill their workers are for that one to stop. */
 static void buried(struct pool *p, struct slot *s, int status)
 {
@@ -104,6 +115,7 @@ static void buried(struct pool *p, struct slot *s, int status)
 	if (s->crash->is_known || !s->death[0]) { /* else what the one before it died of is still to be told */
 		memcpy(s->death, reason, sizeof reason);
 		s->death_job = s->crash->job > 0 ? s->crash->job : 0;
+		s->is_killed = is_killed(s, status);
 	}
 	s->pid = 0;
 	if (now - s->started_ms >= HEALTHY_MS || s->crash->is_known)

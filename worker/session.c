@@ -56,7 +56,8 @@ static int send_msg(struct session *s, struct msg *m)
 /* Before the connection stands nothing can be sent: tried again with every beat. */
 static void send_hello(struct session *s)
 {
-	struct msg hello = { .verb = MSG_HELLO, .pid = getpid(), .job = s->options->death_job };
+	struct msg hello = { .verb = MSG_HELLO, .pid = getpid(), .job = s->options->death_job,
+			     .is_killed = s->options->is_killed };
 	struct msg ready = { .verb = MSG_READY, .credits = s->options->credits };
 
 	snprintf(hello.name, sizeof hello.name, "%s", s->options->name);
@@ -218,6 +219,7 @@ static void do_job(struct session *s)
 	struct err err = { 0 };
 	int64_t wall = proc_now_us(), cpu = proc_cpu_us();
 	bool is_dropped = s->is_dropped[s->head];
+	unsigned troubles = store_troubles(s->store);
 
 	s->head = (s->head + 1) % QUEUE_MAX;
 	s->n_queued--;
@@ -226,7 +228,7 @@ static void do_job(struct session *s)
 	crash_set_job(s->options->crash, job);
 	if (is_dropped ? err_set(&err, ERR_STOPPED, "cancelled") : run_job(s, job, &m, &err)) {
 		m.verb = MSG_FAIL;
-		m.code = err.code;
+		m.code = err.code == ERR_RETRY && store_troubles(s->store) != troubles ? ERR_STORE : err.code;
 		snprintf(m.reason, sizeof m.reason, "%s", err.msg);
 	}
 	m.elapsed_us = proc_now_us() - wall;

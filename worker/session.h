@@ -16,6 +16,7 @@ struct session_options {
 	const char *name;    /* unique; see MSG_NAME_MAX */
 	const char *death;   /* how the one before it in its place ended, "" */
 	int64_t death_job;   /* which job that one had in hand; 0: none */
+	bool is_killed;      /* it died of a signal from outside */
 	int credits;         /* jobs taken in advance, the one in hand included */
 	const struct allow *allow;     /* what may be read */
 	const struct sandbox *sandbox; /* NULL: none */

@@ -372,6 +372,7 @@ START_TEST(messages_come_back_as_they_were)
 			  .pid = 77,
 			  .credits = 1024,
 			  .job = 5,
+			  .is_killed = true,
 			  .progress = 6,
 			  .elapsed_us = 1,
 			  .cpu_us = 2,
@@ -400,11 +401,13 @@ static const struct {
 	enum msg_verb verb;
 	const char *json;
 } bad_messages[] = {
-	{ MSG_HELLO, "{\"name\":\"a b\",\"reason\":\"\",\"pid\":1,\"job\":0}" },
-	{ MSG_HELLO, "{\"name\":\"\",\"reason\":\"\",\"pid\":1,\"job\":0}" },
-	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\",\"pid\":0,\"job\":0}" },
-	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\",\"job\":0}" },
-	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\",\"pid\":1}" },
+	{ MSG_HELLO, "{\"name\":\"a b\",\"reason\":\"\",\"pid\":1,\"job\":0,\"killed\":false}" },
+	{ MSG_HELLO, "{\"name\":\"\",\"reason\":\"\",\"pid\":1,\"job\":0,\"killed\":false}" },
+	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\",\"pid\":0,\"job\":0,\"killed\":false}" },
+	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\",\"job\":0,\"killed\":false}" },
+	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\",\"pid\":1,\"killed\":false}" },
+	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\",\"pid\":1,\"job\":0}" },
+	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\",\"pid\":1,\"job\":0,\"killed\":1}" },
 	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\",\"pid\":1,\"job\":-1}" },
 	{ MSG_READY, "{\"credits\":0}" },
 	{ MSG_READY, "{\"credits\":1025}" },

@@ -118,10 +118,11 @@ static void check_refused(unsigned n)
 
 /* ---- messages out of order, or wrong */
 
-/* What A says after its HELLO, READY of one credit, and having got one job: the last of it is refused. %d: the job's id. */
+/* What A says after its HELLO, READY of one credit, and having got one job: it is refused. %d: the job's id. */
 static const struct {
 	bool is_stranger; /* without its HELLO */
 	const char *verb, *json;
+	const char *instead; /* json: a right HELLO in which this is put in the place of that */
 } wrong[] = {
 	{ true, "READY", "{\"credits\":1}" },
 	{ true, "BEAT", "{\"job\":0,\"progress\":0}" },
@@ -130,15 +131,15 @@ static const struct {
 	{ true, "BYE", "{}" },
 	{ true, "JOB", "{}" },
 	{ true, "HELLO", "{}" },
-	{ true, "HELLO", "{\"name\":\"\",\"pid\":1,\"job\":0,\"reason\":\"\"}" },
-	{ true, "HELLO", "{\"name\":\"a b\",\"pid\":1,\"job\":0,\"reason\":\"\"}" },
-	{ true, "HELLO", "{\"name\":\"a\\n\",\"pid\":1,\"job\":0,\"reason\":\"\"}" },
-	{ true, "HELLO", "{\"name\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"pid\":1,\"job\":0,\"reason\":\"\"}" },
-	{ true, "HELLO", "{\"name\":\"a\",\"pid\":0,\"job\":0,\"reason\":\"\"}" },
-	{ true, "HELLO", "{\"name\":\"a\",\"pid\":1,\"job\":0,\"reason\":\"\",\"x\":1}" },
-	{ true, "HELLO", "{\"name\":\"a\",\"name\":\"b\",\"pid\":1,\"job\":0,\"reason\":\"\"}" },
-	{ false, "HELLO", "{\"name\":\"host-1-0-1\",\"pid\":1,\"job\":0,\"reason\":\"\"}" },
-	{ false, "HELLO", "{\"name\":\"another\",\"pid\":1,\"job\":0,\"reason\":\"\"}" },
+	{ true, "HELLO", "\"\"", "\"host-1-0-1\"" },
+	{ true, "HELLO", "\"a b\"", "\"host-1-0-1\"" },
+	{ true, "HELLO", "\"a\\n\"", "\"host-1-0-1\"" },
+	{ true, "HELLO", "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"", "\"host-1-0-1\"" },
+	{ true, "HELLO", "\"pid\":0", "\"pid\":1" },
+	{ true, "HELLO", "\"pid\":1,\"x\":1", "\"pid\":1" },
+	{ true, "HELLO", "\"pid\":1,\"pid\":2", "\"pid\":1" },
+	{ false, "HELLO", "\"pid\":1", "\"pid\":1" },
+	{ false, "HELLO", "\"another\"", "\"host-1-0-1\"" },
 	{ false, "READY", "{\"credits\":0}" },
 	{ false, "READY", "{\"credits\":-1}" },
 	{ false, "READY", "{\"credits\":1025}" },
@@ -159,26 +160,42 @@ static const struct {
 	{ false, "STOP", "{}" },
 };
 
-static void put_id(const char *text, int64_t id, char *out, size_t size)
+/* `from` in text becomes `to`. */
+static void put_instead(const char *text, const char *from, const char *to, char *out, size_t size)
 {
-	const char *at = strstr(text, "%d");
+	const char *at = strstr(text, from);
 
-	if (at)
-		snprintf(out, size, "%.*s%lld%s", (int)(at - text), text, (long long)id, at + 2);
+	ck_assert_msg(at, "%s", text);
+	snprintf(out, size, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+}
+
+static void put_wrong(int i, int64_t id, char *out, size_t size)
+{
+	struct msg hello = { .verb = MSG_HELLO, .pid = 1, .name = "host-1-0-1" };
+	struct buf json = { 0 };
+	char number[24];
+
+	snprintf(number, sizeof(number), "%lld", (long long)id);
+	ck_assert_int_eq(msg_put(&hello, &json), 0);
+	if (wrong[i].instead)
+		put_instead(buf_cstr(&json), wrong[i].instead, wrong[i].json, out, size);
+	else if (strstr(wrong[i].json, "%d"))
+		put_instead(wrong[i].json, "%d", number, out, size);
 	else
-		snprintf(out, size, "%s", text);
+		snprintf(out, size, "%s", wrong[i].json);
+	buf_finish(&json);
 }
 
 START_TEST(wrong_message_is_refused_and_counted_and_changes_nothing)
 {
-	char json[256];
+	char json[512];
 	int64_t id = 0;
 
 	if (!wrong[_i].is_stranger) {
 		hello(a, "host-1-0-1", 1);
 		id = take_job(a);
 	}
-	put_id(wrong[_i].json, id, json, sizeof(json));
+	put_wrong(_i, id, json, sizeof(json));
 	say_text(a, wrong[_i].verb, json);
 	check_refused(1);
 	ck_assert_int_eq(dispatch.n_workers, wrong[_i].is_stranger ? 0 : 1);

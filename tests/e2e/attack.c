@@ -112,9 +112,31 @@ static const struct {
 	{ "CANCEL", "{\"job\":1}" },
 	{ "STOP", "{}" },
 	{ "JOB", "{\"id\":1,\"type\":\"noop\",\"stream\":\"\",\"deadline_ms\":1000}" },
-	{ "HELLO", "{\"name\":\"host-1-0-1\",\"pid\":1,\"job\":0,\"reason\":\"killed\"}" }, /* from here on of one kind of peer only */
+	{ "HELLO", NULL }, /* made by put_hello; from here on of one kind of peer only */
 	{ "READY", "{\"credits\":1024}" },
 };
+
+static size_t put_hello(uint8_t *to, size_t max)
+{
+	struct msg hello = { .verb = MSG_HELLO, .pid = 1, .name = "host-1-0-1", .reason = "killed" };
+	struct buf json = { 0 };
+	size_t size = msg_put(&hello, &json) == 0 && json.size <= max ? json.size : 0;
+
+	memcpy(to, json.data, size);
+	buf_finish(&json);
+	return size;
+}
+
+static size_t put_said(size_t what, uint8_t *to, size_t max)
+{
+	size_t size;
+
+	if (!said[what].json)
+		return put_hello(to, max);
+	size = strlen(said[what].json);
+	memcpy(to, said[what].json, size);
+	return size;
+}
 
 /* A row of messages from one peer, and then the proof that all have been read: a stranger's BEAT is answered by a HELLO. */
 static int send_row(struct attack *a, void *context, int n)
@@ -122,6 +144,7 @@ static int send_row(struct attack *a, void *context, int n)
 	bool is_stranger = pick(a, 4);
 	void *socket = zmq_socket(context, ZMQ_DEALER);
 	char endpoint[40], reply[256];
+	uint8_t json[1024];
 	int wait_ms = ANSWER_MS, ret = -1;
 
 	snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%d", a->port);
@@ -130,10 +153,9 @@ static int send_row(struct attack *a, void *context, int n)
 	if (zmq_connect(socket, endpoint))
 		return -1;
 	if (!is_stranger)
-		send_texts(socket, said[7].verb, said[7].json, strlen(said[7].json));
+		send_texts(socket, "HELLO", json, put_hello(json, sizeof json));
 	for (int i = 0; i < n; i++) {
 		size_t what = pick(a, is_stranger ? 9 : 8), size;
-		uint8_t json[1024];
 
 		if (is_stranger && what == 7)
 			what = 8;
@@ -143,8 +165,7 @@ static int send_row(struct attack *a, void *context, int n)
 			send_noise(a, socket);
 			continue;
 		}
-		size = strlen(said[what].json);
-		memcpy(json, said[what].json, size);
+		size = put_said(what, json, sizeof json / 2);
 		if (pick(a, 2))
 			size = mutate(a, json, size);
 		send_texts(socket, said[what].verb, json, size);
