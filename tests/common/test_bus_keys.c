@@ -281,7 +281,7 @@ START_TEST(bytes_that_are_no_zeromq_never_become_a_message)
 	struct bus *dealer;
 	struct bus_peer peer;
 	char noise[4096];
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < 3000; i++) {
 		int fd = connect_raw(), g = i % 6;
 		for (size_t k = 0; k < sizeof(noise); k++)
 			noise[k] = (char)(k * (size_t)i * 131 + (k >> 3) * 29);
