@@ -37,12 +37,15 @@ static const char doc[] =
 #define MEMORY_MIB_MIN 64
 #define MEMORY_MIB_MAX (1 << 20)
 
-enum { OPT_CREDITS = 0x1000, OPT_MEMORY, OPT_PRIVATE, OPT_HARDWARE, OPT_NO_SANDBOX, OPT_SELF_TEST };
+enum { OPT_CREDITS = 0x1000, OPT_MEMORY, OPT_PRIVATE, OPT_HARDWARE, OPT_NO_SANDBOX, OPT_SELF_TEST, OPT_KEYS, OPT_DISPATCHER_KEY, OPT_INSECURE };
 
 static const struct argp_option option_list[] = {
 	{ "workers", 'j', "N", 0, "Worker processes (default: one per core)", 0 },
 	{ "connect", 'c', "ENDPOINT", 0, "The dispatcher: ipc://PATH or tcp://ADDR:PORT", 0 },
 	{ "redis", 'r', "URL", 0, "The store: unix://PATH or redis://[:PASSWORD@]HOST[:PORT][/DB]", 0 },
+	{ "keys", OPT_KEYS, "FILE", 0, "The workers' keys (see 'segfarm keygen'), for tcp://", 0 },
+	{ "dispatcher-key", OPT_DISPATCHER_KEY, "FILE", 0, "The dispatcher's public key", 0 },
+	{ "insecure", OPT_INSECURE, NULL, 0, "tcp:// without keys", 0 },
 	{ "verbose", 'v', NULL, 0, "Log more", 0 },
 	{ "credits", OPT_CREDITS, "N", 0, "Jobs a worker takes in advance, the one in hand included (default 2)", 0 },
 	{ "allow-private", OPT_PRIVATE, NULL, 0,
@@ -58,6 +61,8 @@ static const struct argp_option option_list[] = {
 
 struct options {
 	const char *connect, *redis;
+	const char *keys, *dispatcher_key;
+	struct keys_access access;
 	int workers, credits;
 	enum log_level level;
 	struct allow allow;
@@ -95,6 +100,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'v':
 		o->level = LOG_LEVEL_DEBUG;
 		return 0;
+	case OPT_KEYS:
+		o->keys = arg;
+		return 0;
+	case OPT_DISPATCHER_KEY:
+		o->dispatcher_key = arg;
+		return 0;
+	case OPT_INSECURE:
+		o->access.is_insecure = true;
+		return 0;
 	case OPT_CREDITS:
 		o->credits = parse_count(state, arg, "--credits", 1, 1024);
 		return 0;
@@ -126,15 +140,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 /* Says at once, in one sentence, what a pool of silent restarts would only show in a log. Nothing of it is left: the pool forks. */
-static int check(const struct options *o)
+static int check(struct options *o)
 {
 	struct store *store = NULL;
 	struct bus *bus = NULL;
 	struct err err;
-	int ret = store_open(&store, o->redis, 5000, &err);
+	int ret = keys_access_open(&o->access, o->keys, o->dispatcher_key, false, &err);
 
 	if (!ret)
-		ret = bus_connect(&bus, o->connect, &err);
+		ret = store_open(&store, o->redis, 5000, &err);
+	if (!ret)
+		ret = bus_connect(&bus, o->connect, &o->access, &err);
 	if (ret)
 		fprintf(stderr, "segfarm-worker: %s\n", err.msg);
 	bus_destroy(bus);
@@ -191,8 +207,9 @@ int main(int argc, char **argv)
 		return 1;
 	if (!o.allow.n_roots && !o.allow.n_urls)
 		log_warn("every source will be refused", "reason=\"neither --media-root nor --allow-url is given\"");
-	status = pool_main(&(struct pool_options){ o.connect, o.redis, o.workers, o.credits, &o.allow,
-						   o.has_no_sandbox ? NULL : &o.sandbox });
+	status = pool_main(&(struct pool_options){ .connect = o.connect, .access = &o.access, .redis = o.redis, .workers = o.workers,
+						   .credits = o.credits, .allow = &o.allow,
+						   .sandbox = o.has_no_sandbox ? NULL : &o.sandbox });
 	allow_finish(&o.allow);
 	return status;
 }

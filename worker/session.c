@@ -19,6 +19,8 @@
 #define BEAT_MS 1000
 #define LOOK_MS 5     /* between looks at what has come in, during a job */
 #define CONNECT_MS 20 /* between two attempts to say HELLO; the first come sooner: somebody may wait for what the one before us had */
+#define HELLO_MS 2000 /* after one has been said, a wish for another was on its way before */
+#define UNREACHED_MS 10000
 #define STORE_TIMEOUT_MS 10000
 #define QUEUE_MAX 1024 /* credits are at most this */
 
@@ -34,6 +36,7 @@ struct session {
 	int64_t play_ms;              /* it is a play: how long it may be without a sign of life; else 0 */
 	int64_t progress, next_beat_ms, next_look_ms;
 	int connect_ms;               /* until the next attempt to say HELLO */
+	int64_t hello_ms;             /* when it was said, or when we began to try */
 	bool is_known, is_cancelled, is_stopping;
 };
 
@@ -63,6 +66,8 @@ static void send_hello(struct session *s)
 	ready.credits -= s->n_queued + (s->current != 0);
 	s->is_known = send_msg(s, &hello) == 0;
 	s->options->crash->is_known |= s->is_known;
+	if (s->is_known)
+		s->hello_ms = proc_now_ms();
 	if (s->is_known && ready.credits > 0)
 		send_msg(s, &ready);
 }
@@ -80,6 +85,10 @@ static void beat(struct session *s)
 		send_hello(s);
 	s->connect_ms = 2 * s->connect_ms < CONNECT_MS ? 2 * s->connect_ms : CONNECT_MS;
 	s->next_beat_ms = now + (s->is_known ? BEAT_MS : s->connect_ms);
+	if (!s->is_known && now - s->hello_ms >= UNREACHED_MS) {
+		log_warn("dispatcher is not reached, or does not know our key", "endpoint=%s", s->options->connect);
+		s->hello_ms = now;
+	}
 }
 
 /* Answered, else it would be waited for until this worker ends. */
@@ -135,8 +144,10 @@ static void receive(struct session *s)
 			take_job(s, json);
 		else if (verb == MSG_STOP)
 			s->is_stopping = true;
+		else if (verb == MSG_HELLO && proc_now_ms() - s->hello_ms >= HELLO_MS)
+			send_hello(s); /* the dispatcher does not know us: it has been started again, or gave us up */
 		else if (verb == MSG_HELLO)
-			send_hello(s); /* the dispatcher does not know us: it has been started again */
+			continue;
 		else if (verb == MSG_CANCEL && !msg_get(verb, json, &m, &err))
 			cancel(s, m.job);
 		else
@@ -250,7 +261,7 @@ static int enter_sandbox(const struct sandbox *sandbox, struct err *err)
 
 int session_main(const struct session_options *options)
 {
-	struct session s = { .options = options, .connect_ms = 1 };
+	struct session s = { .options = options, .connect_ms = 1, .hello_ms = proc_now_ms() };
 	struct err err = { 0 };
 	int status = 1;
 
@@ -261,7 +272,7 @@ int session_main(const struct session_options *options)
 	signal(SIGPIPE, SIG_IGN);
 	crash_catch(options->crash);
 	if (enter_sandbox(options->sandbox, &err) || store_open(&s.store, options->redis, STORE_TIMEOUT_MS, &err) ||
-	    bus_connect(&s.bus, options->connect, &err)) {
+	    bus_connect(&s.bus, options->connect, options->access, &err)) {
 		log_error("worker cannot start", "reason=\"%s\"", err.msg);
 		goto out;
 	}

@@ -5,11 +5,13 @@
 #ifndef SEGFARM_WORKER_SESSION_H
 #define SEGFARM_WORKER_SESSION_H
 
+#include "common/keys.h"
 #include "worker/crash.h"
 #include "worker/sandbox.h"
 
 struct session_options {
 	const char *connect; /* the dispatcher's endpoint */
+	struct keys_access *access; /* to it */
 	const char *redis;   /* the store's URL */
 	const char *name;    /* unique; see MSG_NAME_MAX */
 	const char *death;   /* how the one before it in its place ended, "" */
