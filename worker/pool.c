@@ -82,10 +82,15 @@ static void bury(struct pool *p)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
+		if (WIFSTOPPED(status)) { /* it would keep its place, and do nothing */
+			kill(pid, SIGKILL);
+			continue;
+		}
 		for (int i = 0; i < p->options->workers; i++)
 			if (p->slots[i].pid == pid)
 				buried(p, &p->slots[i], status);
+	}
 }
 
 /* Starts who is due; ms until the next one is, -1: nobody waits. */
