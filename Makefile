@@ -22,7 +22,7 @@ BASE := -std=c17 -D_GNU_SOURCE -DSEGFARM_VERSION='"$(VERSION)"' -I. $(WARN) -MMD
 
 COMMON_LIBS     := libzmq hiredis jansson libsodium libxxhash
 DISPATCHER_LIBS := libmicrohttpd
-WORKER_LIBS     := libavformat libavcodec libavfilter libavutil libswresample x264 zlib
+WORKER_LIBS     := libavformat libavcodec libavfilter libavutil libswresample x264 zlib libseccomp
 TEST_LIBS       := check
 # asked only when something is compiled, so that `make run` can install first
 COMMON_CFLAGS      = $(shell $(PKG) --cflags $(COMMON_LIBS))

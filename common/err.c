@@ -11,7 +11,7 @@ static const struct {
 	const char *name;
 } err_names[] = {
 	{ ERR_RETRY, "retry" },     { ERR_DATA, "data" },   { ERR_UNSUPPORTED, "unsupported" }, { ERR_LIMIT, "limit" },
-	{ ERR_STOPPED, "stopped" }, { ERR_NOMEM, "nomem" }, { ERR_USAGE, "usage" },
+	{ ERR_STOPPED, "stopped" }, { ERR_NOMEM, "nomem" }, { ERR_USAGE, "usage" }, { ERR_STORE, "store" },
 };
 #define N_NAMES (sizeof(err_names) / sizeof(err_names[0]))
 

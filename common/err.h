@@ -15,6 +15,7 @@ enum err_code {
 	ERR_STOPPED = -5,     /* cancelled or asked to stop */
 	ERR_NOMEM = -6,       /* allocation failed */
 	ERR_USAGE = -7,       /* the caller (a user, an operator) asked for something impossible */
+	ERR_STORE = -8,       /* of a job: its worker had trouble with the store: wait for that */
 };
 
 struct err {
@@ -26,7 +27,7 @@ struct err {
 int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Puts "<prefix>: " before the message that is there; returns err->code. */
 int err_prefix(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* "retry", "data", "unsupported", "limit", "stopped", "nomem", "usage": the wire form of a code. */
+/* "retry", "data", "unsupported", "limit", "stopped", "nomem", "usage", "store": the wire form of a code. */
 const char *err_code_name(int code);
 /* The inverse; an unknown name is ERR_DATA. */
 int err_code_from_name(const char *name);

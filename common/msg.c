@@ -19,6 +19,7 @@ enum field {
 	HAS_CODE = 1 << 6,
 	HAS_REASON = 1 << 7,
 	HAS_RECORD = 1 << 8, /* not a struct msg */
+	HAS_KILLED = 1 << 9,
 };
 
 static const struct {
@@ -26,7 +27,7 @@ static const struct {
 	unsigned fields;
 	int64_t job_min; /* smallest job id: 0 where "idle" is an answer */
 } verbs[] = {
-	[MSG_HELLO] = { "HELLO", HAS_NAME | HAS_PID | HAS_REASON, 0 },
+	[MSG_HELLO] = { "HELLO", HAS_NAME | HAS_PID | HAS_JOB | HAS_KILLED | HAS_REASON, 0 },
 	[MSG_READY] = { "READY", HAS_CREDITS, 0 },
 	[MSG_BEAT] = { "BEAT", HAS_JOB | HAS_PROGRESS, 0 },
 	[MSG_DONE] = { "DONE", HAS_JOB | HAS_TIMES, 1 },
@@ -66,6 +67,8 @@ int msg_put(const struct msg *m, struct buf *json)
 		jput_int(json, "credits", m->credits);
 	if (has & HAS_JOB)
 		jput_int(json, "job", m->job);
+	if (has & HAS_KILLED)
+		jput_bool(json, "killed", m->is_killed);
 	if (has & HAS_PROGRESS)
 		jput_int(json, "progress", m->progress);
 	if (has & HAS_TIMES) {
@@ -106,6 +109,8 @@ static void get_fields(struct jget *g, struct msg *m)
 		m->credits = (int)jget_int(g, "credits", 1, CREDITS_MAX);
 	if (has & HAS_JOB)
 		m->job = jget_int(g, "job", verbs[m->verb].job_min, INT64_MAX - 1);
+	if (has & HAS_KILLED)
+		m->is_killed = jget_bool(g, "killed");
 	if (has & HAS_PROGRESS)
 		m->progress = jget_int(g, "progress", 0, INT64_MAX - 1);
 	if (has & HAS_TIMES) {

@@ -35,7 +35,10 @@ struct msg {
 	char name[MSG_NAME_MAX + 1];      /* HELLO */
 	int64_t pid;                      /* HELLO */
 	int credits;                      /* READY: how many jobs more it can take, 1 to 1024 */
-	int64_t job;                      /* BEAT (0: idle), DONE, FAIL, CANCEL: job id */
+	/* BEAT (0: idle), DONE, FAIL, CANCEL: job id; HELLO: that of the job in the hands of the worker before it in its place when
+	 * that died, as the pool knows it; 0: none, or not known */
+	int64_t job;
+	bool is_killed;                   /* HELLO: it died of a signal from outside: no job is to blame */
 	int64_t progress;                 /* BEAT: counter of the work loop */
 	int64_t elapsed_us, cpu_us;       /* DONE: wall and CPU time of the job */
 	int64_t bytes;                    /* DONE: bytes stored */

@@ -194,6 +194,31 @@ static error_t parse_encode(int key, char *arg, struct argp_state *state)
 const struct argp options_encode = { .options = encode_options, .parser = parse_encode };
 const struct argp options_stream = { .options = encode_options + 2, .parser = parse_encode };
 
+static const struct argp_option allow_options[] = {
+	{ "media-root", OPTIONS_KEY_MEDIA_ROOT, "DIR", 0,
+	  "Where sources may lie: a directory, or a file; may be given more than once. What lies elsewhere is refused", 2 },
+	{ "allow-url", OPTIONS_KEY_ALLOW_URL, "PREFIX", 0,
+	  "URLs that may be sources: those that begin with it (http://HOST/PATH, https://HOST:PORT/); may be given more than once", 2 },
+	{ 0 },
+};
+
+static error_t parse_allow(int key, char *arg, struct argp_state *state)
+{
+	struct allow *allow = state->input;
+	struct err err = { 0 };
+
+	if (key == OPTIONS_KEY_MEDIA_ROOT && allow_add_root(allow, arg, &err))
+		err_prefix(&err, "--media-root");
+	else if (key == OPTIONS_KEY_ALLOW_URL && allow_add_url(allow, arg, &err))
+		err_prefix(&err, "--allow-url");
+	else if (key != OPTIONS_KEY_MEDIA_ROOT && key != OPTIONS_KEY_ALLOW_URL)
+		return ARGP_ERR_UNKNOWN;
+	options_check(err.code, &err, state);
+	return 0;
+}
+
+const struct argp options_allow = { .options = allow_options, .parser = parse_allow };
+
 int options_parse_order(const char *text, uint64_t *seed, struct err *err)
 {
 	int64_t value;

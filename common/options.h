@@ -5,6 +5,7 @@
 #ifndef SEGFARM_COMMON_OPTIONS_H
 #define SEGFARM_COMMON_OPTIONS_H
 
+#include "common/allow.h"
 #include "common/cli.h"
 #include "common/record.h"
 
@@ -34,6 +35,8 @@ enum { /* keys of long options without a letter */
 	OPTIONS_KEY_ORDER,
 	OPTIONS_KEY_REDIS,
 	OPTIONS_KEY_BIND,
+	OPTIONS_KEY_MEDIA_ROOT,
+	OPTIONS_KEY_ALLOW_URL,
 	OPTIONS_KEY_ON_DEMAND,
 	OPTIONS_KEY_READ_AHEAD,
 	OPTIONS_KEY_JSON,
@@ -42,6 +45,8 @@ enum { /* keys of long options without a letter */
 /* For argp_child; the input is a struct record_options. */
 extern const struct argp options_encode;
 extern const struct argp options_stream; /* without what only segments have */
+
+extern const struct argp options_allow;  /* --media-root, --allow-url; the input is a struct allow */
 
 /* Ends the program with the message of a failed cli_parse_*. */
 void options_check(int ret, const struct err *err, struct argp_state *state);

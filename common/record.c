@@ -541,6 +541,7 @@ int job_put(const struct job *job, struct buf *json)
 	jput_str(json, "type", job_types[job->type]);
 	jput_str(json, "stream", job->stream);
 	jput_int(json, "deadline_ms", job->deadline_ms);
+	jput_bool(json, "tolerant", job->is_tolerant);
 	if (job->type != JOB_NOOP) {
 		jput_open(json, "source", '{');
 		record_put_source(json, &job->source);
@@ -569,6 +570,7 @@ int job_get(struct bytes json, struct job *job, struct err *err)
 	job->type = get_job_type(&g);
 	get_key(&g, "stream", job->stream, job->type == JOB_NOOP);
 	job->deadline_ms = jget_int(&g, "deadline_ms", 1, DEADLINE_MAX_MS);
+	job->is_tolerant = jget_bool(&g, "tolerant");
 	if (job->type != JOB_NOOP) {
 		record_get_source(&g, &job->source);
 		record_get_options(&g, &job->options);

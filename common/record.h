@@ -192,6 +192,7 @@ struct job {
 	enum job_type type;
 	char stream[RECORD_KEY_SIZE];
 	int64_t deadline_ms;     /* the worker is killed when it takes longer; > 0 */
+	bool is_tolerant;        /* it was tried in vain: leave out whatever may be the cause */
 	struct record_source source;
 	struct record_options options;
 	/* play jobs only: the continuous stream for one reader */

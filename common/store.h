@@ -39,6 +39,10 @@ struct store; /* one connection */
 int store_open(struct store **store, const char *url, int timeout_ms, struct err *err);
 void store_close(struct store *store); /* NULL is fine */
 int store_ping(struct store *store, struct err *err);
+/* Counts what went wrong with the store itself, and not with what was asked of it. */
+unsigned store_troubles(const struct store *store);
+/* For the calls that follow. */
+void store_set_timeout(struct store *store, int timeout_ms);
 /* Counts connections made; when it changes, what was remembered of Redis must be looked at again. */
 unsigned store_generation(const struct store *store);
 /* Every key begins with prefix (default "segfarm:"): kept by pointer. For tests and shared servers. */

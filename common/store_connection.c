@@ -31,6 +31,7 @@ void store_disconnect(struct store *s)
 /* The connection is of no more use: a late reply would be taken for another's. */
 static int lose(struct store *s, int error, struct err *err)
 {
+	s->troubles++;
 	if (s->c && s->c->err == REDIS_ERR_EOF)
 		err_set(err, ERR_RETRY, "Redis at %s has closed the connection", s->name);
 	else if (s->c && s->c->err && s->c->err != REDIS_ERR_IO)
@@ -64,9 +65,14 @@ static int error_code(const char *text)
 	return ERR_RETRY;
 }
 
+/* Who has been let in once may wait until that is so again. */
 static int refused(struct store *s, const redisReply *reply, struct err *err)
 {
-	return err_set(err, error_code(reply->str), "Redis at %s says: %.200s", s->name, reply->str);
+	int code = error_code(reply->str);
+	if (code == ERR_USAGE && s->generation && !strstr(reply->str, "WRONGTYPE"))
+		code = ERR_RETRY;
+	s->troubles += code == ERR_RETRY && !store_begins_with(reply->str, "NOSCRIPT");
+	return err_set(err, code, "Redis at %s says: %.200s", s->name, reply->str);
 }
 
 int store_reply(struct store *s, redisReply **reply, struct err *err)
@@ -380,6 +386,7 @@ int store_connect(struct store *s, struct err *err)
 	if (!s->c)
 		return err_set(err, ERR_NOMEM, "no memory for a connection to Redis");
 	if (s->c->err || redisSetTimeout(s->c, tv) != REDIS_OK) {
+		s->troubles++;
 		err_set(err, ERR_RETRY, "cannot connect to Redis at %s: %s", s->name, s->c->errstr);
 		store_disconnect(s);
 		return ERR_RETRY;
@@ -543,6 +550,19 @@ int store_ping(struct store *s, struct err *err)
 	int rc = store_call(s, &reply, err, "PING");
 	freeReplyObject(reply);
 	return rc;
+}
+
+unsigned store_troubles(const struct store *s)
+{
+	return s->troubles;
+}
+
+void store_set_timeout(struct store *s, int timeout_ms)
+{
+	struct timeval tv = { timeout_ms / 1000, timeout_ms % 1000 * 1000 };
+	s->timeout_ms = timeout_ms;
+	if (s->c)
+		redisSetTimeout(s->c, tv);
 }
 
 unsigned store_generation(const struct store *s)

@@ -28,7 +28,7 @@ struct store {
 	int timeout_ms;
 	const char *prefix;
 	redisContext *c; /* NULL: not connected */
-	unsigned generation;
+	unsigned generation, troubles;
 	char sha[STORE_N_SCRIPTS][STORE_SHA_SIZE]; /* "": not loaded yet */
 	XXH3_state_t *hash;
 	bool is_awaiting; /* mail */

@@ -22,18 +22,20 @@
 #define NOOP_KEY "0000000000000000"
 
 /* Only workers speak to servers. */
-static int look_at_url(const char *url, struct record_source *source, struct err *err)
+static int look_at_url(const char *url, const struct allow *allow, struct record_source *source, struct err *err)
 {
 	if (strlen(url) > RECORD_PATH_MAX)
 		return err_set(err, ERR_USAGE, "%.300s... is too long for a URL", url);
 	for (const char *c = url; *c; c++)
 		if ((unsigned char)*c <= ' ' || *c == 0x7f)
 			return err_set(err, ERR_USAGE, "%.300s is no URL: a space or control character is in it", url);
+	if (allow && allow_url(allow, url, err))
+		return err->code;
 	snprintf(source->path, sizeof(source->path), "%s", url);
 	return 0;
 }
 
-int dispatch_look_at(const char *path, struct record_source *source, struct err *err)
+int dispatch_look_at(const char *path, const struct allow *allow, struct record_source *source, struct err *err)
 {
 	char resolved[PATH_MAX];
 	struct stat st;
@@ -41,12 +43,13 @@ int dispatch_look_at(const char *path, struct record_source *source, struct err 
 
 	memset(source, 0, sizeof(*source));
 	if (record_is_url(path))
-		return look_at_url(path, source, err);
+		return look_at_url(path, allow, source, err);
 	if (!realpath(path, resolved))
 		return err_set(err, ERR_USAGE, "%.300s: %s", path,
 			       errno == ENOENT ? "there is no such file" : strerror(errno));
-	/* O_NONBLOCK: opening a FIFO must not wait for its other end */
-	fd = open(resolved, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (allow && allow_path(allow, resolved, err))
+		return err->code;
+	fd = allow_open(resolved);
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		int ret = err_set(err, ERR_USAGE, "%.300s cannot be read: %s", path, strerror(errno));
 
@@ -67,13 +70,15 @@ int dispatch_look_at(const char *path, struct record_source *source, struct err 
 	return 0;
 }
 
-/* The file is what it was when it was accepted. */
-static bool is_unchanged(const struct record_source *source)
+/* It may be read, and is what it was when it was accepted. */
+static int check_source(const struct dispatch *d, const struct record_source *source, struct err *err)
 {
 	struct record_source now;
-	struct err err;
+	int ret = dispatch_look_at(source->path, d->allow, &now, err);
 
-	return dispatch_look_at(source->path, &now, &err) >= 0 && now.size == source->size && now.mtime_ns == source->mtime_ns;
+	if (!ret && (now.size != source->size || now.mtime_ns != source->mtime_ns))
+		ret = err_set(err, ERR_DATA, "the source file is not what it was when it was accepted");
+	return ret;
 }
 
 int dispatch_take_up(struct dispatch *d, struct dispatch_stream *s, struct err *err)
@@ -84,8 +89,8 @@ int dispatch_take_up(struct dispatch *d, struct dispatch_stream *s, struct err *
 		dispatch_note_trouble(d, err); /* accepted already: it goes on when the store is back */
 	else if (ret < 0 && ret != ERR_STOPPED)
 		stream_give_up(d, s, 0, ret, 1, err->msg);
-	else if (s->is_mine && s->state < DISPATCH_DONE && !is_unchanged(&s->source))
-		stream_give_up(d, s, 0, ERR_DATA, 1, "the source file is not what it was when it was accepted");
+	else if (s->is_mine && s->state < DISPATCH_DONE && check_source(d, &s->source, err))
+		stream_give_up(d, s, 0, ERR_DATA, 1, err->msg);
 	return 0;
 }
 

@@ -99,12 +99,45 @@ static int tell(struct admin *a, const char *stream)
 
 /* --- submit */
 
+static void add_all(char ***texts, int *n, const json_t *array)
+{
+	*texts = calloc(json_array_size(array) + 1, sizeof **texts);
+	for (size_t i = 0; *texts && i < json_array_size(array); i++)
+		if (json_is_string(json_array_get(array, i)))
+			(*texts)[(*n)++] = (char *)(uintptr_t)json_string_value(json_array_get(array, i));
+}
+
+/* By one of the dispatchers there are; where there is none, the one that comes will see. */
+static int check_allowed(struct admin *a, const char *path)
+{
+	const char *id;
+	json_t *status;
+	int ret = 0;
+
+	json_object_foreach(a->dispatchers, id, status) {
+		struct allow allow = { 0 };
+
+		if (!json_is_array(json_object_get(status, "media_roots")))
+			return 0;
+		add_all(&allow.roots, &allow.n_roots, json_object_get(status, "media_roots"));
+		add_all(&allow.urls, &allow.n_urls, json_object_get(status, "allow_urls"));
+		ret = record_is_url(path) ? allow_url(&allow, path, a->err) : allow_path(&allow, path, a->err);
+		free(allow.roots);
+		free(allow.urls);
+		if (!ret)
+			return 0;
+	}
+	return ret;
+}
+
 static int submit_one(struct admin *a, const char *path)
 {
 	struct store_stream what = { .options = a->options->encode, .is_on_demand = a->options->is_on_demand }, old;
 	char key[RECORD_KEY_SIZE];
-	int ret = dispatch_look_at(path, &what.source, a->err);
+	int ret = dispatch_look_at(path, NULL, &what.source, a->err);
 
+	if (ret >= 0)
+		ret = check_allowed(a, what.source.path);
 	if (ret < 0)
 		return ret;
 	key_derive_source(&what.source, &what.options, key);

@@ -54,9 +54,12 @@ static struct dispatch_stream *stream_of(const struct queue_item *item)
 
 void dispatch_note_trouble(struct dispatch *d, const struct err *err)
 {
-	if (err->code == ERR_RETRY && !d->is_store_down)
-		log_warn("store is down", "reason=\"%s\"", err->msg);
-	d->is_store_down |= err->code == ERR_RETRY;
+	if (err->code != ERR_RETRY)
+		return;
+	if (!d->is_store_down || strcmp(d->trouble, err->msg))
+		log_warn("store is in trouble", "reason=\"%s\"", err->msg);
+	snprintf(d->trouble, sizeof(d->trouble), "%s", err->msg);
+	d->is_store_down = true;
 }
 
 /* --- ends of jobs */
@@ -82,7 +85,7 @@ static bool fail_item(struct dispatch *d, struct queue_item *item, enum queue_fa
 		return false;
 	}
 	/* a server that does not answer will not be waited for without end; a store that is down will */
-	if (s && failure == QUEUE_RETRY && !d->is_store_down && record_is_url(s->source.path))
+	if (s && failure == QUEUE_RETRY && record_is_url(s->source.path))
 		failure = QUEUE_LOST;
 	if (item->is_cancelled && code == ERR_STOPPED)
 		failure = QUEUE_CANCELLED;
@@ -126,25 +129,52 @@ static void finish_item(struct dispatch *d, struct queue_item *item)
 	}
 }
 
-static void remove_worker(struct dispatch *d, struct dispatch_worker *w, enum queue_failure failure, const char *reason)
+static void forget_worker(struct dispatch *d, struct dispatch_worker *w)
 {
-	int code = failure == QUEUE_CRASH ? ERR_DATA : ERR_RETRY;
-	struct queue_item *item;
-	bool is_blamed = false;
-
-	/* It did its jobs one by one: the first that is not done is the one it died of, the others it had not begun. */
-	while ((item = queue_first_job(&d->queue, w->number))) {
-		if (is_blamed)
-			queue_take_back(&d->queue, item, proc_now_ms());
-		else
-			is_blamed = fail_item(d, item, failure, code, reason);
-	}
 	queue_remove_worker(&d->queue, w->number);
 	tdelete(w, &d->peers, compare_peers);
 	for (int i = 0; i < d->n_workers; i++)
 		if (d->workers[i] == w)
 			d->workers[i] = d->workers[--d->n_workers];
 	free(w);
+}
+
+/* It did its jobs one by one: the first that is not done is the one it was at, the others it had not begun. */
+static void remove_worker(struct dispatch *d, struct dispatch_worker *w, enum queue_failure failure, const char *reason)
+{
+	struct queue_item *item;
+	bool is_blamed = false;
+
+	while ((item = queue_first_job(&d->queue, w->number))) {
+		if (is_blamed)
+			queue_take_back(&d->queue, item, proc_now_ms());
+		else
+			is_blamed = fail_item(d, item, failure, failure == QUEUE_CRASH ? ERR_DATA : ERR_RETRY, reason);
+	}
+	forget_worker(d, w);
+}
+
+/* Its pool says which job it had in hand; 0: none. What it did before that is done, whether we have heard of it or not. */
+static void remove_dead(struct dispatch *d, struct dispatch_worker *w, enum queue_failure failure, int64_t job, const char *reason)
+{
+	struct queue_item *item = queue_find(&d->queue, w->number, job);
+
+	if (!item && job)
+		log_debug("dead worker was at a job that it did not have", "worker=%s job=%" PRId64, w->name, job);
+	if (item)
+		fail_item(d, item, failure, failure == QUEUE_CRASH ? ERR_DATA : ERR_RETRY, reason);
+	while ((item = queue_first_job(&d->queue, w->number))) {
+		struct err err;
+
+		if (stream_of(item) && !stream_of(item)->is_noop && !d->is_store_down &&
+		    stream_check_slot(d, stream_of(item), item->slot, &err) == 1)
+			queue_done(&d->queue, item, proc_now_ms());
+		else if (play_is(d, item))
+			play_finish(d, item, reason);
+		else
+			queue_take_back(&d->queue, item, proc_now_ms());
+	}
+	forget_worker(d, w);
 }
 
 /* --- messages */
@@ -175,7 +205,10 @@ static void bury_before(struct dispatch *d, const struct msg *m)
 		if (strncmp(w->name, m->name, place) || strchr(w->name + place, '-'))
 			continue;
 		log_warn("worker died", "worker=%s reason=\"%s\"", w->name, m->reason);
-		remove_worker(d, w, QUEUE_CRASH, m->reason[0] ? m->reason : "the worker process died");
+		if (m->reason[0])
+			remove_dead(d, w, m->is_killed ? QUEUE_KILLED : QUEUE_CRASH, m->job, m->reason);
+		else
+			remove_worker(d, w, QUEUE_CRASH, "the worker process died");
 	}
 }
 
@@ -250,9 +283,13 @@ static void on_fail(struct dispatch *d, struct dispatch_worker *w, struct msg *m
 		return;
 	}
 	clean_reason(m->reason);
+	if (m->code == ERR_STORE)
+		d->lease_next_ms = 0; /* let us write to it ourselves */
 	d->is_store_suspect |= m->code == ERR_STOPPED && !play_is(d, item) && !item->is_cancelled; /* it did not find our plan there */
 	if (m->code == ERR_RETRY || m->code == ERR_STOPPED)
 		failure = QUEUE_RETRY;
+	else if (m->code == ERR_STORE)
+		failure = QUEUE_STORE;
 	else if (m->code == ERR_NOMEM)
 		failure = QUEUE_CRASH;
 	fail_item(d, item, failure, m->code, m->reason);
@@ -446,44 +483,54 @@ static void check_workers(struct dispatch *d, int64_t now_ms)
 	}
 }
 
-static void reconcile_all(struct dispatch *d)
+static int reconcile_all(struct dispatch *d, struct err *err)
 {
-	struct err err = { 0 };
-
 	for (int i = 0; i < d->n_streams; i++) {
-		int ret = stream_reconcile(d, d->streams[i], &err);
+		int ret = stream_reconcile(d, d->streams[i], err);
 
 		if (!ret)
-			ret = stream_save_state(d, d->streams[i], &err);
+			ret = stream_save_state(d, d->streams[i], err);
 		if (ret == ERR_STOPPED) /* it has another owner, or Redis has lost ours */
-			ret = cluster_own(d, d->streams[i], &err);
-		if (ret == ERR_RETRY) {
-			dispatch_note_trouble(d, &err);
-			return;
-		}
+			ret = cluster_own(d, d->streams[i], err);
+		if (ret == ERR_RETRY)
+			return ret;
 		if (ret < 0)
-			stream_give_up(d, d->streams[i], 0, ret, 1, err.msg);
+			stream_give_up(d, d->streams[i], 0, ret, 1, err->msg);
 	}
 	queue_forgive(&d->queue);
+	return 0;
 }
 
-/* Is it there, and is it the one that we knew? */
+/* Is it there, does it take what is written, and is it the one that we knew? */
+static int compare_with_store(struct dispatch *d, struct err *err)
+{
+	bool is_changed = d->is_store_down || d->is_store_suspect;
+	int ret;
+
+	store_set_timeout(d->store, d->is_store_down ? DISPATCH_STORE_WAIT_MS : DISPATCH_STORE_MS);
+	ret = store_ping(d->store, err);
+	store_set_timeout(d->store, DISPATCH_STORE_MS);
+	if (ret < 0 || (!is_changed && store_generation(d->store) == d->generation))
+		return ret;
+	ret = cluster_renew(d, err);
+	if (ret < 0)
+		return ret;
+	d->is_store_suspect = false;
+	d->generation = store_generation(d->store);
+	log_info("comparing with the store", "generation=%u", d->generation);
+	ret = reconcile_all(d, err);
+	if (ret >= 0)
+		d->is_store_down = false;
+	return ret;
+}
+
 static void check_store(struct dispatch *d, int64_t now_ms)
 {
 	struct err err = { 0 };
-	bool was_down = d->is_store_down;
 
-	if (store_ping(d->store, &err) < 0) {
+	if (compare_with_store(d, &err) < 0) {
+		err.code = ERR_RETRY; /* whatever it is, it has to be waited for */
 		dispatch_note_trouble(d, &err);
-		d->is_store_down = true;
-	} else if (was_down || d->is_store_suspect || store_generation(d->store) != d->generation) {
-		d->is_store_down = d->is_store_suspect = false;
-		d->generation = store_generation(d->store);
-		log_info("comparing with the store", "generation=%u", d->generation);
-		if (cluster_renew(d, &err) < 0)
-			dispatch_note_trouble(d, &err);
-		else
-			reconcile_all(d);
 	}
 	d->store_next_ms = now_ms + (d->is_store_down ? DISPATCH_STORE_WAIT_MS : DISPATCH_STORE_PING_MS);
 }

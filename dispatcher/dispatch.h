@@ -9,6 +9,7 @@
 #ifndef SEGFARM_DISPATCHER_DISPATCH_H
 #define SEGFARM_DISPATCHER_DISPATCH_H
 
+#include "common/allow.h"
 #include "common/bus.h"
 #include "common/record.h"
 #include "common/store.h"
@@ -20,7 +21,7 @@
 #define DISPATCH_LOST_MS 10000      /* ten beats missed: a frame may take seconds to encode on a busy machine */
 #define DISPATCH_STORE_MS 2000      /* time-out of one call to Redis */
 #define DISPATCH_STORE_PING_MS 1000 /* how often Redis is looked at */
-#define DISPATCH_STORE_WAIT_MS 100  /* between tries while it is down */
+#define DISPATCH_STORE_WAIT_MS 100  /* between tries while it is down, and how long one may take */
 
 enum dispatch_state { DISPATCH_PROBING, DISPATCH_WORKING, DISPATCH_DONE, DISPATCH_PARTIAL, DISPATCH_FAILED };
 
@@ -40,7 +41,7 @@ struct dispatch_stream {
 	int64_t ticks_made;
 	bool is_mine;          /* we are its owner; see cluster.h */
 	char owner[STORE_OWNER_SIZE];
-	int64_t seen_ms;       /* when it was asked for last; of others' streams */
+	int64_t seen_ms, looked_ms; /* of others' streams: when it was asked for last, and compared with the store */
 	bool is_on_demand;     /* made only when somebody asks */
 	struct list wants, players; /* see want.h */
 	int n_players;
@@ -83,10 +84,12 @@ struct dispatch {
 	unsigned generation;  /* of the store when the streams were last compared with it */
 	int n_wants;
 	int read_ahead;       /* segments that are made before a player asks */
-	bool is_store_down;
+	bool is_store_down;    /* it does not answer, or does not take what is written: nothing is given out */
+	char trouble[400];     /* why */
 	bool is_store_suspect; /* something that should be there was not: compare with it again */
 	int64_t store_next_ms, check_next_ms;
 	uint64_t shuffle_seed; /* 0: plan order */
+	const struct allow *allow; /* what may be a source; NULL: anything */
 	struct dispatch_counters counters;
 	struct buf json;       /* of the message being sent */
 	/* Told about every segment that has come to exist; may be NULL. */
@@ -100,8 +103,9 @@ void dispatch_finish(struct dispatch *d);
 
 /* ---- accept.c */
 
-/* Facts of a local file: ERR_USAGE with one sentence when it is missing, a directory or unreadable. */
-int dispatch_look_at(const char *path, struct record_source *source, struct err *err);
+/* Facts of a local file: ERR_USAGE with one sentence when it is missing, a directory or unreadable, or allow (NULL: anything) does
+ * not have it. Of a URL there is only that to see. */
+int dispatch_look_at(const char *path, const struct allow *allow, struct record_source *source, struct err *err);
 /* Accepts a source: it is in the store when this returns. The same one twice is one stream. */
 int dispatch_add(struct dispatch *d, const struct record_source *source, const struct record_options *options, bool is_on_demand,
 		 struct dispatch_stream **stream, struct err *err);
@@ -133,6 +137,8 @@ void dispatch_remake(struct dispatch *d, struct dispatch_stream *stream, size_t 
 int dispatch_push(struct dispatch *d, const struct dispatch_stream *s, uint32_t slot, enum queue_class class, struct err *err);
 /* Tells the worker that has the job that nobody wants it any more. */
 void dispatch_cancel(struct dispatch *d, struct queue_item *item);
+/* Which segments of a stream there will never be, for playlist_put_media; to be freed. NULL: none, or no memory. */
+uint8_t *dispatch_gaps(const struct dispatch_stream *stream);
 /* Store address of a segment. */
 void dispatch_address(const struct dispatch_stream *stream, size_t segment, struct store_segment *address);
 

@@ -258,19 +258,22 @@ int export_work(struct export *e, struct dispatch *d, struct dispatch_stream *st
 
 bool export_has_all(const struct export *e, const struct dispatch_stream *stream)
 {
-	return stream->has_plan && e->n_written == stream->plan.n_segments && e->n_segments == e->n_written;
+	return stream->has_plan && e->n_segments == stream->plan.n_segments &&
+	       e->n_written + stream->n_quarantined == stream->plan.n_segments;
 }
 
 int export_end(struct export *e, const struct dispatch_stream *stream, struct err *err)
 {
 	struct buf init = { 0 }, media = { 0 }, master = { 0 };
+	uint8_t *gaps = dispatch_gaps(stream);
 	int ret = store_get_value(e->store, stream->key, "init:" RECORD_RENDITION, &init, err);
 
 	if (ret == 0)
 		ret = err_set(err, ERR_RETRY, "the init segment is not in the store");
 	if (ret > 0)
 		ret = write_file(e, e->rendition_fd, PLAYLIST_INIT, &init, err);
-	playlist_put_media(&stream->plan, &media);
+	playlist_put_media(&stream->plan, gaps, &media);
+	free(gaps);
 	if (ret > 0)
 		ret = write_file(e, e->rendition_fd, PLAYLIST_MEDIA, &media, err);
 	playlist_put_master(&stream->plan, e->sizes, &master);

@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "common/proc.h"
+#include "common/record.h"
 #include "common/store.h"
 
 #include <errno.h>
@@ -130,10 +131,17 @@ static int spawn_redis(struct farm *farm, pid_t *pid, struct err *err)
 static int spawn_pool(struct farm *farm, pid_t *pid, struct err *err)
 {
 	char program[PATH_MAX], count[16], credits[16];
-	const char *const argv[] = { program,	  "-j",	     count,    "--credits",  credits,
-				     "--connect", farm->bus, "--redis", farm->redis, NULL };
+	const char *source = farm->source ? farm->source : farm->dir; /* without one there is nothing to read: ours will do */
+	bool is_url = record_is_url(source);
+	const char *argv[16] = { program, "-j", count, "--credits", credits, "--connect", farm->bus, "--redis", farm->redis,
+				 is_url ? "--allow-url" : "--media-root", source };
 	char *copy[sizeof(argv) / sizeof(argv[0])];
+	int n = 11;
 
+	if (is_url) /* our user named it: he may mean his own network */
+		argv[n++] = "--allow-private";
+	if (farm->has_hardware)
+		argv[n++] = "--hardware";
 	proc_sibling("segfarm-worker", program, sizeof(program));
 	snprintf(count, sizeof(count), "%d", farm->n_workers);
 	snprintf(credits, sizeof(credits), "%d", farm->credits);

@@ -30,6 +30,8 @@ struct farm_child {
 struct farm {
 	int n_workers;
 	int credits; /* of each worker */
+	const char *source; /* all that the pool may read: a path, resolved, or a URL; NULL: nothing. Set before it is started */
+	bool has_hardware; /* the pool may use GPUs */
 	bool has_directory;
 	char dir[FARM_DIR_MAX];
 	char bus[FARM_DIR_MAX + 32];   /* endpoint for the dispatcher to bind */

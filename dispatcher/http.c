@@ -11,13 +11,16 @@
 #include <unistd.h>
 
 #include "common/key.h"
+#include "common/proc.h"
 #include "common/timeline.h"
 #include "dispatcher/cluster.h"
 #include "dispatcher/playlist.h"
+#include "dispatcher/stream.h"
 
 #define CONNECTIONS_MAX 1000
 #define IDLE_TIMEOUT_S 60
 #define STORE_WAIT_MS 2000
+#define REFRESH_MS 2000
 
 #define TYPE_PLAYLIST "application/vnd.apple.mpegurl"
 #define TYPE_TEXT "text/plain; charset=utf-8"
@@ -103,6 +106,12 @@ enum MHD_Result http_send_text(struct MHD_Connection *connection, unsigned statu
 			     CACHE_NEVER);
 }
 
+enum MHD_Result http_send_trouble(struct http *h, struct MHD_Connection *connection)
+{
+	return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+			      h->dispatch->is_store_down ? h->dispatch->trouble : "the store does not answer");
+}
+
 /* Sends a buffer and frees it. */
 static enum MHD_Result send_buf(struct MHD_Connection *connection, struct buf *body, const char *type,
 				const char *cache)
@@ -138,8 +147,10 @@ static enum MHD_Result answer_init(struct http *h, struct MHD_Connection *connec
 	if (ret > 0)
 		return send_buf(connection, &body, HTTP_TYPE_MP4, CACHE_SHORTLY);
 	buf_finish(&body);
-	return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-			 ret ? "the store does not answer" : "the init segment is not made yet");
+	if (ret)
+		return http_send_trouble(h, connection);
+	h->dispatch->is_store_suspect |= s->is_mine; /* it was there when the title was planned */
+	return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the init segment is gone and is made again");
 }
 
 /* The title that is asked for, with its plan; NULL: *result is what was answered, or the request waits. */
@@ -152,7 +163,7 @@ static struct dispatch_stream *find_planned(struct http *h, struct MHD_Connectio
 	if (s && s->has_plan)
 		return s;
 	if (!s && (h->dispatch->is_store_down || err.code)) {
-		*result = http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the store does not answer");
+		*result = http_send_trouble(h, connection);
 		return NULL;
 	}
 	if (!s || s->is_noop)
@@ -160,27 +171,43 @@ static struct dispatch_stream *find_planned(struct http *h, struct MHD_Connectio
 	else if (s->state == DISPATCH_FAILED)
 		*result = http_send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
 	else if (h->dispatch->is_store_down)
-		*result = http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the store does not answer");
+		*result = http_send_trouble(h, connection);
 	else
 		*result = http_wait(&h->waits, connection, s, 0, request);
 	return NULL;
+}
+
+/* Of another dispatcher's stream we know what we have looked at. */
+static void refresh(struct dispatch *d, struct dispatch_stream *s)
+{
+	struct err err;
+
+	if (s->is_mine || s->is_noop || d->is_store_down || proc_now_ms() - s->looked_ms < REFRESH_MS)
+		return;
+	s->looked_ms = proc_now_ms();
+	if (stream_reconcile(d, s, &err) < 0)
+		dispatch_note_trouble(d, &err);
 }
 
 static enum MHD_Result answer_stream(struct http *h, struct MHD_Connection *connection, const struct http_target *target,
 				     struct http_request **request)
 {
 	struct buf body = { 0 };
+	uint8_t *gaps;
 	enum MHD_Result result;
 	struct dispatch_stream *s = find_planned(h, connection, target->key, request, &result);
 
 	if (!s)
 		return result;
+	refresh(h->dispatch, s);
 	switch (target->what) {
 	case HTTP_MASTER:
 		playlist_put_master(&s->plan, s->sizes, &body);
 		return send_buf(connection, &body, TYPE_PLAYLIST, CACHE_SHORTLY);
 	case HTTP_MEDIA:
-		playlist_put_media(&s->plan, &body);
+		gaps = dispatch_gaps(s);
+		playlist_put_media(&s->plan, gaps, &body);
+		free(gaps);
 		return send_buf(connection, &body, TYPE_PLAYLIST, CACHE_SHORTLY);
 	case HTTP_INIT:
 		return answer_init(h, connection, s);
@@ -232,7 +259,7 @@ static enum MHD_Result answer_play(struct http *h, struct MHD_Connection *connec
 	if (is_head)
 		return http_play_send_head(connection, s, start);
 	if (!http_store(h, &err))
-		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the store does not answer");
+		return http_send_trouble(h, connection);
 	end_wait(request);
 	return http_play_begin(&h->plays, h->dispatch, h->store, connection, s, start, request);
 }

@@ -31,6 +31,9 @@ enum MHD_Result http_send(struct MHD_Connection *connection, unsigned status, st
 			  const char *cache);
 enum MHD_Result http_send_text(struct MHD_Connection *connection, unsigned status, const char *text);
 
+/* 503, and what is wrong with the store. */
+enum MHD_Result http_send_trouble(struct http *h, struct MHD_Connection *connection);
+
 /* http_segment.c: sends it, now or when it is made. */
 enum MHD_Result http_send_segment(struct http *h, struct MHD_Connection *connection, struct dispatch_stream *s, const char *name,
 				  struct http_request **request);

@@ -192,6 +192,6 @@ enum MHD_Result http_send_segment(struct http *h, struct MHD_Connection *connect
 	if (s->segments[i] == DISPATCH_QUARANTINED || s->state == DISPATCH_FAILED)
 		return http_send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
 	if (h->dispatch->is_store_down)
-		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the store does not answer");
+		return http_send_trouble(h, connection);
 	return http_wait(&h->waits, connection, s, (uint32_t)i + 1, request);
 }

@@ -120,7 +120,7 @@ static void put_extinf(int64_t duration, struct buf *out)
 	buf_printf(out, "#EXTINF:%" PRId64 ".%06" PRId64 ",\n", us / 1000000, us % 1000000);
 }
 
-void playlist_put_media(const struct plan *plan, struct buf *out)
+void playlist_put_media(const struct plan *plan, const uint8_t *gaps, struct buf *out)
 {
 	char name[PLAYLIST_NAME_MAX];
 
@@ -129,6 +129,8 @@ void playlist_put_media(const struct plan *plan, struct buf *out)
 	buf_printf(out, "#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:VOD\n%s", independent(plan));
 	buf_put_str(out, "#EXT-X-MAP:URI=\"" PLAYLIST_INIT "\"\n");
 	for (size_t i = 0; i < plan->n_segments; i++) {
+		if (gaps && gaps[i])
+			buf_put_str(out, "#EXT-X-GAP\n");
 		put_extinf(plan->segments[i].duration, out);
 		playlist_segment_name(&plan->segments[i], name);
 		buf_printf(out, "%s\n", name);

@@ -17,7 +17,8 @@
 
 /* sizes: bytes of each segment, -1 where not known yet; NULL: none is. */
 void playlist_put_master(const struct plan *plan, const int64_t *sizes, struct buf *out);
-void playlist_put_media(const struct plan *plan, struct buf *out);
+/* gaps: not 0 for each segment that there will never be (EXT-X-GAP: players pass over it); NULL: there is none. */
+void playlist_put_media(const struct plan *plan, const uint8_t *gaps, struct buf *out);
 
 /* "<start>-<duration>.m4s" */
 void playlist_segment_name(const struct plan_segment *segment, char name[PLAYLIST_NAME_MAX]);

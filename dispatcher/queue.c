@@ -711,6 +711,12 @@ static bool may_try_again(struct queue_item *item, enum queue_failure failure, i
 		if (item->retries < UINT8_MAX)
 			item->retries++;
 		return now_ms - item->troubled_ms < QUEUE_RETRY_MS || item->retries < QUEUE_RETRIES_MIN;
+	case QUEUE_STORE:
+		item->troubled_ms = now_ms;
+		item->retries += item->retries < UINT8_MAX;
+		return true;
+	case QUEUE_KILLED:
+		return ++item->killed < QUEUE_KILLED_MAX;
 	case QUEUE_LOST:
 		item->retries = 0;
 		return ++item->lost < QUEUE_LOST_MAX;
@@ -732,12 +738,12 @@ bool queue_fail(struct queue *q, struct queue_item *item, enum queue_failure fai
 	item->refused_by = failure == QUEUE_REFUSED ? item->worker->number : -1;
 	leave_worker(q, item, now_ms);
 	again = may_try_again(item, failure, now_ms);
-	*attempts = item->attempts + item->lost;
+	*attempts = item->attempts + item->lost + item->killed;
 	if (!again || !item->stream || item->is_unwanted) {
 		free_item(item);
 		return false;
 	}
-	if (failure != QUEUE_RETRY)
+	if (failure != QUEUE_RETRY && failure != QUEUE_STORE)
 		return put_back(q, item);
 	item->until_ms = now_ms + backoff_ms(item->retries - 1);
 	q->n_waiting++;

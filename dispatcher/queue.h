@@ -23,6 +23,7 @@
 #define QUEUE_LEAD 8
 #define QUEUE_PREEMPTIONS_MAX 2  /* of one job; then it is left alone */
 #define QUEUE_ATTEMPTS_MAX 3     /* that crashed or were refused */
+#define QUEUE_KILLED_MAX 50      /* by somebody, perhaps the kernel for their use of memory */
 #define QUEUE_LOST_MAX 6         /* that were lost with their host */
 #define QUEUE_RETRY_MS 60000     /* a slot may be retried for this long before it is given up ... */
 #define QUEUE_RETRIES_MIN 6      /* and this often: it may have waited for a worker meanwhile */
@@ -39,6 +40,8 @@ enum queue_class {
 
 enum queue_failure {
 	QUEUE_RETRY,     /* the surroundings failed: wait, no attempt counted */
+	QUEUE_STORE,     /* the store did: as well, but for as long as it takes */
+	QUEUE_KILLED,    /* somebody killed the worker: hardly counted */
 	QUEUE_LOST,      /* the worker is out of reach: counted softly */
 	QUEUE_CRASH,     /* the worker died of it, or took too long */
 	QUEUE_REFUSED,   /* the worker says that it cannot be done */
@@ -70,7 +73,7 @@ struct queue_item {
 	int32_t refused_by;           /* number of the worker that failed it last; -1: none */
 	uint32_t slot;
 	uint8_t class;                /* enum queue_class */
-	uint8_t attempts, lost, retries, preemptions;
+	uint8_t attempts, lost, killed, retries, preemptions;
 	bool is_unwanted;             /* in flight: freed when it ends, however it ends */
 	bool is_cancelled;            /* in flight: its worker has been told to give it up */
 };

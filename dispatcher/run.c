@@ -120,7 +120,7 @@ static bool wants_http(const struct run_options *o)
 static int start(struct run *r, struct err *err)
 {
 	const struct run_options *o = r->options;
-	int ret = dispatch_look_at(o->path, &r->source, err);
+	int ret = dispatch_look_at(o->path, NULL, &r->source, err);
 
 	if (ret >= 0 && o->out_dir)
 		ret = export_open(&r->export, o->out_dir, err);
@@ -143,6 +143,8 @@ static int start(struct run *r, struct err *err)
 	}
 	if (r->http)
 		http_attach(r->http, &r->dispatch, r->farm.redis);
+	r->farm.source = r->source.path;
+	r->farm.has_hardware = strcmp(o->encode.video_encoder, RECORD_SOFTWARE) != 0;
 	ret = farm_start_pool(&r->farm, CREDITS, err);
 	if (ret >= 0)
 		ret = dispatch_add(&r->dispatch, &r->source, &o->encode, false, &r->stream, err);
@@ -156,13 +158,14 @@ static int check_end(struct run *r, struct err *err)
 
 	if (r->stream->state == DISPATCH_FAILED)
 		return err_set(err, ERR_DATA, "%.200s: %s", r->options->path, r->stream->error);
-	if (!r->options->out_dir)
-		return r->stream->state == DISPATCH_DONE;
-	if (!export_has_all(&r->export, r->stream))
+	if (r->stream->state < DISPATCH_DONE || (r->options->out_dir && !export_has_all(&r->export, r->stream)))
 		return 0;
-	ret = export_end(&r->export, r->stream, err);
+	ret = r->options->out_dir ? export_end(&r->export, r->stream, err) : 0;
 	if (ret == ERR_RETRY)
 		return 0;
+	if (ret >= 0 && r->stream->state == DISPATCH_PARTIAL)
+		return err_set(err, ERR_DATA, "%.200s: %zu of %zu segments could not be made, the rest is there; %s", r->options->path,
+			       r->stream->n_quarantined, r->stream->plan.n_segments, r->stream->error);
 	return ret < 0 ? ret : 1;
 }
 

@@ -23,6 +23,7 @@ struct serve_options {
 	bool is_verbose, is_on_demand;
 	int read_ahead;
 	uint64_t shuffle_seed;
+	struct allow allow;
 };
 
 static const struct argp_option serve_argp_options[] = {
@@ -50,6 +51,7 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &o->encode;
+		state->child_inputs[1] = &o->allow;
 		break;
 	case 'v':
 		o->is_verbose = true;
@@ -82,7 +84,7 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-static const struct argp_child serve_children[] = { { &options_encode, 0, NULL, 0 }, { 0 } };
+static const struct argp_child serve_children[] = { { &options_encode, 0, NULL, 0 }, { &options_allow, 0, NULL, 2 }, { 0 } };
 static const struct argp serve_argp = {
 	.options = serve_argp_options,
 	.parser = parse_serve,
@@ -92,17 +94,29 @@ static const struct argp serve_argp = {
 	       "taken up again; each FILE is accepted as well."
 	       "\vWorkers are started apart from it, on this machine or elsewhere:\n\n"
 	       "  segfarm serve --redis unix:///run/redis.sock --bind ipc:///run/segfarm.sock film.mkv\n"
-	       "  segfarm-worker -j 4 --connect ipc:///run/segfarm.sock --redis unix:///run/redis.sock\n\n"
+	       "  segfarm-worker -j 4 --media-root . --connect ipc:///run/segfarm.sock --redis unix:///run/redis.sock\n\n"
+	       "Sources are what lies in a --media-root or begins with an --allow-url, and each FILE. Workers go by lists "
+	       "of their own.\n\n"
 	       "There is no authentication: keep the endpoint where only your workers reach it.",
 	.children = serve_children,
 };
+
+/* Who starts us may name what he likes. */
+static int allow_files(struct serve_options *o, struct err *err)
+{
+	int ret = 0;
+
+	for (int i = 0; i < o->n_paths && !ret; i++)
+		ret = record_is_url(o->paths[i]) ? allow_add_url(&o->allow, o->paths[i], err) : allow_add_root(&o->allow, o->paths[i], err);
+	return ret;
+}
 
 static int accept_file(struct dispatch *d, const struct serve_options *o, const char *path, const struct http *http,
 		       struct err *err)
 {
 	struct record_source source;
 	struct dispatch_stream *stream;
-	int ret = dispatch_look_at(path, &source, err);
+	int ret = dispatch_look_at(path, &o->allow, &source, err);
 
 	if (ret >= 0)
 		ret = dispatch_add(d, &source, &o->encode, o->is_on_demand, &stream, err);
@@ -120,6 +134,7 @@ static int serve(const struct serve_options *o, struct loop *loop, struct dispat
 	if (ret < 0)
 		return ret;
 	d->shuffle_seed = o->shuffle_seed;
+	d->allow = &o->allow;
 	d->read_ahead = o->read_ahead;
 	http_attach(loop->http, d, o->redis);
 	ret = cluster_scan(d, err);
@@ -147,6 +162,8 @@ int serve_main(int argc, char **argv)
 	options_parse(&serve_argp, "segfarm serve", argc, argv, &options);
 	log_init("segfarm", options.is_verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	ret = loop_init(&loop, &err);
+	if (ret >= 0)
+		ret = allow_files(&options, &err);
 	if (ret >= 0) {
 		loop.dispatch = &dispatch;
 		ret = serve(&options, &loop, &dispatch, &err);
@@ -154,6 +171,7 @@ int serve_main(int argc, char **argv)
 	http_destroy(loop.http);
 	dispatch_finish(&dispatch);
 	loop_finish(&loop);
+	allow_finish(&options.allow);
 	if (ret < 0)
 		fprintf(stderr, "segfarm serve: %s\n", err.msg);
 	return ret == ERR_USAGE ? OPTIONS_EXIT_USAGE : ret < 0;

@@ -44,6 +44,15 @@ static void put_counters(const struct dispatch_counters *c, struct buf *json)
 	jput_close(json, '}');
 }
 
+/* For those who submit: what is outside is refused at once. */
+static void put_list(const char *key, char *const *texts, int n, struct buf *json)
+{
+	jput_open(json, key, '[');
+	for (int i = 0; i < n; i++)
+		jput_str(json, NULL, texts[i]);
+	jput_close(json, ']');
+}
+
 void status_put(const struct dispatch *d, struct buf *json)
 {
 	int64_t now_ms = proc_now_ms();
@@ -56,6 +65,10 @@ void status_put(const struct dispatch *d, struct buf *json)
 	put_queue(&d->queue, json);
 	jput_int(json, "requests_waiting", d->n_wants);
 	put_counters(&d->counters, json);
+	if (d->allow) {
+		put_list("media_roots", d->allow->roots, d->allow->n_roots, json);
+		put_list("allow_urls", d->allow->urls, d->allow->n_urls, json);
+	}
 	jput_open(json, "workers", '[');
 	for (int i = 0; i < d->n_workers && i < STATUS_WORKERS_MAX; i++)
 		put_worker(d, d->workers[i], now_ms, json);

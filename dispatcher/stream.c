@@ -73,6 +73,15 @@ void dispatch_address(const struct dispatch_stream *stream, size_t segment, stru
 	address->duration = stream->plan.segments[segment].duration;
 }
 
+uint8_t *dispatch_gaps(const struct dispatch_stream *stream)
+{
+	uint8_t *gaps = stream->n_quarantined ? malloc(stream->plan.n_segments) : NULL;
+
+	for (size_t i = 0; gaps && i < stream->plan.n_segments; i++)
+		gaps[i] = stream->segments[i] == DISPATCH_QUARANTINED;
+	return gaps;
+}
+
 static const char *const state_names[] = { "probing", "working", "done", "partial", "failed" };
 
 int stream_save_state(struct dispatch *d, struct dispatch_stream *s, struct err *err)
@@ -486,6 +495,7 @@ void stream_make_job(const struct dispatch_stream *s, const struct queue_item *i
 	job_set_segment(job, &s->plan, item->slot - 1);
 	if (is_hardware(&job->video) && (item->attempts || !stream_trusts_encoder(s)))
 		use_software(&job->video.encode);
+	job->is_tolerant = item->attempts == QUEUE_ATTEMPTS_MAX - 1;
 	factor = job->video.is_present && !job->video.is_copy ? JOB_DEADLINE_ENCODE : JOB_DEADLINE_FACTOR;
 	job->deadline_ms += factor * job->segment.duration / (TICKS_PER_SECOND / 1000);
 }

@@ -7,6 +7,7 @@
 
 static struct input *watched;
 static uintptr_t map, map_end; /* of its pages */
+static struct sigaction before;
 
 static void take_away(uintptr_t page)
 {
@@ -27,14 +28,15 @@ static void on_bus(int number, siginfo_t *info, void *context)
 	if (info->si_code > 0 && watched && page >= map && page < map_end &&
 	    mmap((void *)page, map_end - page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED)
 		take_away(page);
-	else
-		signal(SIGBUS, SIG_DFL); /* it comes again, and is what it is without us */
+	else if (!sigaction(SIGBUS, &before, NULL))
+		raise(SIGBUS); /* it is what it is without us */
 }
 
 void fault_watch(struct input *in, const char *path)
 {
 	struct sigaction bus = { .sa_sigaction = on_bus, .sa_flags = SA_SIGINFO | SA_RESTART };
 	uintptr_t page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
+	struct sigaction old;
 
 	watched = NULL;
 	if (!in)
@@ -42,6 +44,7 @@ void fault_watch(struct input *in, const char *path)
 	map = (uintptr_t)in->data;
 	map_end = (map + (uintptr_t)in->have + page_size - 1) & ~(page_size - 1);
 	err_set(&in->err, ERR_DATA, "%.300s became shorter while it was read", path);
-	sigaction(SIGBUS, &bus, NULL);
+	if (!sigaction(SIGBUS, &bus, &old) && old.sa_sigaction != on_bus)
+		before = old;
 	watched = in;
 }

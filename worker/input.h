@@ -15,6 +15,7 @@
 /* Most bytes that a window holds at once. */
 #define LIMIT_INPUT_WINDOW (INT64_C(256) << 20)
 
+struct allow;
 struct input;
 struct parts;
 struct input_source {
@@ -53,9 +54,11 @@ void input_init_bytes(struct input *in, struct bytes bytes);
 /* Any other; size INT64_MAX: not known. Takes the source over: input_close closes it. */
 void input_init_source(struct input *in, const struct input_source *source, int64_t size);
 /* input_url.c: http:// or https:// through libavformat. ERR_RETRY: it does not answer, or nothing came for timeout_s seconds (> 0);
- * ERR_DATA: it is not there. Waiting ends with ERR_STOPPED when is_stopped (NULL: never) says so. */
+ * ERR_DATA: it is not there. allow (NULL: anything) tells which URLs may be asked for, redirects too, and at which addresses; it must
+ * outlive the input; ERR_USAGE: not that. Waiting ends with ERR_STOPPED when is_stopped (NULL: never) says so. */
 #define INPUT_URL_TIMEOUT_S 30 /* a sensible one */
-int input_open_url(struct input *in, const char *url, int timeout_s, int (*is_stopped)(void *), void *arg, struct err *err);
+int input_open_url(struct input *in, const char *url, int timeout_s, const struct allow *allow, int (*is_stopped)(void *), void *arg,
+		   struct err *err);
 /* The URL that answered, after redirects. */
 const char *input_url_location(const struct input *in);
 void input_close(struct input *in);

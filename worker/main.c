@@ -3,7 +3,9 @@
  * segfarm-worker: a pool of isolated one-job-at-a-time processes.
  */
 #include "common/log.h"
+#include "common/options.h"
 #include "worker/pool.h"
+#include "worker/sandbox.h"
 #include "worker/transcode_main.h"
 #include "worker/video_encoder_choice.h"
 
@@ -30,7 +32,12 @@ static const char doc[] =
 
 #define LIMIT_ALLOC (512 << 20) /* of FFmpeg at once: twice what of a source is held in memory */
 
-enum { OPT_CREDITS = 256 };
+/* What one video of 8K in 10 bits takes when it is decoded and encoded, with room; a worker that copies takes 50, 1080p 200. */
+#define MEMORY_MIB 4096
+#define MEMORY_MIB_MIN 64
+#define MEMORY_MIB_MAX (1 << 20)
+
+enum { OPT_CREDITS = 0x1000, OPT_MEMORY, OPT_PRIVATE, OPT_HARDWARE, OPT_NO_SANDBOX, OPT_SELF_TEST };
 
 static const struct argp_option option_list[] = {
 	{ "workers", 'j', "N", 0, "Worker processes (default: one per core)", 0 },
@@ -38,6 +45,14 @@ static const struct argp_option option_list[] = {
 	{ "redis", 'r', "URL", 0, "The store: unix://PATH or redis://[:PASSWORD@]HOST[:PORT][/DB]", 0 },
 	{ "verbose", 'v', NULL, 0, "Log more", 0 },
 	{ "credits", OPT_CREDITS, "N", 0, "Jobs a worker takes in advance, the one in hand included (default 2)", 0 },
+	{ "allow-private", OPT_PRIVATE, NULL, 0,
+	  "Hosts of --allow-url may have addresses that are not public (this machine, private networks); else only addresses "
+	  "that a PREFIX names itself",
+	  2 },
+	{ "memory", OPT_MEMORY, "MIB", 0, "Most memory of a worker (default 4096; 0: any). A job that needs more fails", 3 },
+	{ "hardware", OPT_HARDWARE, NULL, 0, "Let workers use GPUs to encode video; their sandbox is weaker then", 3 },
+	{ "no-sandbox", OPT_NO_SANDBOX, NULL, 0, "Let workers do what this user may do", 3 },
+	{ "self-test", OPT_SELF_TEST, NULL, 0, "Try from inside the sandbox what must not be possible, and exit: status 1 if something is", 3 },
 	{ 0 },
 };
 
@@ -45,15 +60,18 @@ struct options {
 	const char *connect, *redis;
 	int workers, credits;
 	enum log_level level;
+	struct allow allow;
+	struct sandbox sandbox;
+	bool has_no_sandbox, is_self_test;
 };
 
-static int parse_count(struct argp_state *state, const char *arg, const char *what, int max)
+static int parse_count(struct argp_state *state, const char *arg, const char *what, int min, int max)
 {
 	char *end;
 	long n = strtol(arg, &end, 10);
 
-	if (*end || end == arg || n < 1 || n > max)
-		argp_error(state, "%s takes a whole number from 1 to %d, not '%s'", what, max, arg);
+	if (*end || end == arg || n < min || n > max)
+		argp_error(state, "%s takes a whole number from %d to %d, not '%s'", what, min, max, arg);
 	return (int)n;
 }
 
@@ -62,8 +80,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct options *o = state->input;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &o->allow;
+		return 0;
 	case 'j':
-		o->workers = parse_count(state, arg, "-j", POOL_MAX);
+		o->workers = parse_count(state, arg, "-j", 1, POOL_MAX);
 		return 0;
 	case 'c':
 		o->connect = arg;
@@ -75,13 +96,28 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->level = LOG_LEVEL_DEBUG;
 		return 0;
 	case OPT_CREDITS:
-		o->credits = parse_count(state, arg, "--credits", 1024);
+		o->credits = parse_count(state, arg, "--credits", 1, 1024);
+		return 0;
+	case OPT_MEMORY:
+		o->sandbox.memory_mib = parse_count(state, arg, "--memory", *arg == '0' ? 0 : MEMORY_MIB_MIN, MEMORY_MIB_MAX);
+		return 0;
+	case OPT_PRIVATE:
+		o->allow.has_private = true;
+		return 0;
+	case OPT_HARDWARE:
+		o->sandbox.has_devices = true;
+		return 0;
+	case OPT_NO_SANDBOX:
+		o->has_no_sandbox = true;
+		return 0;
+	case OPT_SELF_TEST:
+		o->is_self_test = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "'%s' is not an option", arg);
 		return EINVAL;
 	case ARGP_KEY_END:
-		if (!o->connect || !o->redis)
+		if ((!o->connect || !o->redis) && !o->is_self_test)
 			argp_error(state, "--connect and --redis are needed: where is the dispatcher, and where the store?");
 		return 0;
 	default:
@@ -106,10 +142,35 @@ static int check(const struct options *o)
 	return ret;
 }
 
+static int self_test(const struct options *o)
+{
+	struct err err = { 0 };
+	int ret;
+
+	if (sandbox_lack())
+		printf("%s\n", sandbox_lack());
+	fflush(stdout);
+	ret = sandbox_test(o->has_no_sandbox ? NULL : &o->sandbox, stdout, &err);
+	if (ret)
+		fprintf(stderr, "segfarm-worker: %s\n", err.msg);
+	return ret ? 1 : 0;
+}
+
+/* The sockets that it takes to reach them, and the sources. */
+static void choose_sockets(struct options *o)
+{
+	o->sandbox.allow = &o->allow;
+	o->sandbox.has_inet = o->allow.n_urls || (o->connect && !strncmp(o->connect, "tcp:", 4)) || (o->redis && strncmp(o->redis, "unix:", 5));
+	o->sandbox.has_unix = (o->connect && !strncmp(o->connect, "ipc:", 4)) || (o->redis && !strncmp(o->redis, "unix:", 5));
+}
+
 int main(int argc, char **argv)
 {
-	static const struct argp argp = { option_list, parse, NULL, doc, NULL, NULL, NULL };
-	struct options o = { .credits = 2, .level = LOG_LEVEL_WARN, .workers = (int)sysconf(_SC_NPROCESSORS_ONLN) };
+	static const struct argp_child children[] = { { &options_allow, 0, NULL, 2 }, { 0 } };
+	static const struct argp argp = { option_list, parse, NULL, doc, children, NULL, NULL };
+	struct options o = { .credits = 2, .level = LOG_LEVEL_WARN, .workers = (int)sysconf(_SC_NPROCESSORS_ONLN),
+			     .sandbox.memory_mib = MEMORY_MIB };
+	int status;
 
 	av_max_alloc(LIMIT_ALLOC);
 	if (argc > 1 && !strcmp(argv[1], "transcode")) {
@@ -123,7 +184,15 @@ int main(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	log_init("segfarm-worker", o.level);
 	av_log_set_level(AV_LOG_QUIET);
+	choose_sockets(&o);
+	if (o.is_self_test)
+		return self_test(&o);
+	if (!o.allow.n_roots && !o.allow.n_urls)
+		log_warn("every source will be refused", "reason=\"neither --media-root nor --allow-url is given\"");
 	if (check(&o))
 		return 1;
-	return pool_main(&(struct pool_options){ o.connect, o.redis, o.workers, o.credits });
+	status = pool_main(&(struct pool_options){ o.connect, o.redis, o.workers, o.credits, &o.allow,
+						   o.has_no_sandbox ? NULL : &o.sandbox });
+	allow_finish(&o.allow);
+	return status;
 }

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/msg.h"
 #include "common/proc.h"
+#include "worker/crash.h"
 #include "worker/session.h"
 
 #include <errno.h>
@@ -21,13 +22,23 @@
 #define BACK_OFF_MS 100      /* first wait of one that did not; doubled each time */
 #define BACK_OFF_MAX_MS 5000
 #define STOP_MS 2000         /* from SIGTERM to SIGKILL */
+#define LOOK_MS 500          /* between two looks whether all of them live */
+#define HUNG_MS 15000        /* without a job: it waits for the store up to 10 s */
+#define OVERDUE_MS 1000      /* behind the time at which the kernel was to end a job */
+#define STOPPED_MS 1000      /* by SIGSTOP; a stopped pool takes its time to see that all go on */
 
 struct slot {
 	pid_t pid;            /* 0: not running */
 	char name[MSG_NAME_MAX + 1];
-	char death[80];       /* how the latest one ended, "" */
+	char death[80];       /* how the latest one ended that nobody was told of, "" */
+	int64_t death_job;    /* that it had in hand */
+	bool is_killed;       /* from outside */
+	const char *kill;     /* why we killed it; NULL: we did not */
+	struct crash *crash;  /* shared with it */
 	int generation;
 	int64_t started_ms, start_at_ms, back_off_ms;
+	int64_t alive, alive_ms; /* what it said last, and since when */
+	int64_t stopped_ms;   /* since when it is stopped; 0: it is not */
 };
 
 struct pool {
@@ -44,11 +55,15 @@ static int run_session(void *options)
 
 static void start(struct pool *p, struct slot *s)
 {
-	struct session_options session = { p->options->connect, p->options->redis, s->name, s->death, p->options->credits };
+	const struct pool_options *o = p->options;
+	struct session_options session = { o->connect, o->redis, s->name, s->death, s->death_job, s->is_killed, o->credits, o->allow, o->sandbox, s->crash };
 	struct err err;
 
 	snprintf(s->name, sizeof s->name, "%s-%d-%d-%d", p->host, (int)getpid(), (int)(s - p->slots), ++s->generation);
-	s->started_ms = proc_now_ms();
+	memset(s->crash, 0, sizeof *s->crash);
+	s->started_ms = s->alive_ms = proc_now_ms();
+	s->alive = s->stopped_ms = 0;
+	s->kill = NULL;
 	if (proc_fork(&s->pid, "segfarm-session", run_session, &session, &err)) {
 		log_error("worker not started", "reason=\"%s\"", err.msg);
 		s->pid = 0;
@@ -56,20 +71,53 @@ static void start(struct pool *p, struct slot *s)
 	}
 }
 
+static void describe(const struct slot *s, int status, char *reason, size_t size)
+{
+	if (s->kill)
+		snprintf(reason, size, "%s", s->kill);
+	else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+		snprintf(reason, size, "the job took longer than its deadline");
+	else if (WIFSIGNALED(status))
+		snprintf(reason, size, "killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		snprintf(reason, size, "exited with status %d", WEXITSTATUS(status));
+}
+
+static void log_death(const struct slot *s, const char *reason)
+{
+	struct buf more = { 0 };
+
+	crash_put(s->crash, &more);
+	log_warn("worker died", "name=%s pid=%d reason=\"%s\"%s", s->name, (int)s->pid, reason, more.size ? buf_cstr(&more) : "");
+	buf_finish(&more);
+}
+
+/* By somebody else: the job that it had in hand has no part in it. */
+static bool is_killed(const struct slot *s, int status)
+{
+	int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+
+	if (s->kill)
+		return s->stopped_ms != 0;
+	return number == SIGKILL || number == SIGTERM || number == SIGINT || (number && s->crash->is_outside);
+}
+
+/* Whoever got as far as to the dispatcher is followed at once: jobs that kill their workers are for that one to stop. */
 static void buried(struct pool *p, struct slot *s, int status)
 {
 	int64_t now = proc_now_ms();
+	char reason[sizeof s->death];
 
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-		snprintf(s->death, sizeof s->death, "the job took longer than its deadline");
-	else if (WIFSIGNALED(status))
-		snprintf(s->death, sizeof s->death, "killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
-	else
-		snprintf(s->death, sizeof s->death, "exited with status %d", WEXITSTATUS(status));
+	describe(s, status, reason, sizeof reason);
 	if (!p->is_stopping)
-		log_warn("worker died", "name=%s pid=%d reason=\"%s\"", s->name, (int)s->pid, s->death);
+		log_death(s, reason);
+	if (s->crash->is_known || !s->death[0]) { /* else what the one before it died of is still to be told */
+		memcpy(s->death, reason, sizeof reason);
+		s->death_job = s->crash->job > 0 ? s->crash->job : 0;
+		s->is_killed = is_killed(s, status);
+	}
 	s->pid = 0;
-	if (now - s->started_ms >= HEALTHY_MS)
+	if (now - s->started_ms >= HEALTHY_MS || s->crash->is_known)
 		s->back_off_ms = 0;
 	s->start_at_ms = now + s->back_off_ms;
 	s->back_off_ms = s->back_off_ms ? s->back_off_ms * 2 : BACK_OFF_MS;
@@ -82,18 +130,50 @@ static void bury(struct pool *p)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
-		if (WIFSTOPPED(status)) { /* it would keep its place, and do nothing */
-			kill(pid, SIGKILL);
-			continue;
+	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0)
+		for (int i = 0; i < p->options->workers; i++) {
+			struct slot *s = &p->slots[i];
+
+			if (s->pid != pid)
+				continue;
+			if (WIFSTOPPED(status))
+				s->stopped_ms = proc_now_ms();
+			else if (WIFCONTINUED(status))
+				s->stopped_ms = 0;
+			else
+				buried(p, s, status);
 		}
-		for (int i = 0; i < p->options->workers; i++)
-			if (p->slots[i].pid == pid)
-				buried(p, &p->slots[i], status);
+}
+
+/* Why it has to be killed; NULL: it has not. */
+static const char *is_hung(struct slot *s, int64_t now)
+{
+	int64_t alive = s->crash->alive, until = s->crash->until_ms;
+
+	if (alive != s->alive || until) {
+		s->alive = alive;
+		s->alive_ms = now;
+	}
+	if (s->stopped_ms && now - s->stopped_ms > STOPPED_MS)
+		return "it was stopped";
+	if (until && now - until > OVERDUE_MS)
+		return "the job took longer than its deadline";
+	return now - s->alive_ms > HUNG_MS ? "it did nothing any more" : NULL;
+}
+
+static void kill_hung(struct pool *p)
+{
+	int64_t now = proc_now_ms();
+
+	for (int i = 0; i < p->options->workers; i++) {
+		struct slot *s = &p->slots[i];
+
+		if (s->pid && !s->kill && (s->kill = is_hung(s, now)))
+			kill(s->pid, SIGKILL);
 	}
 }
 
-/* Starts who is due; ms until the next one is, -1: nobody waits. */
+/* Starts who is due; ms until there is something to do. */
 static int start_due(struct pool *p)
 {
 	int64_t now = proc_now_ms(), next = INT64_MAX;
@@ -106,7 +186,7 @@ static int start_due(struct pool *p)
 		if (!s->pid && s->start_at_ms < next)
 			next = s->start_at_ms;
 	}
-	return next == INT64_MAX ? -1 : next > now ? (int)(next - now) : 0;
+	return next > now + LOOK_MS ? LOOK_MS : next > now ? (int)(next - now) : 0;
 }
 
 static bool kill_all(struct pool *p, int signal)
@@ -158,20 +238,57 @@ static void read_signals(struct pool *p, int fd)
 	bury(p);
 }
 
+static void finish(struct pool *p)
+{
+	for (int i = 0; p->slots && i < p->options->workers; i++)
+		crash_destroy(p->slots[i].crash);
+	free(p->slots);
+}
+
+static bool init(struct pool *p)
+{
+	if (gethostname(p->host, sizeof p->host - 1))
+		snprintf(p->host, sizeof p->host, "host");
+	for (char *c = p->host; *c; c++)
+		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *c))
+			*c = '-';
+	p->slots = calloc((size_t)p->options->workers, sizeof *p->slots);
+	for (int i = 0; p->slots && i < p->options->workers; i++) {
+		p->slots[i].crash = crash_create();
+		if (!p->slots[i].crash)
+			return false;
+	}
+	return p->slots;
+}
+
+/* Before the first worker: a sandbox that does not hold is none. */
+static int check_sandbox(const struct sandbox *sandbox)
+{
+	struct err err = { 0 };
+
+	if (!sandbox) {
+		log_warn("workers run without a sandbox", "risk=\"a file that takes a codec over can do what this user can\"");
+		return 0;
+	}
+	if (sandbox_lack())
+		log_warn("sandbox is incomplete", "reason=\"%s\"", sandbox_lack());
+	if (SANDBOX_IS_OFF || !sandbox_test(sandbox, NULL, &err))
+		return 0;
+	log_error("pool cannot start", "reason=\"%s; --no-sandbox starts all the same, for sources that are trusted\"", err.msg);
+	return -1;
+}
+
 int pool_main(const struct pool_options *options)
 {
 	struct pool p = { .options = options };
-	int signals = open_signals();
+	int signals;
 
-	if (gethostname(p.host, sizeof p.host - 1))
-		snprintf(p.host, sizeof p.host, "host");
-	for (char *c = p.host; *c; c++)
-		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *c))
-			*c = '-';
-	p.slots = calloc((size_t)options->workers, sizeof *p.slots);
-	if (signals < 0 || !p.slots) {
+	if (check_sandbox(options->sandbox))
+		return 1;
+	signals = open_signals();
+	if (signals < 0 || !init(&p)) {
 		log_error("pool cannot start", "reason=\"%s\"", strerror(errno));
-		free(p.slots);
+		finish(&p);
 		return 1;
 	}
 	while (!p.is_stopping) {
@@ -179,9 +296,10 @@ int pool_main(const struct pool_options *options)
 
 		poll(&fd, 1, start_due(&p));
 		read_signals(&p, signals);
+		kill_hung(&p);
 	}
 	stop_all(&p);
-	free(p.slots);
+	finish(&p);
 	close(signals);
 	return 0;
 }

@@ -3,14 +3,19 @@
  * Pool: a small supervisor that never touches media, and has no thread and no connection. Starts N worker processes, and starts
  * them again when they die: at once, then with back-off. Who takes a dead one's place tells the dispatcher what that one died of.
  * Workers are forks of the pool as it was linked: there within a millisecond, and the codecs' tables are in memory once for all.
+ * One that does nothing any more is killed: within its job when that should long be over, else when it has not moved for a while.
  */
 #ifndef SEGFARM_WORKER_POOL_H
 #define SEGFARM_WORKER_POOL_H
+
+#include "worker/sandbox.h"
 
 struct pool_options {
 	const char *connect, *redis;
 	int workers; /* 1 to POOL_MAX */
 	int credits;
+	const struct allow *allow;     /* what workers may read */
+	const struct sandbox *sandbox; /* of every worker; NULL: none */
 };
 #define POOL_MAX 1024
 

@@ -25,6 +25,7 @@ struct segment {
 	struct audio_feed audio;
 	struct fragments out;
 	bool has_video, has_audio, is_audio_done, is_video_done;
+	bool is_silent; /* audio is not decoded: a tolerant job */
 	int64_t damaged_bytes; /* of the file, passed over */
 };
 
@@ -109,7 +110,7 @@ static int read_frames(struct segment *s, struct err *err)
 	s->damaged_bytes = demux->damaged_bytes;
 	if (!ret && s->has_video && !s->is_video_done)
 		ret = video_stage_finish(s->video.stage, err);
-	if (!ret && s->has_audio && !s->is_audio_done)
+	if (!ret && s->has_audio && (!s->is_audio_done || s->is_silent))
 		ret = audio_stage_finish(s->audio.stage, p->audio_end, err);
 	return ret;
 }
@@ -186,7 +187,7 @@ static int open_video(struct segment *s, struct err *err)
 	if (!t)
 		return err_set(err, ERR_DATA, "the file has no video track %lld", (long long)v->track);
 	if (!v->is_copy) {
-		int ret = video_feed_init(&s->video, s->task->source->demux, v, s->job->origin_ns, &s->job->options, p->start,
+		int ret = video_feed_init(&s->video, s->task->source->demux, v, s->job->origin_ns, &s->job->options, s->job->is_tolerant, p->start,
 					  p->start + p->duration, take_video, s, err);
 
 		s->has_video = !ret;
@@ -227,10 +228,12 @@ int segment_make(struct task *task, segment_put_fn *put, struct err *err)
 	fragments_init(&s.out, &task->job->video, &task->job->audio, p->audio_first);
 	s.is_video_done = !task->job->video.is_present;
 	s.is_audio_done = !task->job->audio.is_present || p->audio_first == p->audio_end;
+	s.is_silent = task->job->is_tolerant && !s.is_audio_done && !task->job->audio.is_copy;
 	if (!ret && !s.is_video_done)
 		ret = open_video(&s, err);
 	if (!ret && !s.is_audio_done)
 		ret = open_audio(&s, err);
+	s.is_audio_done |= s.is_silent;
 	if (!ret)
 		ret = read_frames(&s, err);
 	if (!ret)

@@ -4,7 +4,9 @@
 #include "common/bus.h"
 #include "common/log.h"
 #include "common/proc.h"
+#include "worker/sabotage.h"
 #include "worker/task.h"
+#include "worker/video_encoder_choice.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -51,13 +53,15 @@ static int send_msg(struct session *s, struct msg *m)
 /* Before the connection stands nothing can be sent: tried again with every beat. */
 static void send_hello(struct session *s)
 {
-	struct msg hello = { .verb = MSG_HELLO, .pid = getpid() };
+	struct msg hello = { .verb = MSG_HELLO, .pid = getpid(), .job = s->options->death_job,
+			     .is_killed = s->options->is_killed };
 	struct msg ready = { .verb = MSG_READY, .credits = s->options->credits };
 
 	snprintf(hello.name, sizeof hello.name, "%s", s->options->name);
 	snprintf(hello.reason, sizeof hello.reason, "%s", s->options->death);
 	ready.credits -= s->n_queued + (s->current != 0);
 	s->is_known = send_msg(s, &hello) == 0;
+	s->options->crash->is_known |= s->is_known;
 	if (s->is_known && ready.credits > 0)
 		send_msg(s, &ready);
 }
@@ -141,10 +145,11 @@ static void receive(struct session *s)
 /* ---- jobs */
 
 /* The kernel kills a job that outlives its deadline; the pool sees the signal and reports it. */
-static void set_deadline(int64_t ms)
+static void set_deadline(struct session *s, int64_t ms)
 {
 	struct itimerval t = { .it_value = { ms / 1000, ms % 1000 * 1000 } };
 
+	s->options->crash->until_ms = ms ? proc_now_ms() + ms : 0;
 	setitimer(ITIMER_REAL, &t, NULL);
 }
 
@@ -158,7 +163,7 @@ static int tick(struct task *task, struct err *err)
 		beat(s);
 		receive(s);
 		if (s->play_ms) /* it lasts as long as somebody watches */
-			set_deadline(s->play_ms);
+			set_deadline(s, s->play_ms);
 	}
 	return s->is_cancelled || (s->play_ms && s->is_stopping) ? err_set(err, ERR_STOPPED, "cancelled") : 0;
 }
@@ -181,14 +186,14 @@ static int run_job(struct session *s, const struct job *job, struct msg *done, s
 	int ret = 0;
 
 	s->play_ms = job->type == JOB_PLAY ? job->deadline_ms : 0;
-	set_deadline(job->deadline_ms);
+	set_deadline(s, job->deadline_ms);
 	if (job->type == JOB_PROBE)
 		ret = probe_run(&task, err);
 	else if (job->type == JOB_SEGMENT)
-		ret = segment_run(&task, err);
+		ret = sabotage_of(job) ? sabotage_run(&task, s->bus, err) : segment_run(&task, err);
 	else if (job->type == JOB_PLAY)
 		ret = play_run(&task, err);
-	set_deadline(0);
+	set_deadline(s, 0);
 	if (source_status(&s->source, err)) /* whatever came of it */
 		ret = err->code;
 	source_forget(&s->source);
@@ -203,22 +208,42 @@ static void do_job(struct session *s)
 	struct err err = { 0 };
 	int64_t wall = proc_now_us(), cpu = proc_cpu_us();
 	bool is_dropped = s->is_dropped[s->head];
+	unsigned troubles = store_troubles(s->store);
 
 	s->head = (s->head + 1) % QUEUE_MAX;
 	s->n_queued--;
 	s->current = job->id;
 	s->is_cancelled = false;
+	crash_set_job(s->options->crash, job);
 	if (is_dropped ? err_set(&err, ERR_STOPPED, "cancelled") : run_job(s, job, &m, &err)) {
 		m.verb = MSG_FAIL;
-		m.code = err.code;
+		m.code = err.code == ERR_RETRY && store_troubles(s->store) != troubles ? ERR_STORE : err.code;
 		snprintf(m.reason, sizeof m.reason, "%s", err.msg);
 	}
 	m.elapsed_us = proc_now_us() - wall;
 	m.cpu_us = proc_cpu_us() - cpu;
 	s->current = 0;
-	send_msg(s, &m);
+	if (sabotage_of(job) != SABOTAGE_GARBAGE)
+		send_msg(s, &m);
 	send_msg(s, &ready);
+	crash_set_job(s->options->crash, NULL);
 	free(job);
+}
+
+/* Before there is a connection, or a thread. */
+static int enter_sandbox(const struct sandbox *sandbox, struct err *err)
+{
+	int ret = 0;
+
+	if (!sandbox)
+		return 0;
+	if (sandbox->has_devices)
+		ret = video_encoder_try_apart(err);
+	else
+		sandbox_forget_environment(); /* drivers would look there for settings */
+	if (!sandbox->has_devices && !SANDBOX_IS_OFF)
+		video_encoder_try_never();
+	return ret ? ret : sandbox_enter(sandbox, err);
 }
 
 int session_main(const struct session_options *options)
@@ -230,12 +255,16 @@ int session_main(const struct session_options *options)
 	source_init(&s.source);
 	s.source.is_stopped = is_stopped;
 	s.source.arg = &s;
+	s.source.allow = options->allow;
 	signal(SIGPIPE, SIG_IGN);
-	if (store_open(&s.store, options->redis, STORE_TIMEOUT_MS, &err) || bus_connect(&s.bus, options->connect, &err)) {
+	crash_catch(options->crash);
+	if (enter_sandbox(options->sandbox, &err) || store_open(&s.store, options->redis, STORE_TIMEOUT_MS, &err) ||
+	    bus_connect(&s.bus, options->connect, &err)) {
 		log_error("worker cannot start", "reason=\"%s\"", err.msg);
 		goto out;
 	}
 	while (!s.is_stopping) {
+		options->crash->alive++;
 		receive(&s);
 		beat(&s);
 		if (s.n_queued)

@@ -5,12 +5,20 @@
 #ifndef SEGFARM_WORKER_SESSION_H
 #define SEGFARM_WORKER_SESSION_H
 
+#include "worker/crash.h"
+#include "worker/sandbox.h"
+
 struct session_options {
 	const char *connect; /* the dispatcher's endpoint */
 	const char *redis;   /* the store's URL */
 	const char *name;    /* unique; see MSG_NAME_MAX */
 	const char *death;   /* how the one before it in its place ended, "" */
+	int64_t death_job;   /* which job that one had in hand; 0: none */
+	bool is_killed;      /* it died of a signal from outside */
 	int credits;         /* jobs taken in advance, the one in hand included */
+	const struct allow *allow;     /* what may be read */
+	const struct sandbox *sandbox; /* NULL: none */
+	struct crash *crash; /* shared with the pool */
 };
 
 /* Exit status of the process. */

@@ -3,7 +3,8 @@
 #include "worker/fault.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -33,6 +34,13 @@ static bool is_same(const struct record_source *a, const struct record_source *b
 	return a->size == b->size && a->mtime_ns == b->mtime_ns && !strcmp(a->path, b->path);
 }
 
+static int check_same(const struct stat *st, const struct record_source *want, struct err *err)
+{
+	if (st->st_size == want->size && st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec == want->mtime_ns)
+		return 0;
+	return err_set(err, ERR_DATA, "%s has changed since it was submitted: submit it again", want->path);
+}
+
 static int map_file(int fd, const struct record_source *want, void **map, struct err *err)
 {
 	struct stat st;
@@ -41,20 +49,40 @@ static int map_file(int fd, const struct record_source *want, void **map, struct
 		return err_set(err, ERR_RETRY, "cannot read %s: %s", want->path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, ERR_DATA, "%s is not a regular file", want->path);
-	if (st.st_size != want->size || st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec != want->mtime_ns)
-		return err_set(err, ERR_DATA, "%s has changed since it was submitted: submit it again", want->path);
+	if (check_same(&st, want, err))
+		return err->code;
 	if (!st.st_size)
 		return err_set(err, ERR_DATA, "%s is empty", want->path);
 	*map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
 	return *map == MAP_FAILED ? err_set(err, ERR_RETRY, "cannot map %s: %s", want->path, strerror(errno)) : 0;
 }
 
+/* Not through a link: where the name leads to now must be allowed, and stay what it is. */
+static int open_allowed(const struct source *s, const struct record_source *want, struct err *err)
+{
+	char resolved[PATH_MAX];
+	struct stat st;
+	int fd;
+
+	if (!realpath(want->path, resolved))
+		return err_set(err, errno == ENOENT ? ERR_DATA : ERR_RETRY, "cannot open %s: %s", want->path, strerror(errno));
+	if (s->allow && allow_path(s->allow, resolved, err))
+		return err->code;
+	fd = allow_open(resolved);
+	if (fd >= 0)
+		return fd;
+	err_set(err, errno == ENOENT ? ERR_DATA : ERR_RETRY, "cannot open %s: %s", want->path, strerror(errno));
+	if (!stat(resolved, &st)) /* another file of that name is not the one that the sandbox knows */
+		check_same(&st, want, err);
+	return err->code;
+}
+
 static int open_file(struct source *s, const struct record_source *want, struct err *err)
 {
-	int ret, fd = open(want->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int fd = open_allowed(s, want, err), ret;
 
 	if (fd < 0)
-		return err_set(err, errno == ENOENT ? ERR_DATA : ERR_RETRY, "cannot open %s: %s", want->path, strerror(errno));
+		return fd;
 	ret = map_file(fd, want, &s->map, err);
 	close(fd);
 	if (ret)
@@ -66,7 +94,7 @@ static int open_file(struct source *s, const struct record_source *want, struct 
 
 static int open_url(struct source *s, const struct record_source *want, struct err *err)
 {
-	int ret = input_open_url(&s->input, want->path, INPUT_URL_TIMEOUT_S, s->is_stopped, s->arg, err);
+	int ret = input_open_url(&s->input, want->path, INPUT_URL_TIMEOUT_S, s->allow, s->is_stopped, s->arg, err);
 
 	if (ret || s->input.is_seekable)
 		return ret;

@@ -5,6 +5,7 @@
 #ifndef SEGFARM_WORKER_SOURCE_H
 #define SEGFARM_WORKER_SOURCE_H
 
+#include "common/allow.h"
 #include "common/record.h"
 #include "worker/demux.h"
 
@@ -13,6 +14,8 @@ struct source {
 	void *map;               /* NULL: of a URL */
 	struct input input;
 	struct demux *demux;     /* NULL: nothing is open */
+	/* the caller's: what may be opened; NULL: anything */
+	const struct allow *allow;
 	/* the caller's: whether to go on waiting, or looking for what may never come */
 	int (*is_stopped)(void *arg);
 	void *arg;
@@ -21,7 +24,7 @@ struct source {
 void source_init(struct source *s);
 void source_finish(struct source *s);
 /* Opens `want`, or keeps it if it is open already. ERR_RETRY: cannot be read now; ERR_DATA: it is not the file that was submitted
- * (size or time differ), or no media file. */
+ * (size or time differ), or no media file; ERR_USAGE: it may not be opened. */
 int source_open(struct source *s, const struct record_source *want, struct err *err);
 /* ERR_DATA: the file became shorter while it was read, and what was made of it is not to be used. */
 int source_status(const struct source *s, struct err *err);

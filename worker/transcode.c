@@ -363,7 +363,7 @@ static int start_encoder(struct transcode *c, int64_t pts, struct err *err)
 	if (c->request->max_ticks < TIMELINE_MAX_TICKS)
 		c->end_ticks = from + c->request->max_ticks;
 	cut_order_init(&c->order, c->title.nal.sps.reorder, c->video.delay_ticks, from > 0 ? from : 0);
-	ret = video_feed_init(&c->video_feed, c->demux, &c->video, c->title.origin_ns, &c->request->options, from, c->end_ticks,
+	ret = video_feed_init(&c->video_feed, c->demux, &c->video, c->title.origin_ns, &c->request->options, false, from, c->end_ticks,
 			      take_video, c, err);
 	c->has_video_feed = !ret;
 	return ret;

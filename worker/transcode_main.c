@@ -152,7 +152,8 @@ static int open_input(struct run *r, const struct options *o, struct err *err)
 	r->in = strcmp(in, "-") ? in : "standard input";
 	r->timeout_s = o->timeout_s;
 	if (record_is_url(in))
-		return input_open_url(&r->input, in, o->timeout_s ? o->timeout_s : INPUT_URL_TIMEOUT_S, is_stopped, NULL, err);
+		return input_open_url(&r->input, in, o->timeout_s ? o->timeout_s : INPUT_URL_TIMEOUT_S, NULL, is_stopped, NULL,
+				      err);
 	if (!strcmp(in, "-") && isatty(STDIN_FILENO))
 		return err_set(err, ERR_USAGE, "which IN? (try --help)");
 	if (!strcmp(in, "-"))

@@ -36,6 +36,7 @@ struct video_source {
 	int primaries, transfer, matrix; /* where the bitstream says nothing; 0 and 2: unspecified */
 	int range;                    /* the same: 0 unspecified, 1 limited, 2 full */
 	int sar_num, sar_den;         /* sample aspect ratio before turning; 0: what the bitstream says, or square */
+	bool is_strict;               /* what is broken is left out, and nothing of it made up */
 	int64_t rate_num, rate_den;   /* frames per second; 0: unknown, measured on the first packets */
 	int max_cll, max_luminance;   /* cd/m2, MaxCLL and of the mastering display; 0: what the bitstream says */
 };

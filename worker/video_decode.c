@@ -66,6 +66,9 @@ static int open_decoder(struct video_decode *d, const struct video_source *sourc
 	if (!d->dec || !d->packet || !d->frame || avcodec_parameters_to_context(d->dec, source->par) < 0)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	d->dec->thread_count = 1;
+	/* nothing is made up for what is broken: that is where decoders crash */
+	if (source->is_strict)
+		d->dec->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER | AV_EF_EXPLODE;
 	d->dec->pkt_timebase = (AVRational){ 1, TICKS_PER_SECOND };
 	d->dec->max_pixels = VIDEO_PIXELS_MAX;
 	/* where the stream does not say how far it reorders, its level does: else pictures are lost until the decoder has

@@ -16,10 +16,13 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -258,14 +261,113 @@ static void run_trial(struct answer *a, int64_t until_ms)
 	}
 }
 
+/* ---- trials from within a sandbox: somebody outside makes them, one at a time */
+
+static enum { TRIALS_HERE, TRIALS_APART, TRIALS_NEVER } trials;
+static int outside = -1; /* the other end of his socket */
+
+struct wish {
+	char what[WHAT_MAX];
+	int64_t until_ms;
+};
+
+struct reply {
+	bool is_for_all;
+	int code;
+	char reason[REASON_MAX];
+	size_t n_sets;
+	uint8_t sets[LIMIT_SAID];
+};
+
+static void serve_trials(int fd)
+{
+	static struct reply reply;
+	struct wish wish;
+
+	while (recv(fd, &wish, sizeof wish, 0) == sizeof wish) {
+		struct answer a = { .code = ERR_UNSUPPORTED };
+
+		wish.what[sizeof wish.what - 1] = 0;
+		if (wish.until_ms > proc_now_ms() + TRIALS_MS)
+			wish.until_ms = proc_now_ms() + TRIALS_MS;
+		memcpy(a.what, wish.what, sizeof a.what);
+		run_trial(&a, wish.until_ms);
+		reply.is_for_all = a.is_for_all;
+		reply.code = a.code;
+		memcpy(reply.reason, a.reason, sizeof reply.reason);
+		reply.n_sets = a.sets.size < LIMIT_SAID ? a.sets.size : 0;
+		if (reply.n_sets)
+			memcpy(reply.sets, a.sets.data, reply.n_sets);
+		buf_finish(&a.sets);
+		if (send(fd, &reply, offsetof(struct reply, sets) + reply.n_sets, MSG_NOSIGNAL) < 0)
+			break;
+	}
+	_exit(0);
+}
+
+static void ask_outside(struct answer *a, int64_t until_ms)
+{
+	static struct reply reply;
+	struct wish wish = { .until_ms = until_ms };
+	struct pollfd fd = { .fd = outside, .events = POLLIN };
+	ssize_t n;
+
+	memcpy(wish.what, a->what, sizeof wish.what);
+	a->code = ERR_UNSUPPORTED;
+	set_reason(a, "nobody tries it");
+	if (send(outside, &wish, sizeof wish, MSG_NOSIGNAL) < 0 || poll(&fd, 1, TRIALS_MS + 2 * KILL_MS) <= 0)
+		return;
+	n = recv(outside, &reply, sizeof reply, 0);
+	if (n < (ssize_t)offsetof(struct reply, sets) || (size_t)n != offsetof(struct reply, sets) + reply.n_sets)
+		return;
+	a->is_for_all = reply.is_for_all;
+	a->code = reply.code;
+	set_reason(a, reply.reason);
+	buf_put(&a->sets, reply.sets, reply.n_sets);
+}
+
+int video_encoder_try_apart(struct err *err)
+{
+	pid_t parent = getpid(), pid;
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return err_set(err, ERR_RETRY, "no socket: %s", strerror(errno));
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_NAME, "segfarm-trial");
+		close(ends[0]);
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
+			_exit(1);
+		serve_trials(ends[1]);
+	}
+	close(ends[1]);
+	outside = ends[0];
+	trials = TRIALS_APART;
+	return pid < 0 ? err_set(err, ERR_RETRY, "cannot start another process: %s", strerror(errno)) : 0;
+}
+
+void video_encoder_try_never(void)
+{
+	trials = TRIALS_NEVER;
+}
+
 /* The answer of a name, which lives until the next call; *is_new: it was not known before. */
 static const struct answer *ask(const char *name, const struct record_encode *p, const struct video_options *o, int64_t until_ms,
 				bool *is_new)
 {
+	static bool has_told;
 	static const struct answer late = { .code = ERR_UNSUPPORTED, .reason = "no time is left to try it" };
 	char what[WHAT_MAX];
+	static const struct answer never = { .code = ERR_UNSUPPORTED,
+					     .reason = "this worker may use no hardware (segfarm-worker --hardware lets it)" };
 	struct answer *a;
 
+	if (trials == TRIALS_NEVER) {
+		if (!has_told)
+			*is_new = has_told = true;
+		return &never;
+	}
 	put_what(what, name, p, o);
 	a = find_answer(what);
 	if (a || until_ms <= proc_now_ms())
@@ -275,7 +377,10 @@ static const struct answer *ask(const char *name, const struct record_encode *p,
 	buf_finish(&a->sets);
 	*a = (struct answer){ .code = ERR_UNSUPPORTED };
 	memcpy(a->what, what, sizeof what);
-	run_trial(a, until_ms);
+	if (trials == TRIALS_APART)
+		ask_outside(a, until_ms);
+	else
+		run_trial(a, until_ms);
 	return a;
 }
 
@@ -356,7 +461,7 @@ int video_encoder_choose(struct record_encode *p, const struct video_options *o,
 	static const char *const hardware[] = { "h264_nvenc", "h264_qsv", "h264_vaapi" };
 	const struct answer *a;
 	struct err why = { 0 };
-	bool is_new;
+	bool is_new = false;
 	int ret;
 
 	p->sets[0] = '\0';

@@ -17,6 +17,11 @@ int video_encoder_choose(struct record_encode *params, const struct video_option
 int video_encoder_choose_among(const char *const *names, int n, struct record_encode *params, const struct video_options *options,
 			       struct buf *sets, struct err *err);
 
+/* Before this process shuts itself in: from here on another process of its own, which stays outside, makes its trials. */
+int video_encoder_try_apart(struct err *err);
+/* Or none is made: every encoder but libx264 does not work here. */
+void video_encoder_try_never(void);
+
 /* The process of a trial is `segfarm-worker try-encoder WHAT`. Its exit status: 0, and the parameter sets on stdout; else a
  * sentence. */
 #define VIDEO_ENCODER_TRIAL "try-encoder"

@@ -61,7 +61,7 @@ void video_feed_options(struct video_options *v, const struct record_options *o)
 }
 
 int video_feed_init(struct video_feed *f, struct demux *demux, const struct record_video *video, int64_t origin_ns,
-		    const struct record_options *options, int64_t start, int64_t end, video_stage_fn *fn, void *arg,
+		    const struct record_options *options, bool is_strict, int64_t start, int64_t end, video_stage_fn *fn, void *arg,
 		    struct err *err)
 {
 	const struct track *t = demux_track(demux, (uint64_t)video->track);
@@ -72,6 +72,7 @@ int video_feed_init(struct video_feed *f, struct demux *demux, const struct reco
 	video_feed_options(&v, options);
 	if (!ret)
 		ret = video_feed_source(&f->source, t, err);
+	f->source.is_strict = is_strict;
 	if (!ret)
 		ret = video_stage_create(&f->stage, &f->source, &video->encode, &v, start, end, fn, arg, err);
 	if (ret)

@@ -24,9 +24,9 @@ struct video_feed {
 	int64_t broken;
 };
 
-/* start to arg as in video_stage_create. After an error it is finished. */
+/* is_strict: broken frames are left out, and nothing of them made up. start to arg as in video_stage_create. After an error it is finished. */
 int video_feed_init(struct video_feed *f, struct demux *demux, const struct record_video *video, int64_t origin_ns,
-		    const struct record_options *options, int64_t start, int64_t end, video_stage_fn *fn, void *arg,
+		    const struct record_options *options, bool is_strict, int64_t start, int64_t end, video_stage_fn *fn, void *arg,
 		    struct err *err);
 void video_feed_finish(struct video_feed *f);
 /* A frame of the track, the first ones up to a sync sample are passed over. Returns as video_stage_push. */

@@ -372,6 +372,7 @@ START_TEST(messages_come_back_as_they_were)
 			  .pid = 77,
 			  .credits = 1024,
 			  .job = 5,
+			  .is_killed = true,
 			  .progress = 6,
 			  .elapsed_us = 1,
 			  .cpu_us = 2,
@@ -400,10 +401,14 @@ static const struct {
 	enum msg_verb verb;
 	const char *json;
 } bad_messages[] = {
-	{ MSG_HELLO, "{\"name\":\"a b\",\"reason\":\"\",\"pid\":1}" },
-	{ MSG_HELLO, "{\"name\":\"\",\"reason\":\"\",\"pid\":1}" },
-	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\",\"pid\":0}" },
-	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\"}" },
+	{ MSG_HELLO, "{\"name\":\"a b\",\"reason\":\"\",\"pid\":1,\"job\":0,\"killed\":false}" },
+	{ MSG_HELLO, "{\"name\":\"\",\"reason\":\"\",\"pid\":1,\"job\":0,\"killed\":false}" },
+	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\",\"pid\":0,\"job\":0,\"killed\":false}" },
+	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\",\"job\":0,\"killed\":false}" },
+	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\",\"pid\":1,\"killed\":false}" },
+	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\",\"pid\":1,\"job\":0}" },
+	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\",\"pid\":1,\"job\":0,\"killed\":1}" },
+	{ MSG_HELLO, "{\"name\":\"a\",\"reason\":\"\",\"pid\":1,\"job\":-1}" },
 	{ MSG_READY, "{\"credits\":0}" },
 	{ MSG_READY, "{\"credits\":1025}" },
 	{ MSG_READY, "{\"credits\":true}" },
@@ -421,6 +426,18 @@ START_TEST(broken_message_is_refused)
 	struct err err = { 0 };
 	ck_assert_msg(msg_get(bad_messages[_i].verb, text(bad_messages[_i].json), &m, &err) == ERR_DATA, "accepted: %s",
 		      bad_messages[_i].json);
+}
+END_TEST
+
+START_TEST(hello_carries_the_job_that_its_predecessor_died_of)
+{
+	struct msg in = { .verb = MSG_HELLO, .name = "host-1-0-2", .pid = 7, .job = 41, .reason = "killed by signal 9 (Killed)" }, out;
+	struct buf json = { 0 };
+	struct err err = { 0 };
+	msg_put(&in, &json);
+	ck_assert_msg(!msg_get(MSG_HELLO, buf_bytes(&json), &out, &err), "%s", err.msg);
+	ck_assert_int_eq(out.job, 41);
+	buf_finish(&json);
 }
 END_TEST
 
@@ -454,6 +471,7 @@ Suite *suite_record(void)
 	tcase_add_test(t, record_cut_at_any_byte_is_refused);
 	tcase_add_test(t, messages_come_back_as_they_were);
 	tcase_add_loop_test(t, broken_message_is_refused, 0, N(bad_messages));
+	tcase_add_test(t, hello_carries_the_job_that_its_predecessor_died_of);
 	tcase_add_test(t, reason_that_is_no_utf8_still_arrives);
 	suite_add_tcase(s, t);
 	return s;

@@ -36,11 +36,23 @@ START_TEST(the_media_playlist_is_exact_to_the_microsecond)
 	struct plan plan = make_plan();
 	struct buf out = { 0 };
 
-	playlist_put_media(&plan, &out);
+	playlist_put_media(&plan, NULL, &out);
 	check_text(&out, "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:7\n#EXT-X-MEDIA-SEQUENCE:0\n"
 			 "#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"init.mp4\"\n"
 			 "#EXTINF:6.006000,\n0-540540.m4s\n#EXTINF:6.506500,\n540540-585585.m4s\n"
 			 "#EXTINF:1.000000,\n1126125-90000.m4s\n#EXT-X-ENDLIST\n");
+}
+END_TEST
+
+START_TEST(a_segment_that_cannot_be_made_is_a_gap)
+{
+	static const uint8_t gaps[] = { 0, 1, 0 };
+	struct plan plan = make_plan();
+	struct buf out = { 0 };
+
+	playlist_put_media(&plan, gaps, &out);
+	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), "0-540540.m4s\n#EXT-X-GAP\n#EXTINF:6.506500,\n540540-585585.m4s\n#EXTINF:1.0"));
+	buf_finish(&out);
 }
 END_TEST
 
@@ -50,7 +62,7 @@ START_TEST(an_open_gop_is_not_said_to_be_independent)
 	struct buf out = { 0 };
 
 	plan.is_independent = false;
-	playlist_put_media(&plan, &out);
+	playlist_put_media(&plan, NULL, &out);
 	playlist_put_master(&plan, sizes, &out);
 	ck_assert_ptr_null(strstr(buf_cstr(&out), "INDEPENDENT"));
 	buf_finish(&out);
@@ -151,7 +163,7 @@ START_TEST(target_duration_is_the_longest_segment_rounded)
 	struct buf out = { 0 };
 
 	plan.n_segments = 1;
-	playlist_put_media(&plan, &out);
+	playlist_put_media(&plan, NULL, &out);
 	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), "#EXT-X-TARGETDURATION:6\n"));
 	buf_finish(&out);
 }
@@ -189,6 +201,7 @@ Suite *suite_playlist(void)
 	TCase *tc = tcase_create("playlist");
 
 	tcase_add_test(tc, the_media_playlist_is_exact_to_the_microsecond);
+	tcase_add_test(tc, a_segment_that_cannot_be_made_is_a_gap);
 	tcase_add_test(tc, an_open_gop_is_not_said_to_be_independent);
 	tcase_add_test(tc, the_master_playlist_tells_peak_and_average_of_real_sizes);
 	tcase_add_test(tc, what_else_the_video_is_is_told_beside_its_codec);

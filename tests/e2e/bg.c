@@ -179,22 +179,37 @@ char *bg_log_after(const struct bg *b, const char *from)
 
 /* --- all that it started */
 
-/* command: "[NAME] ARGV". redis-server writes its title over its environment: it is known by its socket's path. */
-static bool is_ours(const struct bg *b, const char *pid, char **command)
+static char *read_proc(const char *pid, const char *file)
 {
 	char path[300];
-	char *environment, *comm, *cmdline;
-	bool is_so;
 
-	snprintf(path, sizeof path, "/proc/%s/environ", pid);
-	environment = read_all(path);
-	snprintf(path, sizeof path, "/proc/%s/cmdline", pid);
-	cmdline = read_all(path);
-	snprintf(path, sizeof path, "/proc/%s/comm", pid);
-	comm = read_all(path);
-	is_so = *cmdline && (strstr(environment, b->tmp) || strstr(cmdline, b->tmp));
-	ck_assert_int_ge(asprintf(command, "[%.*s] %s", (int)strcspn(comm, "\n"), comm, cmdline), 0);
+	snprintf(path, sizeof path, "/proc/%s/%s", pid, file);
+	return read_all(path);
+}
+
+/* redis-server writes its title over its environment: it is known by its socket's path. */
+static bool is_marked(const struct bg *b, const char *pid)
+{
+	char *environment = read_proc(pid, "environ"), *cmdline = read_proc(pid, "cmdline");
+	bool is_so = *cmdline && (strstr(environment, b->tmp) || strstr(cmdline, b->tmp));
+
 	free(environment);
+	free(cmdline);
+	return is_so;
+}
+
+/* command: "[NAME] ARGV". A worker has no environment: it is known by its parent. */
+static bool is_ours(const struct bg *b, const char *pid, char **command)
+{
+	char *cmdline = read_proc(pid, "cmdline"), *comm = read_proc(pid, "comm"), *status = read_proc(pid, "status");
+	const char *parent = strstr(status, "PPid:");
+	char ppid[16] = "0";
+	bool is_so = is_marked(b, pid);
+
+	if (!is_so && *cmdline && parent && sscanf(parent, "PPid: %15[0-9]", ppid) == 1)
+		is_so = is_marked(b, ppid);
+	ck_assert_int_ge(asprintf(command, "[%.*s] %s", (int)strcspn(comm, "\n"), comm, cmdline), 0);
+	free(status);
 	free(comm);
 	free(cmdline);
 	return is_so;

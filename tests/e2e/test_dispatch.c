@@ -179,7 +179,7 @@ static struct msg wait_for(struct bus *bus, struct bus_peer *peer, enum msg_verb
 static const struct {
 	const char *job, *says;
 } strange[] = {
-	{ "{\"id\":7,\"type\":\"noop\",\"stream\":\"\",\"deadline_ms\":1000,\"of_another_version\":1}", "unknown fields" },
+	{ "{\"id\":7,\"type\":\"noop\",\"stream\":\"\",\"deadline_ms\":1000,\"tolerant\":false,\"of_another_version\":1}", "unknown fields" },
 	{ "{\"id\":7,\"type\":\"dance\"}", "type" },
 };
 
@@ -195,7 +195,7 @@ START_TEST(job_that_a_worker_does_not_understand_is_answered_as_failed)
 	bg_open(&pool);
 	snprintf(endpoint, sizeof endpoint, "ipc://%s/bus", redis.dir);
 	ck_assert_msg(!bus_bind(&bus, endpoint, &err), "%s", err.msg);
-	bg_start(&pool, "\"$WORKER\" -j 1 --redis %s --connect %s", redis.url, endpoint);
+	bg_start(&pool, "\"$WORKER\" -j 1 --media-root \"$BUILD\" --redis %s --connect %s", redis.url, endpoint);
 	wait_for(bus, &peer, MSG_READY);
 	ck_assert_int_eq(bus_send(bus, &peer, MSG_JOB, (struct bytes){ (const uint8_t *)strange[_i].job, strlen(strange[_i].job) }, &err), 0);
 	m = wait_for(bus, &peer, MSG_FAIL);

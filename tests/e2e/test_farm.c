@@ -115,14 +115,50 @@ START_TEST(one_worker_in_order_writes_the_same_bytes)
 }
 END_TEST
 
+/* Nor does its pool notice it. */
 START_TEST(silent_worker_holds_nothing_up)
 {
 	struct bg b;
 
 	start_run(&b, "-j 2");
 	bg_wait_log(&b, "job done", 2);
+	kill(bg_role(&b, "pool"), SIGSTOP);
 	kill(bg_role(&b, "worker"), SIGSTOP);
 	bg_wait_log(&b, "msg=\"worker lost\"", 1);
+	end_run(&b);
+}
+END_TEST
+
+START_TEST(stopped_worker_is_replaced_by_its_pool)
+{
+	pid_t worker;
+	struct bg b;
+
+	start_run(&b, "-j 1");
+	bg_wait_log(&b, "job done", 2);
+	worker = bg_role(&b, "worker");
+	kill(worker, SIGSTOP);
+	bg_wait_log(&b, "reason=\"it was stopped\"", 2); /* the pool says it, and the dispatcher */
+	ck_assert_int_ne(bg_role(&b, "worker"), worker);
+	end_run(&b);
+}
+END_TEST
+
+START_TEST(worker_that_is_stopped_with_its_pool_goes_on_with_it)
+{
+	pid_t worker;
+	struct bg b;
+
+	start_run(&b, "-j 1");
+	bg_wait_log(&b, "job done", 2);
+	worker = bg_role(&b, "worker");
+	kill(bg_role(&b, "pool"), SIGSTOP);
+	kill(worker, SIGSTOP);
+	bg_sleep(1500); /* over what a worker alone is given */
+	kill(worker, SIGCONT);
+	kill(bg_role(&b, "pool"), SIGCONT);
+	bg_wait_log(&b, "job done", 4);
+	ck_assert_int_eq(bg_role(&b, "worker"), worker);
 	end_run(&b);
 }
 END_TEST
@@ -142,7 +178,7 @@ static void start_stack(struct stack *s, int workers, const char *options)
 	bg_start(&s->serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 -v %s '%s'",
 		 s->redis.url, s->serve.tmp, options, title);
 	bg_wait_log(&s->serve, "serving 1 streams", 1);
-	bg_start(&s->pool, "\"$WORKER\" -j %d --redis %s --connect ipc://%s/bus.sock", workers, s->redis.url,
+	bg_start(&s->pool, "\"$WORKER\" -j %d --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock", workers, s->redis.url,
 		 s->serve.tmp);
 }
 
@@ -194,8 +230,12 @@ static void put_hash(struct buf *out, const redisReply *reply)
 
 static void put_key(struct buf *out, redisContext *c, const char *key)
 {
-	redisReply *type = ask(c, "TYPE", key), *ttl = ask(c, "PTTL", key), *value;
+	redisReply *type, *ttl, *value;
 
+	if (!strncmp(key, "segfarm:dispatcher", 18) || strstr(key, "}:owner")) /* who made it is of no interest either */
+		return;
+	type = ask(c, "TYPE", key);
+	ttl = ask(c, "PTTL", key);
 	ck_assert_msg(ttl->integer == -1, "%s is gone in %lld ms", key, ttl->integer);
 	buf_printf(out, "%s %s\n", key, type->str);
 	if (!strcmp(type->str, "string")) {
@@ -285,7 +325,7 @@ START_TEST(state_of_a_stream_outlives_what_the_store_lost)
 	bg_start(&serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 -v %s/text.mkv", redis.url, serve.tmp,
 		 sh_scratch());
 	bg_wait_log(&serve, "serving 1 streams", 1);
-	bg_start(&pool, "\"$WORKER\" -j 1 --redis %s --connect ipc://%s/bus.sock", redis.url, serve.tmp);
+	bg_start(&pool, "\"$WORKER\" -j 1 --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock", redis.url, serve.tmp);
 	bg_wait_log(&serve, "msg=\"stream failed\"", 1);
 	redis_fixture_restart(&redis);
 	c = redisConnectUnix(redis.socket);
@@ -310,7 +350,7 @@ START_TEST(pool_that_is_killed_takes_its_workers_along)
 	kill(s.pool.pid, SIGKILL);
 	ck_assert_int_eq(bg_wait(&s.pool), 128 + SIGKILL);
 	bg_check_clean(&s.pool);
-	bg_start(&s.pool, "\"$WORKER\" -j 2 --redis %s --connect ipc://%s/bus.sock", s.redis.url, s.serve.tmp);
+	bg_start(&s.pool, "\"$WORKER\" -j 2 --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock", s.redis.url, s.serve.tmp);
 	bg_wait_log(&s.serve, "state=done", 1);
 	stop_stack(&s);
 }
@@ -435,6 +475,8 @@ Suite *suite_farm(void)
 	tcase_add_loop_test(t, order_and_number_and_death_of_workers_change_no_byte, 0, 3);
 	tcase_add_test(t, one_worker_in_order_writes_the_same_bytes);
 	tcase_add_test(t, silent_worker_holds_nothing_up);
+	tcase_add_test(t, stopped_worker_is_replaced_by_its_pool);
+	tcase_add_test(t, worker_that_is_stopped_with_its_pool_goes_on_with_it);
 	tcase_add_test(t, redis_holds_the_same_values_whatever_died);
 	tcase_add_test(t, state_of_a_stream_outlives_what_the_store_lost);
 	tcase_add_test(t, pool_that_is_killed_takes_its_workers_along);

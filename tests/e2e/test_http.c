@@ -406,7 +406,7 @@ static void start_serve(struct stack *s, int port, const char *file)
 
 static void start_workers(struct stack *s)
 {
-	bg_start(&s->workers, "\"$WORKER\" -j 1 --redis %s --connect ipc://%s/bus.sock", s->redis.url,
+	bg_start(&s->workers, "\"$WORKER\" -j 1 --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock", s->redis.url,
 		 s->server.bg.tmp);
 }
 

@@ -55,7 +55,7 @@ static void start_serve(struct stack *s, const char *file)
 
 static void start_workers(struct stack *s, int n)
 {
-	bg_start(&s->workers, "\"$WORKER\" -j %d --redis %s --connect ipc://%s/bus.sock", n, s->redis.url, s->serve.tmp);
+	bg_start(&s->workers, "\"$WORKER\" -j %d --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock", n, s->redis.url, s->serve.tmp);
 }
 
 static void find_url(struct stack *s)

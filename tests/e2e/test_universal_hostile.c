@@ -147,7 +147,7 @@ START_TEST(worker_that_met_every_broken_file_does_the_next_job)
 	bg_start(&serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 -v%.*s $M/hostile-plain.mp4",
 		 redis.url, serve.tmp, (int)files.size, (const char *)files.data);
 	bg_wait_log(&serve, "serving ", 1);
-	bg_start(&pool, "\"$WORKER\" -j 1 --redis %s --connect ipc://%s/bus.sock", redis.url, serve.tmp);
+	bg_start(&pool, "\"$WORKER\" -j 1 --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock", redis.url, serve.tmp);
 	worker = bg_role(&pool, "worker");
 	bg_wait_log(&serve, "msg=\"stream failed\"", n_failed);
 	bg_wait_log(&serve, "state=done", 1);

@@ -50,7 +50,7 @@ static void check_plan(const struct plan *plan)
 	}
 	if (plan->n_segments <= LIMIT_LISTED) {
 		playlist_put_master(plan, NULL, &text);
-		playlist_put_media(plan, &text);
+		playlist_put_media(plan, NULL, &text);
 		ASSERT(!buf_failed(&text));
 	}
 	playlist_segment_name(&plan->segments[plan->n_segments - 1], name);

@@ -325,7 +325,7 @@ START_TEST(a_url_is_read_in_one_request_and_cues_cost_two_more)
 	input_init_bytes(&whole, buf_bytes(&file));
 	uint64_t expected = digest(&whole, &n_whole);
 	struct MHD_Daemon *d = serve(url, sizeof url, "/title.mkv");
-	ck_assert_int_eq(input_open_url(&in, url, INPUT_URL_TIMEOUT_S, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(input_open_url(&in, url, INPUT_URL_TIMEOUT_S, NULL, NULL, NULL, NULL), 0);
 	ck_assert_int_eq(in.size, (int64_t)file.size);
 	ck_assert(digest(&in, &n) == expected && n == n_whole);
 	/* the attachment in front of the first Cluster is gone around */
@@ -333,7 +333,7 @@ START_TEST(a_url_is_read_in_one_request_and_cues_cost_two_more)
 	ck_assert_int_lt(in.n_read, (int64_t)file.size - BIG / 2);
 	input_close(&in);
 	n_requests = 0;
-	ck_assert_int_eq(input_open_url(&in, url, INPUT_URL_TIMEOUT_S, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(input_open_url(&in, url, INPUT_URL_TIMEOUT_S, NULL, NULL, NULL, NULL), 0);
 	ck_assert_int_eq(mkv_open(&mkv, &in, NULL), 0);
 	ck_assert_int_eq(mkv_read_cues(&mkv, NULL), 0);
 	ck_assert_int_le(n_requests, 3);
@@ -351,11 +351,11 @@ START_TEST(a_url_that_is_not_there_is_said_to_be)
 	av_log_set_level(AV_LOG_QUIET);
 	put_title(100);
 	d = serve(url, sizeof url, "/other.mkv");
-	ck_assert_int_eq(input_open_url(&in, url, INPUT_URL_TIMEOUT_S, NULL, NULL, &err), ERR_DATA);
+	ck_assert_int_eq(input_open_url(&in, url, INPUT_URL_TIMEOUT_S, NULL, NULL, NULL, &err), ERR_DATA);
 	ck_assert_ptr_nonnull(strstr(err.msg, url));
 	MHD_stop_daemon(d);
-	ck_assert_int_eq(input_open_url(&in, url, INPUT_URL_TIMEOUT_S, NULL, NULL, &err), ERR_RETRY);
-	ck_assert_int_eq(input_open_url(&in, "file:///etc/passwd", INPUT_URL_TIMEOUT_S, NULL, NULL, &err), ERR_RETRY);
+	ck_assert_int_eq(input_open_url(&in, url, INPUT_URL_TIMEOUT_S, NULL, NULL, NULL, &err), ERR_RETRY);
+	ck_assert_int_eq(input_open_url(&in, "file:///etc/passwd", INPUT_URL_TIMEOUT_S, NULL, NULL, NULL, &err), ERR_RETRY);
 }
 END_TEST
 

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Sabotage: a worker that does wrong on purpose, so that tests can see what the others do about it. Off, unless the environment
+ * says SEGFARM_FAULT=KIND, for every segment, or KIND:START for the one that begins at START ticks:
+ *
+ *   crash    dies of a SIGSEGV
+ *   hang     goes on for ever, without a sign of life
+ *   garbage  answers with messages that are none, and with nothing else
+ *   lie      says DONE and has stored nothing
+ *   late     is silent for so long that others have done it, then stores it, twice, and says DONE
+ */
+#ifndef SEGFARM_WORKER_SABOTAGE_H
+#define SEGFARM_WORKER_SABOTAGE_H
+
+#include "common/bus.h"
+#include "worker/task.h"
+
+enum sabotage { SABOTAGE_NONE, SABOTAGE_CRASH, SABOTAGE_HANG, SABOTAGE_GARBAGE, SABOTAGE_LIE, SABOTAGE_LATE };
+
+/* What is to be done to a job. */
+enum sabotage sabotage_of(const struct job *job);
+/* Instead of segment_run, where it is not SABOTAGE_NONE. */
+int sabotage_run(struct task *task, struct bus *bus, struct err *err);
+
+#endif
