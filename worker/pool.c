@@ -56,7 +56,8 @@ static int run_session(void *options)
 static void start(struct pool *p, struct slot *s)
 {
 	const struct pool_options *o = p->options;
-	struct session_options session = { o->connect, o->redis, s->name, s->death, s->death_job, s->is_killed, o->credits, o->allow, o->sandbox, s->crash };
+	struct session_options session = { o->connect, o->redis, s->name, s->death, s->death_job, s->is_killed, o->credits, o->allow,
+					   o->sandbox, s->crash };
 	struct err err;
 
 	snprintf(s->name, sizeof s->name, "%s-%d-%d-%d", p->host, (int)getpid(), (int)(s - p->slots), ++s->generation);

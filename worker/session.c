@@ -18,7 +18,7 @@
 
 #define BEAT_MS 1000
 #define LOOK_MS 5     /* between looks at what has come in, during a job */
-#define CONNECT_MS 20 /* between two attempts to say HELLO; the first come sooner: somebody may wait for what the one before us had */
+#define CONNECT_MS 20 /* between two attempts to say HELLO; the first come sooner: what the one before us had may be waited for */
 #define STORE_TIMEOUT_MS 10000
 #define QUEUE_MAX 1024 /* credits are at most this */
 

@@ -40,8 +40,8 @@ struct stack {
 
 static void serve(struct stack *s, const char *arguments)
 {
-	bg_start(&s->serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 -v %s", s->redis.url, s->serve.tmp,
-		 arguments);
+	bg_start(&s->serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 -v %s", s->redis.url,
+		 s->serve.tmp, arguments);
 	bg_wait_log(&s->serve, "serving ", 1);
 }
 
