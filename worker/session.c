@@ -229,6 +229,10 @@ static void do_job(struct session *s)
 		send_msg(s, &m);
 	send_msg(s, &ready);
 	crash_set_job(s->options->crash, NULL);
+	if (s->source.is_shut_out && s->options->sandbox) { /* a root that was mounted anew, say: whoever follows us knows that one */
+		log_warn("worker ends, for another one to try", "reason=\"%s\"", err.msg);
+		s->is_stopping = true;
+	}
 	free(job);
 }
 

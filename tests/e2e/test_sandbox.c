@@ -187,6 +187,25 @@ START_TEST(a_file_that_was_replaced_is_another_one)
 }
 END_TEST
 
+/* The directory that the sandbox knows is not the one that lies there now: as with a file system that was mounted anew. */
+START_TEST(a_worker_whose_root_was_replaced_makes_way_for_another)
+{
+	char options[400];
+	struct stack s;
+
+	setup_stack(&s);
+	setenv("ROOT", sh_scratch(), 1);
+	free(sh("mkdir \"$ROOT/in\" && cp -p '%s' \"$ROOT/in/film.mkv\"", film()));
+	serve(&s, "--media-root \"$ROOT/in\"");
+	snprintf(options, sizeof options, "--media-root %s/in", sh_scratch());
+	work(&s, "", options);
+	bg_wait_log(&s.serve, "msg=\"worker joined\"", 1);
+	free(sh("cd \"$ROOT\" && mv in old && mkdir in && cp -p old/film.mkv in && \"$SEGFARM\" submit --redis %s in/film.mkv", s.redis.url));
+	bg_wait_log(&s.serve, "job done", 1);
+	stop_stack(&s);
+}
+END_TEST
+
 static const struct {
 	const char *path;
 	bool is_taken;
@@ -358,6 +377,7 @@ Suite *suite_sandbox(void)
 		tcase_add_test(t, a_job_that_outgrows_its_memory_fails_as_a_crash_does);
 		tcase_add_test(t, transcode_reads_in_a_sandbox);
 		tcase_add_test(t, a_file_that_was_replaced_is_another_one);
+		tcase_add_test(t, a_worker_whose_root_was_replaced_makes_way_for_another);
 	}
 	tcase_add_loop_test(t, a_worker_refuses_a_source_outside_its_roots, 0, 2);
 	tcase_add_test(t, a_link_that_leads_out_of_the_roots_since_it_was_submitted_is_refused);

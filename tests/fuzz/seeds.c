@@ -380,7 +380,7 @@ static void seed_msg(void)
 {
 	static const char *const texts[] = { "/hls/" KEY "/master.m3u8", "/hls/" KEY "/main/index.m3u8",
 					     "/hls/" KEY "/main/init.mp4", "/hls/" KEY "/main/539000-541000.m4s",
-					     "/healthz", "127.0.0.1:8090", "[::1]:80", "6.25" };
+					     "/healthz", "http://me@host:8080/a/%2e%41b/c?d=e", "https://[::1]/", "127.0.0.1:8090", "[::1]:80", "6.25" };
 	struct buf b = { 0 };
 	char name[16];
 
