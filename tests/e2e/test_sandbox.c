@@ -321,7 +321,7 @@ START_TEST(a_crash_leaves_one_line_that_tells_where)
 	line = strstr(log, "msg=\"worker died\"");
 	line[strcspn(line, "\n")] = 0;
 	ck_assert_msg(strstr(line, "reason=\"killed by signal 11 (Segmentation fault)\" job=") && strstr(line, " stream=\"") &&
-			      strstr(line, start) && strstr(line, "sandbox.mkv\" signal=11 address=0x8 backtrace=\"segfarm-worker(") &&
+			      strstr(line, start) && strstr(line, "sandbox.mkv\" signal=11 address=0x8 backtrace=\"") && strstr(line, " segfarm-worker(") &&
 			      strstr(line, "libc.so"),
 		      "%s", line);
 	free(log);
