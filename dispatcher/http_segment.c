@@ -124,6 +124,7 @@ static int send_made(struct http *h, struct MHD_Connection *connection, struct d
 		*result = http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, err.msg);
 		return 1;
 	}
+	http_guard_send(connection, (uint64_t)out->commit.bytes);
 	response = MHD_create_response_from_callback((uint64_t)out->commit.bytes, STORE_PIECE, read_segment, out, free_outgoing);
 	if (!response)
 		free_outgoing(out);

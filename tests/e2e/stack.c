@@ -5,101 +5,120 @@
 
 #include <check.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-void stack_open(struct stack *s)
+void stack_start_serve(struct stack *s)
+{
+	bg_start(&s->serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 -v %s", s->redis.url,
+		 s->serve.tmp, s->title);
+}
+
+void stack_start_pool(struct stack *s)
+{
+	if (s->n_workers)
+		bg_start(&s->pool, "\"$WORKER\" -j %d --redis %s --connect ipc://%s/bus.sock", s->n_workers, s->redis.url, s->serve.tmp);
+}
+
+void stack_start(struct stack *s, const char *title, int n_workers, bool is_kept)
 {
 	memset(s, 0, sizeof *s);
-	redis_fixture_start(&s->redis);
-	for (int i = 0; i < STACK_MAX; i++) {
-		bg_open(&s->serve[i]);
-		bg_open(&s->pool[i]);
+	s->title = title;
+	s->n_workers = n_workers;
+	if (is_kept)
+		redis_fixture_start_kept(&s->redis);
+	else
+		redis_fixture_start(&s->redis);
+	bg_open(&s->serve);
+	bg_open(&s->pool);
+	stack_start_serve(s);
+	bg_wait_log(&s->serve, "serving ", 1);
+	stack_start_pool(s);
+}
+
+void stack_kill(struct bg *program)
+{
+	kill(program->pid, SIGKILL);
+	ck_assert_int_eq(bg_wait(program), 128 + SIGKILL);
+}
+
+void stack_stop(struct stack *s)
+{
+	if (s->n_workers) {
+		kill(s->pool.pid, SIGTERM);
+		ck_assert_int_eq(bg_wait(&s->pool), 0);
 	}
-}
-
-void stack_serve(struct stack *s, int i, const char *options)
-{
-	bg_start(&s->serve[i], "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus --listen 127.0.0.1:0 --media-root \"$BUILD\" -v %s",
-		 s->redis.url, s->serve[i].dir, options);
-	bg_wait_log(&s->serve[i], "streams on http", 1);
-	free(s->root[i]);
-	s->root[i] = bg_log_after(&s->serve[i], "streams on ");
-	s->root[i][strcspn(s->root[i], ", \n")] = '\0';
-}
-
-void stack_pool(struct stack *s, int i, int workers)
-{
-	bg_start(&s->pool[i], "\"$WORKER\" -j %d --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus -v", workers, s->redis.url,
-		 s->serve[i].dir);
-}
-
-static void stop(struct bg *b, int number)
-{
-	if (b->pid > 0) {
-		kill(b->pid, number);
-		ck_assert_int_eq(bg_wait(b), 0);
-	}
-	bg_check_clean(b);
-	bg_close(b);
-}
-
-void stack_close(struct stack *s)
-{
-	for (int i = 0; i < STACK_MAX; i++)
-		stop(&s->pool[i], SIGTERM);
-	for (int i = 0; i < STACK_MAX; i++) {
-		stop(&s->serve[i], SIGINT);
-		free(s->root[i]);
-	}
+	bg_check_clean(&s->pool);
+	kill(s->serve.pid, SIGINT);
+	ck_assert_int_eq(bg_wait(&s->serve), 0);
+	bg_check_clean(&s->serve);
+	bg_close(&s->pool);
+	bg_close(&s->serve);
 	redis_fixture_stop(&s->redis);
 }
 
-char *stack_key(const struct stack *s, int i)
+json_t *stack_status(const struct stack *s)
 {
-	char *key = bg_log_after(&s->serve[i], "/hls/");
+	char *text;
+	json_t *status = NULL;
 
-	key[strcspn(key, "/")] = '\0';
-	return key;
-}
-
-int stack_admin(const struct stack *s, char **out, const char *command, const char *arguments)
-{
-	return sh_status(out, "\"$SEGFARM\" %s --redis %s %s", command, s->redis.url, arguments);
-}
-
-long stack_status(const struct stack *s, const char *path)
-{
-	char *text = sh("\"$SEGFARM\" status --redis %s --json | python3 -c \"import json,sys; d=json.load(sys.stdin); "
-			"print(d%s)\"",
-			s->redis.url, path);
-	long value = strtol(text, NULL, 10);
-
-	free(text);
-	return value;
-}
-
-int stack_get(const struct stack *s, int i, const char *path, const char *file)
-{
-	char *text = sh("curl -sS --max-time 100 -o '%s' -w '%%{http_code}' '%s%s'", file, s->root[i], path);
-	int status = (int)strtol(text, NULL, 10);
-
+	if (!sh_status(&text, "\"$SEGFARM\" status --json --redis %s", s->redis.url))
+		ck_assert_msg((status = json_loads(text, 0, NULL)) != NULL, "no JSON: %s", text);
 	free(text);
 	return status;
 }
 
-long stack_redis(const struct stack *s, const char *format, ...)
+const json_t *stack_stream(const json_t *status)
 {
-	char command[512];
-	const char *reply;
-	va_list ap;
+	return json_array_get(json_object_get(status, "streams"), 0);
+}
 
-	va_start(ap, format);
-	vsnprintf(command, sizeof command, format, ap);
-	va_end(ap);
-	reply = redis_fixture_command(&s->redis, command);
-	ck_assert_msg(reply[0] == ':', "%s: %s", command, reply);
-	return strtol(reply + 1, NULL, 10);
+static void state_of(const struct stack *s, char state[16])
+{
+	json_t *status = stack_status(s);
+	const json_t *stream = stack_stream(status);
+	const char *text = json_string_value(json_object_get(stream, "state"));
+	bool is_done = text && !strcmp(text, "done");
+
+	/* of what Redis has lost since, the dispatcher does not know yet */
+	if (is_done && json_integer_value(json_object_get(stream, "done")) != json_integer_value(json_object_get(stream, "segments")))
+		text = NULL;
+	snprintf(state, 16, "%s", text ? text : "");
+	json_decref(status);
+}
+
+bool stack_is_state(const struct stack *s, const char *state)
+{
+	char is[16];
+
+	state_of(s, is);
+	return !strcmp(is, state);
+}
+
+void stack_end_state(const struct stack *s, char state[16])
+{
+	state_of(s, state);
+	if (strcmp(state, "done") && strcmp(state, "partial") && strcmp(state, "failed"))
+		state[0] = 0;
+}
+
+char *stack_fetch(struct stack *s)
+{
+	char *base, *dir;
+	json_t *status = stack_status(s);
+	const char *key = json_string_value(json_object_get(stack_stream(status), "key"));
+
+	bg_wait_log(&s->serve, "serving ", 1);
+	base = bg_log_after(&s->serve, "streams on ");
+	ck_assert_ptr_nonnull(key);
+	base[strcspn(base, ",")] = 0;
+	dir = sh("d=$(mktemp -d '%s/fetched.XXXXXX') && cd $d && mkdir main && get() { curl -sSf --max-time 60 -o $1 %s/hls/%s/$1; } && "
+		 "get master.m3u8 && get main/index.m3u8 && get main/init.mp4 && "
+		 "for f in $(grep -v '^#' main/index.m3u8); do get main/$f || exit; done && echo $d",
+		 sh_scratch(), base, key);
+	dir[strcspn(dir, "\n")] = 0;
+	free(base);
+	json_decref(status);
+	return dir;
 }

@@ -1,38 +1,41 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A farm of separate programs for a test: a Redis, dispatchers ("segfarm serve"), pools of workers.
+ * A farm of separate processes, as an operator starts it: Redis, `segfarm serve`, a pool. Each can be killed and started again.
  */
 #ifndef SEGFARM_TESTS_E2E_STACK_H
 #define SEGFARM_TESTS_E2E_STACK_H
 
+#include "common/record.h"
 #include "tests/e2e/bg.h"
 #include "tests/redis_fixture.h"
 
-#define STACK_MAX 3
+#include <jansson.h>
 
 struct stack {
 	struct redis_fixture redis;
-	struct bg serve[STACK_MAX], pool[STACK_MAX]; /* pool i connects to dispatcher i */
-	char *root[STACK_MAX]; /* "http://127.0.0.1:PORT" of a dispatcher that runs */
+	struct bg serve, pool;
+	const char *title; /* and options of serve; "": no title at first */
+	int n_workers;     /* 0: no pool */
 };
 
-void stack_open(struct stack *s); /* Redis alone */
-/* Starts dispatcher i (again); options may end with FILEs. Media of tests are in its roots. */
-void stack_serve(struct stack *s, int i, const char *options);
-/* Starts pool i with so many workers (again). */
-void stack_pool(struct stack *s, int i, int workers);
-/* Everything ends well, with nothing left behind. */
-void stack_close(struct stack *s);
+/* is_kept: Redis keeps what it has. */
+void stack_start(struct stack *s, const char *title, int n_workers, bool is_kept);
+void stack_start_serve(struct stack *s);
+void stack_start_pool(struct stack *s);
+/* SIGKILL, and waits for its end. */
+void stack_kill(struct bg *program);
+/* Ends all in good order; nothing is left. */
+void stack_stop(struct stack *s);
 
-/* The key of a title that was given to dispatcher i on its command line; to be freed. */
-char *stack_key(const struct stack *s, int i);
-/* Runs "segfarm COMMAND --redis ... ARGUMENTS"; exit status, *out to be freed (NULL: not wanted). */
-int stack_admin(const struct stack *s, char **out, const char *command, const char *arguments);
-/* A number of the JSON status by a jq-like path of Python's: "['streams'][0]['done']". */
-long stack_status(const struct stack *s, const char *path);
-/* GET of a path of dispatcher i into a file: the HTTP status. */
-int stack_get(const struct stack *s, int i, const char *path, const char *file);
-/* As a number: what Redis answers, ":5". */
-long stack_redis(const struct stack *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* `segfarm status --json`; NULL: Redis does not answer. To be given to json_decref. */
+json_t *stack_status(const struct stack *s);
+/* The only stream there is; NULL: there is none (now). Borrowed of the status. */
+const json_t *stack_stream(const json_t *status);
+bool stack_is_state(const struct stack *s, const char *state); /* of that stream */
+/* "", or the state that it will not leave by itself. */
+void stack_end_state(const struct stack *s, char state[16]);
+/* Playlist, init segment and segments of that stream over HTTP into a new directory in the scratch directory, as `segfarm run -o`
+ * writes them. The path is to be freed. */
+char *stack_fetch(struct stack *s);
 
 #endif

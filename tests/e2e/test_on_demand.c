@@ -4,7 +4,7 @@
  */
 #include "tests/e2e/media.h"
 #include "tests/e2e/sh.h"
-#include "tests/e2e/stack.h"
+#include "tests/e2e/cluster.h"
 #include "tests/suites.h"
 
 #include <signal.h>
@@ -22,7 +22,7 @@
 
 static const char *title;
 static char *reference, *names[SEGMENTS]; /* of the files that `run -o` writes, in order of time */
-static struct stack s;
+static struct cluster s;
 static char *key;
 
 static void make_reference(void)
@@ -45,15 +45,15 @@ static void start(const char *options)
 	char *all;
 
 	ck_assert_int_ge(asprintf(&all, "%s '%s'", options, title), 0);
-	stack_open(&s);
-	stack_serve(&s, 0, all);
-	key = stack_key(&s, 0);
+	cluster_open(&s);
+	cluster_serve(&s, 0, all);
+	key = cluster_key(&s, 0);
 	free(all);
 }
 
 static void end(void)
 {
-	stack_close(&s);
+	cluster_close(&s);
 	free(key);
 }
 
@@ -71,14 +71,14 @@ static void fetch(int i, int segment)
 	char *path = path_of(segment), file[64];
 
 	snprintf(file, sizeof file, "%s/got", s.serve[0].dir);
-	ck_assert_int_eq(stack_get(&s, i, path, file), 200);
+	ck_assert_int_eq(cluster_get(&s, i, path, file), 200);
 	free(sh("cmp '%s' '%s/main/%s'", file, reference, names[segment]));
 	free(path);
 }
 
 static long n_made(void)
 {
-	return stack_redis(&s, "HLEN segfarm:{%s}:segs:main", key);
+	return cluster_redis(&s, "HLEN segfarm:{%s}:segs:main", key);
 }
 
 static bool is_made(int segment)
@@ -86,13 +86,13 @@ static bool is_made(int segment)
 	long long start, duration;
 
 	ck_assert_int_eq(sscanf(names[segment], "%lld-%lld", &start, &duration), 2);
-	return stack_redis(&s, "HEXISTS segfarm:{%s}:segs:main %lld:%lld", key, start, duration);
+	return cluster_redis(&s, "HEXISTS segfarm:{%s}:segs:main %lld:%lld", key, start, duration);
 }
 
 START_TEST(segment_is_made_when_it_is_asked_for_and_then_the_next_ones)
 {
 	start("--on-demand --read-ahead 2");
-	stack_pool(&s, 0, 2);
+	cluster_pool(&s, 0, 2);
 	fetch(0, 7);
 	bg_wait_until(n_made() == 3, "read ahead: %ld made", n_made());
 	ck_assert(is_made(8) && is_made(9));
@@ -113,8 +113,8 @@ START_TEST(playlist_is_there_as_soon_as_the_title_is_known)
 	start("--on-demand");
 	ck_assert_int_ge(asprintf(&path, "/hls/%s/main/index.m3u8", key), 0);
 	snprintf(file, sizeof file, "%s/index", s.serve[0].dir);
-	stack_pool(&s, 0, 1);
-	ck_assert_int_eq(stack_get(&s, 0, path, file), 200); /* it has waited for the probe */
+	cluster_pool(&s, 0, 1);
+	ck_assert_int_eq(cluster_get(&s, 0, path, file), 200); /* it has waited for the probe */
 	free(sh("cmp '%s' '%s/main/index.m3u8'", file, reference));
 	free(path);
 	end();
@@ -127,7 +127,7 @@ START_TEST(many_who_ask_for_one_segment_wait_for_one_job)
 
 	start("--on-demand --read-ahead 0");
 	path = path_of(3);
-	stack_pool(&s, 0, 2);
+	cluster_pool(&s, 0, 2);
 	free(sh("cd %s && for i in $(seq 20); do curl -sS --max-time 100 -f -o many.$i '%s%s' & done; wait; "
 		"for i in $(seq 20); do cmp many.$i '%s/main/%s' || exit 1; done; rm many.*",
 		s.serve[0].dir, s.root[0], path, reference, names[3]));
@@ -145,12 +145,12 @@ START_TEST(segment_that_redis_has_dropped_comes_back)
 	long long start_ticks, duration;
 
 	start("--on-demand --read-ahead 0");
-	stack_pool(&s, 0, 1);
+	cluster_pool(&s, 0, 1);
 	fetch(0, 5);
 	ck_assert_int_eq(sscanf(names[5], "%lld-%lld", &start_ticks, &duration), 2);
-	ck_assert_int_eq(stack_redis(&s, "DEL segfarm:{%s}:seg:main:%lld:%lld:0", key, start_ticks, duration), 1);
+	ck_assert_int_eq(cluster_redis(&s, "DEL segfarm:{%s}:seg:main:%lld:%lld:0", key, start_ticks, duration), 1);
 	fetch(0, 5);
-	ck_assert_int_eq(stack_redis(&s, "DEL segfarm:{%s}:segs:main", key), 1);
+	ck_assert_int_eq(cluster_redis(&s, "DEL segfarm:{%s}:segs:main", key), 1);
 	fetch(0, 5);
 	end();
 }
@@ -161,12 +161,12 @@ START_TEST(init_segment_that_redis_has_dropped_comes_back)
 	char *path, file[64];
 
 	start("--on-demand --read-ahead 0");
-	stack_pool(&s, 0, 1);
+	cluster_pool(&s, 0, 1);
 	fetch(0, 0);
-	ck_assert_int_eq(stack_redis(&s, "DEL segfarm:{%s}:init:main", key), 1);
+	ck_assert_int_eq(cluster_redis(&s, "DEL segfarm:{%s}:init:main", key), 1);
 	ck_assert_int_ge(asprintf(&path, "/hls/%s/main/init.mp4", key), 0);
 	snprintf(file, sizeof file, "%s/init", s.serve[0].dir);
-	bg_wait_until(stack_get(&s, 0, path, file) == 200, "no init segment");
+	bg_wait_until(cluster_get(&s, 0, path, file) == 200, "no init segment");
 	free(sh("cmp '%s' '%s/main/init.mp4'", file, reference));
 	free(path);
 	end();
@@ -179,17 +179,17 @@ START_TEST(client_that_leaves_frees_its_place)
 	struct bg client;
 
 	start("--on-demand");
-	stack_pool(&s, 0, 1);
+	cluster_pool(&s, 0, 1);
 	fetch(0, 0); /* the title is known */
 	kill(s.pool[0].pid, SIGTERM);
 	ck_assert_int_eq(bg_wait(&s.pool[0]), 0);
 	path = path_of(LAST);
 	bg_open(&client);
 	bg_start(&client, "curl -sS '%s%s' -o /dev/null", s.root[0], path);
-	bg_wait_until(stack_status(&s, "['dispatchers'].popitem()[1]['requests_waiting']") == 1, "nobody waits");
+	bg_wait_until(cluster_status(&s, "['dispatchers'].popitem()[1]['requests_waiting']") == 1, "nobody waits");
 	kill(client.pid, SIGKILL);
-	bg_wait_until(stack_status(&s, "['dispatchers'].popitem()[1]['requests_waiting']") == 0, "it waits still");
-	ck_assert_int_eq(stack_status(&s, "['dispatchers'].popitem()[1]['queue']['player']"), 0);
+	bg_wait_until(cluster_status(&s, "['dispatchers'].popitem()[1]['requests_waiting']") == 0, "it waits still");
+	ck_assert_int_eq(cluster_status(&s, "['dispatchers'].popitem()[1]['queue']['player']"), 0);
 	bg_wait(&client);
 	bg_close(&client);
 	free(path);
@@ -200,7 +200,7 @@ END_TEST
 START_TEST(player_goes_before_what_is_made_ahead)
 {
 	start("");
-	stack_pool(&s, 0, 1);
+	cluster_pool(&s, 0, 1);
 	bg_wait_until(n_made() >= 1, "nothing is made");
 	fetch(0, LAST);
 	ck_assert_msg(n_made() < SEGMENTS - 2, "%ld were made before", n_made());
@@ -216,9 +216,9 @@ END_TEST
 static void start_two(const char *options)
 {
 	start(options);
-	stack_serve(&s, 1, "");
-	stack_pool(&s, 0, 1);
-	stack_pool(&s, 1, 1);
+	cluster_serve(&s, 1, "");
+	cluster_pool(&s, 0, 1);
+	cluster_pool(&s, 1, 1);
 }
 
 START_TEST(any_dispatcher_serves_any_stream)
@@ -228,9 +228,27 @@ START_TEST(any_dispatcher_serves_any_stream)
 	bg_wait_until(is_made(6), "not read ahead");
 	fetch(1, 6);
 	fetch(0, 4);
-	ck_assert_int_eq(stack_status(&s, "['dispatchers'].__len__()"), 2);
-	ck_assert_int_ge(stack_redis(&s, "DEL segfarm:{%s}:segs:main", key), 1);
+	ck_assert_int_eq(cluster_status(&s, "['dispatchers'].__len__()"), 2);
+	ck_assert_int_ge(cluster_redis(&s, "DEL segfarm:{%s}:segs:main", key), 1);
 	fetch(1, 6); /* its owner believed it to be there */
+	end();
+}
+END_TEST
+
+/* The pool outlives the one, and works for the other at once. */
+START_TEST(one_pool_works_for_all_dispatchers)
+{
+	start("--on-demand --read-ahead 0");
+	cluster_serve(&s, 1, "");
+	cluster_pool_of_two(&s, 0, 1);
+	fetch(0, 2);
+	fetch(1, 3);
+	kill(s.serve[0].pid, SIGKILL);
+	bg_wait(&s.serve[0]);
+	fetch(1, 4);
+	cluster_serve(&s, 0, "");
+	fetch(0, 5);
+	fetch(1, 6);
 	end();
 }
 END_TEST
@@ -245,7 +263,7 @@ START_TEST(stream_of_a_dead_dispatcher_is_taken_over)
 	bg_wait_until(n_made() == SEGMENTS, "%ld made", n_made());
 	for (int i = 0; i < SEGMENTS; i++)
 		fetch(1, i);
-	stack_serve(&s, 0, "");
+	cluster_serve(&s, 0, "");
 	fetch(0, 3);
 	end();
 }
@@ -281,6 +299,7 @@ Suite *suite_on_demand(void)
 	tcase_add_test(t, client_that_leaves_frees_its_place);
 	tcase_add_test(t, player_goes_before_what_is_made_ahead);
 	tcase_add_test(t, any_dispatcher_serves_any_stream);
+	tcase_add_test(t, one_pool_works_for_all_dispatchers);
 	tcase_add_test(t, stream_of_a_dead_dispatcher_is_taken_over);
 	tcase_add_test(t, dispatcher_that_slept_through_its_lease_does_not_write_for_it_any_more);
 	suite_add_tcase(suite, t);

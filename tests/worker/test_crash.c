@@ -49,15 +49,15 @@ START_TEST(a_job_is_told_with_its_segment)
 	struct job job = { .id = 7, .type = JOB_SEGMENT, .stream = "0123456789abcdef", .source.path = "/m/a \"b\".mkv",
 			   .segment.start = 540000 };
 
-	crash_set_job(crash, &job);
+	crash_set_job(crash, &job, 0);
 	ck_assert_str_eq(said(), " job=7 stream=\"0123456789abcdef\" start=540000 source=\"/m/a ?b?.mkv\"");
 	job.type = JOB_PROBE;
 	memset(job.source.path, 'x', RECORD_PATH_MAX);
 	memcpy(job.source.path + RECORD_PATH_MAX - 4, ".mkv", 4);
-	crash_set_job(crash, &job);
+	crash_set_job(crash, &job, 0);
 	ck_assert_ptr_null(strstr(said(), "start="));
 	ck_assert_ptr_nonnull(strstr(said(), "xxx.mkv\""));
-	crash_set_job(crash, NULL);
+	crash_set_job(crash, NULL, 0);
 	ck_assert_str_eq(said(), "");
 }
 END_TEST
