@@ -79,6 +79,12 @@ static void read_arguments(const char *text)
 		ASSERT(strlen(listen.host) > 0);
 }
 
+static void read_text(const char *text)
+{
+	read_arguments(text);
+	read_url(text);
+}
+
 /* Which verb, or a path or an argument; then the bytes. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -96,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else if (kind == MSG_STOP + 2)
 		read_mail(in);
 	else
-		read_arguments(text), read_url(text);
+		read_text(text);
 	free(text);
 	return 0;
 }

@@ -395,7 +395,7 @@ static void seed_msg(void)
 		save_buf(msg_verb_name(m.verb), &b);
 	}
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-		buf_put_u8(&b, MSG_STOP + (texts[i][0] == '/' ? 1 : 2));
+		buf_put_u8(&b, MSG_STOP + (texts[i][0] == '/' ? 1 : 3));
 		buf_put_str(&b, texts[i]);
 		snprintf(name, sizeof name, "text-%zu", i);
 		save_buf(name, &b);
