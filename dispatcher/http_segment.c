@@ -183,7 +183,7 @@ enum MHD_Result http_send_segment(struct http *h, struct MHD_Connection *connect
 
 	if (i < 0)
 		return http_send_text(connection, MHD_HTTP_NOT_FOUND, "this title has no such segment");
-	if ((*request)->kind == HTTP_REQUEST_NEW)
+	if (!http_wait_has_waited(*request))
 		want_follow(h->dispatch, s, player_of(connection), (size_t)i);
 	if (s->segments[i] == DISPATCH_MADE || !s->is_mine) {
 		if (send_made(h, connection, s, (size_t)i, &result))

@@ -41,7 +41,7 @@ static void launch(struct redis_fixture *f)
 			 (char[]){ "--save" },
 			 (char[]){ "" },
 			 (char[]){ "--appendonly" },
-			 (char[]){ "no" },
+			 f->is_kept ? (char[]){ "yes" } : (char[]){ "no" },
 			 (char[]){ "--dir" },
 			 f->dir,
 			 (char[]){ "--unixsocketperm" },
@@ -64,14 +64,25 @@ static void launch(struct redis_fixture *f)
 	ck_abort_msg("redis-server does not start, see %s", log_path);
 }
 
-void redis_fixture_start(struct redis_fixture *f)
+static void start(struct redis_fixture *f, bool is_kept)
 {
 	memset(f, 0, sizeof(*f));
+	f->is_kept = is_kept;
 	snprintf(f->dir, sizeof(f->dir), "/tmp/segfarm-test.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(f->dir));
 	snprintf(f->socket, sizeof(f->socket), "%s/redis.sock", f->dir);
 	snprintf(f->url, sizeof(f->url), "unix://%s", f->socket);
 	launch(f);
+}
+
+void redis_fixture_start(struct redis_fixture *f)
+{
+	start(f, false);
+}
+
+void redis_fixture_start_kept(struct redis_fixture *f)
+{
+	start(f, true);
 }
 
 void redis_fixture_kill(struct redis_fixture *f)

@@ -208,7 +208,8 @@ int main(int argc, char **argv)
 	if (!o.allow.n_roots && !o.allow.n_urls)
 		log_warn("every source will be refused", "reason=\"neither --media-root nor --allow-url is given\"");
 	status = pool_main(&(struct pool_options){ .connect = o.connect, .access = &o.access, .redis = o.redis, .workers = o.workers,
-						   .credits = o.credits, .allow = &o.allow, .sandbox = o.has_no_sandbox ? NULL : &o.sandbox });
+						   .credits = o.credits, .allow = &o.allow,
+						   .sandbox = o.has_no_sandbox ? NULL : &o.sandbox });
 	allow_finish(&o.allow);
 	return status;
 }

@@ -18,7 +18,7 @@
 
 #define BEAT_MS 1000
 #define LOOK_MS 5     /* between looks at what has come in, during a job */
-#define CONNECT_MS 20 /* between two attempts to say HELLO */
+#define CONNECT_MS 20 /* between two attempts to say HELLO; the first come sooner: somebody may wait for what the one before us had */
 #define HELLO_MS 2000 /* after one has been said, a wish for another was on its way before */
 #define UNREACHED_MS 10000
 #define STORE_TIMEOUT_MS 10000
@@ -35,6 +35,7 @@ struct session {
 	int64_t current;              /* id of the job in hand; 0 none */
 	int64_t play_ms;              /* it is a play: how long it may be without a sign of life; else 0 */
 	int64_t progress, next_beat_ms, next_look_ms;
+	int connect_ms;               /* until the next attempt to say HELLO */
 	int64_t hello_ms;             /* when it was said, or when we began to try */
 	bool is_known, is_cancelled, is_stopping;
 };
@@ -78,11 +79,12 @@ static void beat(struct session *s)
 
 	if (now < s->next_beat_ms)
 		return;
-	s->next_beat_ms = now + (s->is_known ? BEAT_MS : CONNECT_MS);
 	if (s->is_known)
 		send_msg(s, &m);
 	else
 		send_hello(s);
+	s->connect_ms = 2 * s->connect_ms < CONNECT_MS ? 2 * s->connect_ms : CONNECT_MS;
+	s->next_beat_ms = now + (s->is_known ? BEAT_MS : s->connect_ms);
 	if (!s->is_known && now - s->hello_ms >= UNREACHED_MS) {
 		log_warn("dispatcher is not reached, or does not know our key", "endpoint=%s", s->options->connect);
 		s->hello_ms = now;
@@ -259,7 +261,7 @@ static int enter_sandbox(const struct sandbox *sandbox, struct err *err)
 
 int session_main(const struct session_options *options)
 {
-	struct session s = { .options = options, .hello_ms = proc_now_ms() };
+	struct session s = { .options = options, .connect_ms = 1, .hello_ms = proc_now_ms() };
 	struct err err = { 0 };
 	int status = 1;
 
@@ -274,6 +276,7 @@ int session_main(const struct session_options *options)
 		log_error("worker cannot start", "reason=\"%s\"", err.msg);
 		goto out;
 	}
+	sabotage_start();
 	while (!s.is_stopping) {
 		options->crash->alive++;
 		receive(&s);
@@ -281,7 +284,7 @@ int session_main(const struct session_options *options)
 		if (s.n_queued)
 			do_job(&s);
 		else
-			bus_wait(s.bus, s.is_known ? BEAT_MS : CONNECT_MS);
+			bus_wait(s.bus, s.is_known ? BEAT_MS : s.connect_ms);
 	}
 	send_msg(&s, &(struct msg){ .verb = MSG_BYE });
 	status = 0;
