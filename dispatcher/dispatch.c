@@ -323,6 +323,9 @@ static void on_session(struct dispatch *d, struct dispatch_worker *w, struct msg
 {
 	w->heard_ms = proc_now_ms();
 	switch (m->verb) {
+	case MSG_BEAT:
+		w->beat_job = m->job;
+		break;
 	case MSG_READY:
 		if (!queue_add_credits(&d->queue, w->number, m->credits))
 			refuse(d, &w->peer, "READY", w->name, "more credits than a worker can have");
@@ -487,6 +490,10 @@ static void cancel_overdue(struct dispatch *d, int64_t now_ms)
 	while ((item = queue_overdue(&d->queue, now_ms))) {
 		struct dispatch_worker *w = item->worker->user;
 
+		if (w->beat_job == MSG_JOB_OTHER) {
+			queue_extend(&d->queue, item, now_ms);
+			continue;
+		}
 		dispatch_cancel(d, item);
 		fail_item(d, item, QUEUE_CRASH, ERR_LIMIT, "the job took too long");
 		log_warn("worker given up", "worker=%s", w->name);

@@ -57,6 +57,7 @@ struct dispatch_worker {
 	char name[MSG_NAME_MAX + 1];
 	int64_t pid;
 	int64_t heard_ms;
+	int64_t beat_job; /* that it was at when it said so last; MSG_JOB_OTHER */
 	int number; /* in the queue */
 };
 

@@ -766,6 +766,13 @@ void queue_forgive(struct queue *q)
 		}
 }
 
+void queue_extend(struct queue *q, struct queue_item *item, int64_t now_ms)
+{
+	clock_remove(q, item);
+	begin_first(q, item->worker, now_ms);
+	place(q, item->worker);
+}
+
 struct queue_item *queue_overdue(struct queue *q, int64_t now_ms)
 {
 	wake_waiting(q, now_ms);

@@ -156,7 +156,9 @@ bool queue_fail(struct queue *q, struct queue_item *item, enum queue_failure fai
 /* What waited out trouble may go at once and is not blamed for it: the trouble is over. */
 void queue_forgive(struct queue *q);
 
-/* A job that is over its deadline, or NULL. The caller ends it. */
+/* Its worker had something else to do before: it has its time from now on. */
+void queue_extend(struct queue *q, struct queue_item *item, int64_t now_ms);
+/* A job that is over its deadline, or NULL. The caller ends it, or extends it. */
 struct queue_item *queue_overdue(struct queue *q, int64_t now_ms);
 /* When to call queue_give or queue_overdue again though nothing has happened; INT64_MAX: never. */
 int64_t queue_next_ms(const struct queue *q);

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/options.h"
 #include "worker/pool.h"
+#include "worker/session.h"
 #include "worker/sandbox.h"
 #include "worker/transcode_main.h"
 #include "worker/video_encoder_choice.h"
@@ -41,7 +42,8 @@ enum { OPT_CREDITS = 0x1000, OPT_MEMORY, OPT_PRIVATE, OPT_HARDWARE, OPT_NO_SANDB
 
 static const struct argp_option option_list[] = {
 	{ "workers", 'j', "N", 0, "Worker processes (default: one per core)", 0 },
-	{ "connect", 'c', "ENDPOINT", 0, "The dispatcher: ipc://PATH or tcp://ADDR:PORT", 0 },
+	{ "connect", 'c', "ENDPOINT", 0,
+	  "The dispatcher: ipc://PATH or tcp://ADDR:PORT; may be given more than once: all those of one Redis", 0 },
 	{ "redis", 'r', "URL", 0, "The store: unix://PATH or redis://[:PASSWORD@]HOST[:PORT][/DB]", 0 },
 	{ "keys", OPT_KEYS, "FILE", 0, "The workers' keys (see 'segfarm keygen'), for tcp://", 0 },
 	{ "dispatcher-key", OPT_DISPATCHER_KEY, "FILE", 0, "The dispatcher's public key", 0 },
@@ -60,7 +62,9 @@ static const struct argp_option option_list[] = {
 };
 
 struct options {
-	const char *connect, *redis;
+	char *connect[SESSION_LINKS_MAX];
+	int n_connect;
+	const char *redis;
 	const char *keys, *dispatcher_key;
 	struct keys_access access;
 	int workers, credits;
@@ -92,7 +96,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->workers = parse_count(state, arg, "-j", 1, POOL_MAX);
 		return 0;
 	case 'c':
-		o->connect = arg;
+		if (o->n_connect == SESSION_LINKS_MAX)
+			argp_error(state, "at most %d dispatchers", SESSION_LINKS_MAX);
+		o->connect[o->n_connect++] = arg;
 		return 0;
 	case 'r':
 		o->redis = arg;
@@ -131,7 +137,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		argp_error(state, "'%s' is not an option", arg);
 		return EINVAL;
 	case ARGP_KEY_END:
-		if ((!o->connect || !o->redis) && !o->is_self_test)
+		if ((!o->n_connect || !o->redis) && !o->is_self_test)
 			argp_error(state, "--connect and --redis are needed: where is the dispatcher, and where the store?");
 		return 0;
 	default:
@@ -139,21 +145,40 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
+static bool connects(const struct options *o, const char *scheme)
+{
+	for (int i = 0; i < o->n_connect; i++)
+		if (!strncmp(o->connect[i], scheme, strlen(scheme)))
+			return true;
+	return false;
+}
+
+static int check_links(struct options *o, struct err *err)
+{
+	int ret = 0;
+
+	for (int i = 0; i < o->n_connect && !ret; i++) {
+		struct bus *bus;
+
+		ret = bus_connect(&bus, o->connect[i], &o->access, err);
+		bus_destroy(bus);
+	}
+	return ret;
+}
+
 /* Says at once, in one sentence, what a pool of silent restarts would only show in a log. Nothing of it is left: the pool forks. */
 static int check(struct options *o)
 {
 	struct store *store = NULL;
-	struct bus *bus = NULL;
 	struct err err;
 	int ret = keys_access_open(&o->access, o->keys, o->dispatcher_key, false, &err);
 
 	if (!ret)
 		ret = store_open(&store, o->redis, 5000, &err);
 	if (!ret)
-		ret = bus_connect(&bus, o->connect, &o->access, &err);
+		ret = check_links(o, &err);
 	if (ret)
 		fprintf(stderr, "segfarm-worker: %s\n", err.msg);
-	bus_destroy(bus);
 	store_close(store);
 	return ret;
 }
@@ -176,8 +201,8 @@ static int self_test(const struct options *o)
 static void choose_sockets(struct options *o)
 {
 	o->sandbox.allow = &o->allow;
-	o->sandbox.has_inet = o->allow.n_urls || (o->connect && !strncmp(o->connect, "tcp:", 4)) || (o->redis && strncmp(o->redis, "unix:", 5));
-	o->sandbox.has_unix = (o->connect && !strncmp(o->connect, "ipc:", 4)) || (o->redis && !strncmp(o->redis, "unix:", 5));
+	o->sandbox.has_inet = o->allow.n_urls || connects(o, "tcp:") || (o->redis && strncmp(o->redis, "unix:", 5));
+	o->sandbox.has_unix = connects(o, "ipc:") || (o->redis && !strncmp(o->redis, "unix:", 5));
 }
 
 int main(int argc, char **argv)
@@ -207,7 +232,7 @@ int main(int argc, char **argv)
 		return 1;
 	if (!o.allow.n_roots && !o.allow.n_urls)
 		log_warn("every source will be refused", "reason=\"neither --media-root nor --allow-url is given\"");
-	status = pool_main(&(struct pool_options){ .connect = o.connect, .access = &o.access, .redis = o.redis, .workers = o.workers,
+	status = pool_main(&(struct pool_options){ .connect = o.connect, .n_connect = o.n_connect, .access = &o.access, .redis = o.redis, .workers = o.workers,
 						   .credits = o.credits, .allow = &o.allow,
 						   .sandbox = o.has_no_sandbox ? NULL : &o.sandbox });
 	allow_finish(&o.allow);

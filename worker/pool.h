@@ -12,7 +12,9 @@
 #include "worker/sandbox.h"
 
 struct pool_options {
-	const char *connect, *redis;
+	char *const *connect; /* endpoints of the dispatchers */
+	int n_connect;
+	const char *redis;
 	struct keys_access *access; /* to the dispatcher */
 	int workers; /* 1 to POOL_MAX */
 	int credits;

@@ -36,6 +36,12 @@ void cluster_pool(struct cluster *s, int i, int workers)
 		 s->serve[i].dir);
 }
 
+void cluster_pool_of_two(struct cluster *s, int i, int workers)
+{
+	bg_start(&s->pool[i], "\"$WORKER\" -j %d --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus --connect ipc://%s/bus -v",
+		 workers, s->redis.url, s->serve[0].dir, s->serve[1].dir);
+}
+
 static void stop(struct bg *b, int number)
 {
 	if (b->pid > 0) {

@@ -21,6 +21,8 @@ void cluster_open(struct cluster *s); /* Redis alone */
 void cluster_serve(struct cluster *s, int i, const char *options);
 /* Starts pool i with so many workers (again). */
 void cluster_pool(struct cluster *s, int i, int workers);
+/* One that connects to dispatchers 0 and 1. */
+void cluster_pool_of_two(struct cluster *s, int i, int workers);
 /* Everything ends well, with nothing left behind. */
 void cluster_close(struct cluster *s);
 

@@ -235,6 +235,24 @@ START_TEST(any_dispatcher_serves_any_stream)
 }
 END_TEST
 
+/* The pool outlives the one, and works for the other at once. */
+START_TEST(one_pool_works_for_all_dispatchers)
+{
+	start("--on-demand --read-ahead 0");
+	cluster_serve(&s, 1, "");
+	cluster_pool_of_two(&s, 0, 1);
+	fetch(0, 2);
+	fetch(1, 3);
+	kill(s.serve[0].pid, SIGKILL);
+	bg_wait(&s.serve[0]);
+	fetch(1, 4);
+	cluster_serve(&s, 0, "");
+	fetch(0, 5);
+	fetch(1, 6);
+	end();
+}
+END_TEST
+
 START_TEST(stream_of_a_dead_dispatcher_is_taken_over)
 {
 	start_two("");
@@ -281,6 +299,7 @@ Suite *suite_on_demand(void)
 	tcase_add_test(t, client_that_leaves_frees_its_place);
 	tcase_add_test(t, player_goes_before_what_is_made_ahead);
 	tcase_add_test(t, any_dispatcher_serves_any_stream);
+	tcase_add_test(t, one_pool_works_for_all_dispatchers);
 	tcase_add_test(t, stream_of_a_dead_dispatcher_is_taken_over);
 	tcase_add_test(t, dispatcher_that_slept_through_its_lease_does_not_write_for_it_any_more);
 	suite_add_tcase(suite, t);
