@@ -482,12 +482,13 @@ static int give(struct dispatch *d)
 
 /* --- the clock */
 
+/* The worker's own clock should have ended it: that one will not do either what else it holds. */
 static void cancel_overdue(struct dispatch *d, int64_t now_ms)
 {
 	struct queue_item *item;
 
 	while ((item = queue_overdue(&d->queue, now_ms))) {
-		const struct dispatch_worker *w = item->worker->user;
+		struct dispatch_worker *w = item->worker->user;
 
 		if (w->beat_job == MSG_JOB_OTHER) {
 			queue_extend(&d->queue, item, now_ms);
@@ -495,6 +496,9 @@ static void cancel_overdue(struct dispatch *d, int64_t now_ms)
 		}
 		dispatch_cancel(d, item);
 		fail_item(d, item, QUEUE_CRASH, ERR_LIMIT, "the job took too long");
+		log_warn("worker given up", "worker=%s", w->name);
+		d->counters.workers_lost++;
+		remove_dead(d, w, QUEUE_LOST, 0, "the worker does not do what it took");
 	}
 }
 
