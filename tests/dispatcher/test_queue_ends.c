@@ -38,6 +38,16 @@ START_TEST(a_lost_job_is_tried_more_often_than_a_crashed_one)
 }
 END_TEST
 
+START_TEST(a_job_whose_worker_was_killed_is_tried_more_often_still)
+{
+	it_add_stream(1, QUEUE_AHEAD);
+	it_add_worker(100);
+	for (int i = 1; i <= QUEUE_KILLED_MAX; i++)
+		it_fail(it_give(), QUEUE_KILLED, i < QUEUE_KILLED_MAX, i);
+	it_give_none();
+}
+END_TEST
+
 START_TEST(a_job_that_was_told_to_stop_is_tried_for_ever)
 {
 	it_add_stream(1, QUEUE_AHEAD);
@@ -483,6 +493,7 @@ TCase *tcase_queue_ends(void)
 	tcase_add_checked_fixture(tc, it_set_up, it_tear_down);
 	tcase_add_loop_test(tc, a_job_that_crashed_or_was_refused_is_next_again_under_a_new_id_and_three_times_at_most, 0, 3);
 	tcase_add_test(tc, a_lost_job_is_tried_more_often_than_a_crashed_one);
+	tcase_add_test(tc, a_job_whose_worker_was_killed_is_tried_more_often_still);
 	tcase_add_test(tc, a_job_that_was_told_to_stop_is_tried_for_ever);
 	tcase_add_test(tc, a_job_retried_waits_longer_each_time_and_lets_others_pass);
 	tcase_add_test(tc, a_job_is_retried_for_a_minute_and_then_given_up);

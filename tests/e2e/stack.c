@@ -18,7 +18,7 @@ void stack_start_serve(struct stack *s)
 void stack_start_pool(struct stack *s)
 {
 	if (s->n_workers)
-		bg_start(&s->pool, "\"$WORKER\" -j %d --redis %s --connect ipc://%s/bus.sock", s->n_workers, s->redis.url, s->serve.tmp);
+		bg_start(&s->pool, "\"$WORKER\" -j %d --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock", s->n_workers, s->redis.url, s->serve.tmp);
 }
 
 void stack_start(struct stack *s, const char *title, int n_workers, bool is_kept)
