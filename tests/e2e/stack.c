@@ -11,7 +11,7 @@
 
 void stack_start_serve(struct stack *s)
 {
-	bg_start(&s->serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 -v %s", s->redis.url,
+	bg_start(&s->serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 --media-root \"$BUILD\" -v %s", s->redis.url,
 		 s->serve.tmp, s->title);
 }
 

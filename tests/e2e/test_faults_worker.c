@@ -282,6 +282,7 @@ START_TEST(a_title_ends_complete_and_the_same_whatever_one_worker_does)
 	take_jobs(&w);
 	s.n_workers = 2;
 	stack_start_pool(&s);
+	bg_wait_log(&s.serve, "worker joined", 3);
 	start_ms = proc_now_ms();
 	wrongs[_i].act(&w);
 	stack_end_state(&s, state);
