@@ -76,7 +76,7 @@ layers:
 	@! grep -nE '#include "dispatcher/' worker/*.[ch]
 	@! grep -nE '#include "worker/' dispatcher/*.[ch]
 	@! grep -nE '#include <libav|#include <libsw|#include <x264' common/*.[ch] dispatcher/*.[ch]
-	@! grep -lE '#include <zmq' common/*.[ch] worker/*.[ch] dispatcher/*.[ch] | grep -v '^common/bus.c$$'
+	@! grep -lE '#include <zmq' common/*.[ch] worker/*.[ch] dispatcher/*.[ch] | grep -v '^common/\(bus\|keys\)'
 	@! grep -lE '#include <hiredis' common/*.[ch] worker/*.[ch] dispatcher/*.[ch] | grep -v '^common/store'
 	@! grep -lE '#include <x264' worker/*.[ch] | grep -v '^worker/video_encoder'
 	@echo "layers: ok"

@@ -7,18 +7,22 @@
  *   no routing id     two peers of one name lose messages silently; names travel in HELLO instead.
  *   ZMQ_FD            is edge-triggered: ZMQ_EVENTS has to be read before going to sleep.
  *   ipc bind          takes a path over from a live listener without a word: hence the lock file.
+ *   CURVE             lets every key in unless a ZAP handler is there before the bind: bus_zap.c.
+ *   TCP_KEEPALIVE     a host that has gone without a word would leave its connections here for ever.
+ *   TCP_MAXRT         and a worker would wait 15 minutes before it connects anew to one that has come back.
  */
 #include "common/bus.h"
 
+#include "common/bus_zap.h"
 #include "common/proc.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -30,14 +34,20 @@
 #define CONNECT_MS 5000
 #define RECONNECT_MS 50
 #define RECONNECT_MAX_MS 2000
+#define KEEPALIVE_IDLE_S 30
+#define KEEPALIVE_EVERY_S 10
+#define KEEPALIVE_N 3
+#define UNACKED_MS 30000 /* what was sent and not acknowledged for so long: the connection is dead */
 #define IPC_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 #define N_PARTS 4 /* [peer id][protocol][verb][JSON] */
 
 struct bus {
 	void *context;
 	void *socket;
+	struct bus_zap *zap; /* NULL: whoever can connect may */
 	bool is_router;
 	int fd;
+	int epoll_fd;                /* of the socket's descriptor and ZAP's; -1: there is no ZAP */
 	int lock_fd;		     /* -1: none */
 	char path[IPC_PATH_MAX + 1]; /* of a bound ipc endpoint, else "" */
 	char lock_path[IPC_PATH_MAX + 16];
@@ -62,37 +72,28 @@ static bool is_port(const char *s)
 	return !*end && port >= 1 && port <= 65535;
 }
 
-static bool is_loopback(const char *host, size_t n)
-{
-	char text[64];
-	struct in_addr in;
-	if (n >= sizeof(text))
-		return false;
-	memcpy(text, host, n);
-	text[n] = 0;
-	return !strcmp(text, "localhost") || (inet_pton(AF_INET, text, &in) == 1 && ntohl(in.s_addr) >> 24 == 127);
-}
-
-static int check_tcp(const char *endpoint, const char *address, bool must_be_loopback, struct err *err)
+static int check_tcp(const char *endpoint, const char *address, bool is_bind, const struct keys_access *access, struct err *err)
 {
 	const char *colon = strrchr(address, ':');
 	if (!colon || colon == address || !is_port(colon + 1))
 		return err_set(err, ERR_USAGE, "%s is not tcp://ADDRESS:PORT", endpoint);
-	if (must_be_loopback && !is_loopback(address, (size_t)(colon - address)))
-		return err_set(
-			err, ERR_USAGE,
-			"cannot listen on %s: beyond this machine CURVE keys are needed, which are not there yet; "
-			"use a 127.0.0.1 address",
-			endpoint);
+	bool has_keys = access && access->has_keys;
+	if (!has_keys && !(access && access->is_insecure))
+		return err_set(err, ERR_USAGE,
+			       "%s takes keys, which 'segfarm keygen' makes: --keys FILE and %s FILE; or --insecure, where everyone "
+			       "who can reach it may be trusted",
+			       endpoint, is_bind ? "--allow-workers" : "--dispatcher-key");
+	if (has_keys && !zmq_has("curve"))
+		return err_set(err, ERR_UNSUPPORTED, "this libzmq was built without CURVE: %s cannot be used with keys", endpoint);
 	return 0;
 }
 
-static int check_endpoint(const char *endpoint, bool is_bind, struct err *err)
+static int check_endpoint(const char *endpoint, bool is_bind, const struct keys_access *access, struct err *err)
 {
 	const char *path = after(endpoint, "ipc://");
 	const char *address = after(endpoint, "tcp://");
 	if (address)
-		return check_tcp(endpoint, address, is_bind, err);
+		return check_tcp(endpoint, address, is_bind, access, err);
 	if (!path || !*path || *path == '@' || *path == '*')
 		return err_set(err, ERR_USAGE, "%s is neither ipc://PATH nor tcp://ADDRESS:PORT", endpoint);
 	if (strlen(path) > IPC_PATH_MAX)
@@ -140,12 +141,17 @@ static int set_int(struct bus *bus, int option, int value)
 
 static int set_options(struct bus *bus)
 {
-	int64_t max = BUS_MESSAGE_MAX;
+	int64_t max = bus->is_router ? BUS_INBOUND_MAX : BUS_MESSAGE_MAX;
 	int rc = zmq_setsockopt(bus->socket, ZMQ_MAXMSGSIZE, &max, sizeof(max));
 	rc |= set_int(bus, ZMQ_LINGER, 0);
 	rc |= set_int(bus, ZMQ_SNDHWM, HWM);
 	rc |= set_int(bus, ZMQ_RCVHWM, HWM);
 	rc |= set_int(bus, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+	rc |= set_int(bus, ZMQ_TCP_KEEPALIVE, 1);
+	rc |= set_int(bus, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S);
+	rc |= set_int(bus, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_EVERY_S);
+	rc |= set_int(bus, ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_N);
+	rc |= set_int(bus, ZMQ_TCP_MAXRT, UNACKED_MS);
 	if (bus->is_router)
 		return rc | set_int(bus, ZMQ_ROUTER_MANDATORY, 1);
 	rc |= set_int(bus, ZMQ_IMMEDIATE, 1);
@@ -154,14 +160,37 @@ static int set_options(struct bus *bus)
 	return rc | set_int(bus, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
 }
 
-static int bus_create(struct bus **out, bool is_router, struct err *err)
+static int set_keys(struct bus *bus, const struct keys_access *access)
+{
+	/* keys as text have their NUL with them */
+	int rc = zmq_setsockopt(bus->socket, ZMQ_CURVE_SECRETKEY, access->pair.secret_key, KEYS_SIZE);
+	rc |= zmq_setsockopt(bus->socket, ZMQ_CURVE_PUBLICKEY, access->pair.public_key, KEYS_SIZE);
+	if (!bus->is_router)
+		return rc | zmq_setsockopt(bus->socket, ZMQ_CURVE_SERVERKEY, access->server_key, KEYS_SIZE);
+	rc |= set_int(bus, ZMQ_CURVE_SERVER, 1);
+	return rc | zmq_setsockopt(bus->socket, ZMQ_ZAP_DOMAIN, BUS_ZAP_DOMAIN, strlen(BUS_ZAP_DOMAIN));
+}
+
+/* One descriptor for both sockets. */
+static int join_descriptors(struct bus *bus, struct err *err)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	bus->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (bus->epoll_fd < 0 || epoll_ctl(bus->epoll_fd, EPOLL_CTL_ADD, bus->fd, &event) < 0 ||
+	    epoll_ctl(bus->epoll_fd, EPOLL_CTL_ADD, bus_zap_fd(bus->zap), &event) < 0)
+		return err_set(err, ERR_RETRY, "no descriptor for ZeroMQ: %s", strerror(errno));
+	return 0;
+}
+
+static int bus_create(struct bus **out, bool is_router, struct keys_access *access, struct err *err)
 {
 	struct bus *bus = calloc(1, sizeof(*bus));
+	bool has_keys = access && access->has_keys;
 	*out = bus;
 	if (!bus)
 		return err_set(err, ERR_NOMEM, "no memory for a socket");
 	bus->is_router = is_router;
-	bus->lock_fd = -1;
+	bus->lock_fd = bus->epoll_fd = -1;
 	for (int i = 0; i < N_PARTS; i++)
 		zmq_msg_init(&bus->parts[i]);
 	zmq_msg_init(&bus->surplus);
@@ -170,9 +199,13 @@ static int bus_create(struct bus **out, bool is_router, struct err *err)
 		return err_set(err, ERR_NOMEM, "cannot start ZeroMQ: %s", zmq_strerror(zmq_errno()));
 	bus->socket = zmq_socket(bus->context, is_router ? ZMQ_ROUTER : ZMQ_DEALER);
 	size_t size = sizeof(bus->fd);
-	if (!bus->socket || set_options(bus) || zmq_getsockopt(bus->socket, ZMQ_FD, &bus->fd, &size))
+	if (!bus->socket || set_options(bus) || (has_keys && set_keys(bus, access)) ||
+	    zmq_getsockopt(bus->socket, ZMQ_FD, &bus->fd, &size))
 		return err_set(err, ERR_RETRY, "cannot make a ZeroMQ socket: %s", zmq_strerror(zmq_errno()));
-	return 0;
+	if (!is_router || !has_keys)
+		return 0;
+	int rc = bus_zap_open(&bus->zap, bus->context, &access->allowed, err);
+	return rc ? rc : join_descriptors(bus, err);
 }
 
 static int bind_socket(struct bus *bus, const char *endpoint, struct err *err)
@@ -191,12 +224,12 @@ static int bind_socket(struct bus *bus, const char *endpoint, struct err *err)
 	return 0;
 }
 
-int bus_bind(struct bus **bus, const char *endpoint, struct err *err)
+int bus_bind(struct bus **bus, const char *endpoint, struct keys_access *access, struct err *err)
 {
 	*bus = NULL;
-	int rc = check_endpoint(endpoint, true, err);
+	int rc = check_endpoint(endpoint, true, access, err);
 	if (!rc)
-		rc = bus_create(bus, true, err);
+		rc = bus_create(bus, true, access, err);
 	if (!rc)
 		rc = bind_socket(*bus, endpoint, err);
 	if (rc) {
@@ -206,12 +239,12 @@ int bus_bind(struct bus **bus, const char *endpoint, struct err *err)
 	return rc;
 }
 
-int bus_connect(struct bus **bus, const char *endpoint, struct err *err)
+int bus_connect(struct bus **bus, const char *endpoint, struct keys_access *access, struct err *err)
 {
 	*bus = NULL;
-	int rc = check_endpoint(endpoint, false, err);
+	int rc = check_endpoint(endpoint, false, access, err);
 	if (!rc)
-		rc = bus_create(bus, false, err);
+		rc = bus_create(bus, false, access, err);
 	if (!rc && zmq_connect((*bus)->socket, endpoint))
 		rc = err_set(err, ERR_USAGE, "cannot connect to %s: %s", endpoint, zmq_strerror(zmq_errno()));
 	if (rc) {
@@ -230,6 +263,9 @@ void bus_destroy(struct bus *bus)
 	zmq_msg_close(&bus->surplus);
 	if (bus->socket)
 		zmq_close(bus->socket);
+	if (bus->epoll_fd >= 0)
+		close(bus->epoll_fd);
+	bus_zap_close(bus->zap);
 	while (bus->context && zmq_ctx_term(bus->context) && zmq_errno() == EINTR)
 		;
 	if (bus->path[0])
@@ -243,7 +279,7 @@ void bus_destroy(struct bus *bus)
 
 int bus_fd(const struct bus *bus)
 {
-	return bus->fd;
+	return bus->epoll_fd >= 0 ? bus->epoll_fd : bus->fd;
 }
 
 /* --- sending */
@@ -265,6 +301,8 @@ int bus_send(struct bus *bus, const struct bus_peer *peer, enum msg_verb verb, s
 		return err_set(err, ERR_LIMIT, "a %s of %zu bytes is over the limit of %d", msg_verb_name(verb),
 			       json.size, BUS_MESSAGE_MAX);
 	const char *name = msg_verb_name(verb);
+	if (peer && bus->zap && !bus_zap_allows(bus->zap, peer->key))
+		return err_set(err, ERR_RETRY, "cannot send %s: the peer's key is not allowed any more", name);
 	int e = peer ? send_part(bus, peer->id, peer->size, true) : 0;
 	/* When a later part cannot be sent either, the library has taken back those before it. */
 	if (!e)
@@ -309,23 +347,37 @@ static int recv_parts(struct bus *bus, struct err *err)
 	}
 }
 
+/* Who has sent what was received. */
+static int get_peer(struct bus *bus, struct bus_peer *peer, struct err *err)
+{
+	struct bytes id = part_bytes(&bus->parts[0]);
+	const char *key = bus->zap ? zmq_msg_gets(&bus->parts[1], "User-Id") : NULL;
+	peer->size = 0;
+	snprintf(peer->key, sizeof(peer->key), "%s", key ? key : "");
+	if (id.size > BUS_PEER_MAX)
+		return err_set(err, ERR_DATA, "a message of a peer with an id of %zu bytes", id.size);
+	memcpy(peer->id, id.data, id.size);
+	peer->size = (uint8_t)id.size;
+	if (bus->zap && !bus_zap_allows(bus->zap, peer->key))
+		return err_set(err, ERR_DATA, "a message of a peer whose key is not allowed any more");
+	return 0;
+}
+
 int bus_recv(struct bus *bus, struct bus_peer *peer, enum msg_verb *verb, struct bytes *json, struct err *err)
 {
+	if (bus->zap)
+		bus_zap_work(bus->zap);
 	int n = recv_parts(bus, err);
 	if (n <= 0)
 		return n;
 	zmq_msg_t *part = bus->parts;
-	if (peer)
-		peer->size = 0;
 	if (bus->is_router) {
-		struct bytes id = part_bytes(part++);
+		struct bus_peer other;
+		int rc = get_peer(bus, peer ? peer : &other, err);
+		if (rc < 0)
+			return rc;
+		part++;
 		n--;
-		if (id.size > BUS_PEER_MAX)
-			return err_set(err, ERR_DATA, "a message of a peer with an id of %zu bytes", id.size);
-		if (peer) {
-			memcpy(peer->id, id.data, id.size);
-			peer->size = (uint8_t)id.size;
-		}
 	}
 	if (n != N_PARTS - 1)
 		return err_set(err, ERR_DATA, "a message of a wrong number of parts");
@@ -344,6 +396,8 @@ static bool is_readable(struct bus *bus)
 {
 	int events = 0;
 	size_t size = sizeof(events);
+	if (bus->zap)
+		bus_zap_work(bus->zap);
 	while (zmq_getsockopt(bus->socket, ZMQ_EVENTS, &events, &size) < 0)
 		if (zmq_errno() != EINTR)
 			return true; /* let bus_recv say what is wrong */
@@ -357,7 +411,7 @@ int bus_wait(struct bus *bus, int timeout_ms)
 		int64_t left_ms = timeout_ms < 0 ? -1 : end_ms - proc_now_ms();
 		if (timeout_ms >= 0 && left_ms <= 0)
 			return 0;
-		struct pollfd p = { .fd = bus->fd, .events = POLLIN };
+		struct pollfd p = { .fd = bus_fd(bus), .events = POLLIN };
 		if (poll(&p, 1, (int)left_ms) < 0)
 			return 0;
 	}

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/log.h"
 
+#include "common/proc.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#define BURST 10 /* lines of one limit */
+#define EVERY_MS 1000
 #define LINE_MAX_BYTES 4096 /* a longer line is cut; at most PIPE_BUF, so that a pipe does not interleave it either */
 
 static const char *log_prog = "segfarm";
@@ -92,4 +96,21 @@ void log_line(enum log_level level, const char *msg, const char *kv, ...)
 		line_put_words(&l, values);
 	}
 	line_write(&l);
+}
+
+/* Each line takes the moment EVERY_MS further, and it may be BURST lines ahead of the clock. */
+bool log_may(struct log_limit *limit, unsigned *unsaid)
+{
+	int64_t now_ms = proc_now_ms();
+
+	if (limit->next_ms < now_ms)
+		limit->next_ms = now_ms;
+	if (limit->next_ms - now_ms >= BURST * EVERY_MS) {
+		limit->unsaid++;
+		return false;
+	}
+	limit->next_ms += EVERY_MS;
+	*unsaid = limit->unsaid;
+	limit->unsaid = 0;
+	return true;
 }

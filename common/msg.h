@@ -29,6 +29,8 @@ const char *msg_verb_name(enum msg_verb verb);
 /* < 0: no such verb. */
 int msg_verb_from_name(struct bytes name);
 
+#define MSG_JOB_OTHER (INT64_MAX - 1) /* in BEAT: a job of another dispatcher */
+
 /* One struct for all small headers; only the fields named for a verb are written and read. */
 struct msg {
 	enum msg_verb verb;

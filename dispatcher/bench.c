@@ -70,7 +70,7 @@ static int bench(const struct bench_options *o, struct loop *loop, struct err *e
 	int ret = farm_start(loop->farm, o->n_workers, err);
 
 	if (ret >= 0)
-		ret = dispatch_init(d, loop->farm->bus, loop->farm->redis, err);
+		ret = dispatch_init(d, loop->farm->bus, NULL, loop->farm->redis, err);
 	if (ret >= 0)
 		ret = farm_start_pool(loop->farm, CREDITS, err);
 	while (ret >= 0 && d->n_workers < o->n_workers)

@@ -133,6 +133,8 @@ static int try_to_own(struct dispatch *d, struct dispatch_stream *s, const char 
 	if (!ret) {
 		ret = store_own_stream(d->store, s->key, d->id, old, s->owner, err);
 		s->is_mine |= ret == 1;
+		if (ret == 1)
+			log_info("stream is ours", "stream=%s owner=\"%s\"", s->key, s->owner);
 		if (ret)
 			return ret;
 	}

@@ -13,5 +13,6 @@ int cancel_main(int argc, char **argv);
 int retry_main(int argc, char **argv);
 int rm_main(int argc, char **argv);
 int bench_main(int argc, char **argv);
+int keygen_main(int argc, char **argv);
 
 #endif

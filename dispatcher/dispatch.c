@@ -8,16 +8,19 @@
 #include "dispatcher/stream.h"
 #include "dispatcher/want.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #define CHECK_MS 250      /* between looks at workers and deadlines */
-#define ROUNDS_MAX 64     /* of one dispatch_work: others want their turn as well */
+#define TURN_MS 10        /* of one dispatch_work: others want their turn as well */
 #define MESSAGES_MAX 1024 /* of one round */
+#define JOB_ID_MASK 0x7ffffffffffff /* where they begin: 51 bits are exact in every JSON reader, with room to count on */
 
 /* --- workers */
 
@@ -38,10 +41,10 @@ static struct dispatch_worker *find_peer(const struct dispatch *d, const struct 
 	return found ? *(struct dispatch_worker **)found : NULL;
 }
 
-static struct dispatch_worker *find_name(const struct dispatch *d, const char *name)
+static struct dispatch_worker *find_name(const struct dispatch *d, const char *key, const char *name)
 {
 	for (int i = 0; i < d->n_workers; i++)
-		if (!strcmp(d->workers[i]->name, name))
+		if (!strcmp(d->workers[i]->name, name) && !strcmp(d->workers[i]->peer.key, key))
 			return d->workers[i];
 	return NULL;
 }
@@ -187,14 +190,31 @@ static void clean_reason(char *reason)
 			*reason = '\'';
 }
 
-static void refuse(struct dispatch *d, enum msg_verb verb, const char *name, const char *why)
+/* Its session, if it has one, ends as that of a worker that says nothing any more: it does not for us. */
+static void note_misbehaviour(struct dispatch *d, const struct bus_peer *peer, const char *name)
 {
+	if (refusals_add(&d->refusals, peer, proc_now_ms()))
+		log_warn("too many refused, not heard for a while", "from=%s key=\"%s\" ms=%d", name, peer->key, REFUSALS_DEAF_MS);
+}
+
+static void refuse(struct dispatch *d, const struct bus_peer *peer, const char *verb, const char *name, const char *why)
+{
+	unsigned unsaid;
+
 	d->counters.messages_refused++;
-	log_warn("message refused", "verb=%s from=%s reason=\"%s\"", msg_verb_name(verb), name, why);
+	if (log_may(&d->refusals.log, &unsaid))
+		log_warn("message refused", "verb=%s from=%s reason=\"%s\" unsaid=%u", verb, name, why, unsaid);
+	note_misbehaviour(d, peer, name);
+}
+
+/* Names are told apart by whose they are: nobody can speak for the worker of another key. */
+static bool is_of_same_key(const struct dispatch_worker *w, const struct bus_peer *peer)
+{
+	return !strcmp(w->peer.key, peer->key);
 }
 
 /* Those that were in its place are dead; reason: what the latest of them died of. */
-static void bury_before(struct dispatch *d, const struct msg *m)
+static void bury_before(struct dispatch *d, const struct bus_peer *peer, const struct msg *m)
 {
 	const char *generation = strrchr(m->name, '-');
 	size_t place = generation ? (size_t)(generation - m->name) + 1 : 0;
@@ -202,7 +222,7 @@ static void bury_before(struct dispatch *d, const struct msg *m)
 	for (int i = d->n_workers; place && i-- > 0;) {
 		struct dispatch_worker *w = d->workers[i];
 
-		if (strncmp(w->name, m->name, place) || strchr(w->name + place, '-'))
+		if (strncmp(w->name, m->name, place) || strchr(w->name + place, '-') || !is_of_same_key(w, peer))
 			continue;
 		log_warn("worker died", "worker=%s reason=\"%s\"", w->name, m->reason);
 		if (m->reason[0])
@@ -232,17 +252,15 @@ static struct dispatch_worker *add_worker(struct dispatch *d, const struct bus_p
 
 static void on_hello(struct dispatch *d, const struct bus_peer *peer, struct msg *m)
 {
-	struct dispatch_worker *w = find_peer(d, peer), **grown;
+	struct dispatch_worker *w = find_name(d, peer->key, m->name), **grown;
 
 	clean_reason(m->reason);
-	if (w)
-		remove_worker(d, w, QUEUE_LOST, "the worker started again");
-	w = find_name(d, m->name);
 	if (w) /* the same process, connected anew */
 		remove_worker(d, w, QUEUE_LOST, "the worker connected again");
-	bury_before(d, m);
+	bury_before(d, peer, m);
+	note_misbehaviour(d, peer, m->name); /* it is none; but a row of sessions would be */
 	if (d->n_workers == DISPATCH_WORKERS_MAX) {
-		refuse(d, MSG_HELLO, m->name, "too many workers");
+		refuse(d, peer, "HELLO", m->name, "too many workers");
 		return;
 	}
 	grown = realloc(d->workers, ((size_t)d->n_workers + 1) * sizeof(struct dispatch_worker *));
@@ -250,7 +268,7 @@ static void on_hello(struct dispatch *d, const struct bus_peer *peer, struct msg
 		d->workers = grown;
 	w = grown ? add_worker(d, peer) : NULL;
 	if (!w) {
-		refuse(d, MSG_HELLO, m->name, "out of memory");
+		refuse(d, peer, "HELLO", m->name, "out of memory");
 		return;
 	}
 	memcpy(w->name, m->name, sizeof(w->name));
@@ -265,7 +283,7 @@ static void on_done(struct dispatch *d, struct dispatch_worker *w, const struct 
 	struct queue_item *item = queue_find(&d->queue, w->number, m->job);
 
 	if (!item) {
-		refuse(d, MSG_DONE, w->name, "it does not hold that job");
+		refuse(d, &w->peer, "DONE", w->name, "it does not hold that job");
 		return;
 	}
 	log_debug("job done", "job=%" PRId64 " worker=%s elapsed_us=%" PRId64 " cpu_us=%" PRId64 " bytes=%" PRId64,
@@ -279,7 +297,7 @@ static void on_fail(struct dispatch *d, struct dispatch_worker *w, struct msg *m
 	enum queue_failure failure = QUEUE_REFUSED;
 
 	if (!item) {
-		refuse(d, MSG_FAIL, w->name, "it does not hold that job");
+		refuse(d, &w->peer, "FAIL", w->name, "it does not hold that job");
 		return;
 	}
 	clean_reason(m->reason);
@@ -305,8 +323,12 @@ static void on_session(struct dispatch *d, struct dispatch_worker *w, struct msg
 {
 	w->heard_ms = proc_now_ms();
 	switch (m->verb) {
+	case MSG_BEAT:
+		w->beat_job = m->job;
+		break;
 	case MSG_READY:
-		queue_add_credits(&d->queue, w->number, m->credits);
+		if (!queue_add_credits(&d->queue, w->number, m->credits))
+			refuse(d, &w->peer, "READY", w->name, "more credits than a worker can have");
 		break;
 	case MSG_DONE:
 		on_done(d, w, m);
@@ -329,7 +351,7 @@ static void on_stranger(struct dispatch *d, const struct bus_peer *peer, enum ms
 	struct msg hello = { .verb = MSG_HELLO, .name = "dispatcher", .pid = getpid() };
 	struct err err;
 
-	refuse(d, verb, "stranger", "no HELLO before it");
+	refuse(d, peer, msg_verb_name(verb), "stranger", "no HELLO before it");
 	buf_reset(&d->json);
 	if (verb == MSG_BEAT && msg_put(&hello, &d->json) == 0 &&
 	    bus_send(d->bus, peer, MSG_HELLO, buf_bytes(&d->json), &err) < 0)
@@ -345,11 +367,11 @@ static void on_message(struct dispatch *d, const struct bus_peer *peer, enum msg
 
 	if (!w && verb != MSG_HELLO) {
 		on_stranger(d, peer, verb);
-	} else if (verb != MSG_HELLO && !is_expected(verb)) {
-		refuse(d, verb, name, "not a verb for it to send");
+	} else if (verb == MSG_HELLO ? w != NULL : !is_expected(verb)) {
+		refuse(d, peer, msg_verb_name(verb), name, verb == MSG_HELLO ? "a second HELLO" : "not a verb for it to send");
 	} else if (msg_get(verb, json, &m, &err) < 0) {
 		clean_reason(err.msg);
-		refuse(d, verb, name, err.msg);
+		refuse(d, peer, msg_verb_name(verb), name, err.msg);
 	} else if (verb == MSG_HELLO) {
 		on_hello(d, peer, &m);
 	} else {
@@ -367,17 +389,17 @@ static int receive(struct dispatch *d)
 	int n = 0, ret;
 
 	while (n < MESSAGES_MAX && (ret = bus_recv(d->bus, &peer, &verb, &json, &err)) != 0) {
-		n++;
-		if (ret > 0) {
-			on_message(d, &peer, verb, json);
-		} else if (ret == ERR_DATA) {
-			d->counters.messages_refused++;
-			clean_reason(err.msg);
-			log_warn("message refused", "reason=\"%s\"", err.msg);
-		} else {
+		if (ret < 0 && ret != ERR_DATA) {
 			log_error("bus failed", "reason=\"%s\"", err.msg);
 			break;
 		}
+		n++;
+		if (refusals_is_deaf_to(&d->refusals, &peer, proc_now_ms()))
+			d->counters.messages_refused++;
+		else if (ret > 0)
+			on_message(d, &peer, verb, json);
+		else
+			refuse(d, &peer, "none", "somebody", err.msg);
 	}
 	return n;
 }
@@ -465,6 +487,12 @@ static void cancel_overdue(struct dispatch *d, int64_t now_ms)
 	struct queue_item *item;
 
 	while ((item = queue_overdue(&d->queue, now_ms))) {
+		const struct dispatch_worker *w = item->worker->user;
+
+		if (w->beat_job == MSG_JOB_OTHER) {
+			queue_extend(&d->queue, item, now_ms);
+			continue;
+		}
 		dispatch_cancel(d, item);
 		fail_item(d, item, QUEUE_CRASH, ERR_LIMIT, "the job took too long");
 	}
@@ -556,13 +584,17 @@ static void tick(struct dispatch *d)
 
 bool dispatch_work(struct dispatch *d)
 {
-	for (int round = 0; round < ROUNDS_MAX; round++) {
+	int64_t end_ms = proc_now_ms() + TURN_MS;
+	bool has_worked = false;
+
+	do {
 		int n = receive(d) + cluster_work(d);
 
 		tick(d);
 		if (n + give(d) == 0)
-			return round > 0;
-	}
+			return has_worked;
+		has_worked = true;
+	} while (proc_now_ms() < end_ms);
 	return true;
 }
 
@@ -586,7 +618,7 @@ static int join(struct dispatch *d, const char *endpoint, struct err *err)
 	return cluster_join(d, name, err);
 }
 
-int dispatch_init(struct dispatch *d, const char *endpoint, const char *redis_url, struct err *err)
+int dispatch_init(struct dispatch *d, const char *endpoint, struct keys_access *access, const char *redis_url, struct err *err)
 {
 	int ret;
 
@@ -594,10 +626,14 @@ int dispatch_init(struct dispatch *d, const char *endpoint, const char *redis_ur
 	queue_init(&d->queue);
 	d->read_ahead = WANT_READ_AHEAD;
 	d->redis_url = redis_url;
+	/* A worker may still answer for a job of a dispatcher that was here before: no id is used again. */
+	if (getrandom(&d->queue.last_job, sizeof(d->queue.last_job), 0) != sizeof(d->queue.last_job))
+		return err_set(err, ERR_RETRY, "no random numbers: %s", strerror(errno));
+	d->queue.last_job &= JOB_ID_MASK;
 	d->wanted = calloc(1, sizeof(*d->wanted));
 	ret = d->wanted ? store_open(&d->store, redis_url, DISPATCH_STORE_MS, err) : err_set(err, ERR_NOMEM, "out of memory");
 	if (ret >= 0)
-		ret = bus_bind(&d->bus, endpoint, err);
+		ret = bus_bind(&d->bus, endpoint, access, err);
 	if (ret >= 0)
 		ret = join(d, endpoint, err);
 	if (ret < 0) {

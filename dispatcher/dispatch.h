@@ -14,6 +14,7 @@
 #include "common/record.h"
 #include "common/store.h"
 #include "dispatcher/queue.h"
+#include "dispatcher/refusals.h"
 
 #include <sys/types.h>
 
@@ -56,6 +57,7 @@ struct dispatch_worker {
 	char name[MSG_NAME_MAX + 1];
 	int64_t pid;
 	int64_t heard_ms;
+	int64_t beat_job; /* that it was at when it said so last; MSG_JOB_OTHER */
 	int number; /* in the queue */
 };
 
@@ -91,14 +93,15 @@ struct dispatch {
 	uint64_t shuffle_seed; /* 0: plan order */
 	const struct allow *allow; /* what may be a source; NULL: anything */
 	struct dispatch_counters counters;
+	struct refusals refusals; /* of messages */
 	struct buf json;       /* of the message being sent */
 	/* Told about every segment that has come to exist; may be NULL. */
 	void (*on_made)(void *arg, struct dispatch_stream *stream, size_t segment);
 	void *on_made_arg;
 };
 
-/* Binds the bus, connects to Redis and joins the dispatchers there. */
-int dispatch_init(struct dispatch *d, const char *endpoint, const char *redis_url, struct err *err);
+/* Binds the bus (see bus.h for access), connects to Redis and joins the dispatchers there. */
+int dispatch_init(struct dispatch *d, const char *endpoint, struct keys_access *access, const char *redis_url, struct err *err);
 void dispatch_finish(struct dispatch *d);
 
 /* ---- accept.c */

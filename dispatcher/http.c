@@ -17,8 +17,6 @@
 #include "dispatcher/playlist.h"
 #include "dispatcher/stream.h"
 
-#define CONNECTIONS_MAX 1000
-#define IDLE_TIMEOUT_S 60
 #define STORE_WAIT_MS 2000
 #define REFRESH_MS 2000
 
@@ -89,6 +87,8 @@ enum MHD_Result http_send(struct MHD_Connection *connection, unsigned status, st
 		MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
 	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+	if (status == MHD_HTTP_CONTENT_TOO_LARGE || status == MHD_HTTP_METHOD_NOT_ALLOWED) /* what is behind it is no request */
+		MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	result = MHD_queue_response(connection, status, response);
 	MHD_destroy_response(response);
 	return result;
@@ -123,6 +123,8 @@ static enum MHD_Result send_buf(struct MHD_Connection *connection, struct buf *b
 	} else {
 		struct MHD_Response *response =
 			MHD_create_response_from_buffer(body->size, body->data, MHD_RESPMEM_MUST_COPY);
+
+		http_guard_send(connection, body->size);
 
 		result = http_send(connection, MHD_HTTP_OK, response, type, cache);
 	}
@@ -310,9 +312,12 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, cons
 	struct http_target target;
 
 	(void)version, (void)upload;
-	if (!*request) { /* only the header is there: answers come after the (ignored) body */
+	if (!*request) { /* only the header is there */
+		unsigned wrong = http_guard_check_body(connection, method);
+
 		*request = &new_request;
-		return MHD_YES;
+		http_guard_begin(connection);
+		return wrong ? http_send_text(connection, wrong, "no body is taken here") : MHD_YES;
 	}
 	if (*upload_size) {
 		*upload_size = 0;
@@ -343,7 +348,8 @@ static void complete(void *arg, struct MHD_Connection *connection, void **state,
 {
 	struct http_request *request = *state;
 
-	(void)arg, (void)connection, (void)code;
+	(void)arg, (void)code;
+	http_guard_end(connection);
 	if (request && request->kind == HTTP_REQUEST_PLAY)
 		http_play_end(request);
 	else if (request && request->kind == HTTP_REQUEST_WAIT)
@@ -394,7 +400,7 @@ static int listen_on(struct http *h, const struct cli_listen *at, struct err *er
 		if (is_six)
 			setsockopt(h->socket, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	}
-	if (h->socket < 0 || bind(h->socket, (struct sockaddr *)&address, size) < 0 || listen(h->socket, 128) < 0)
+	if (h->socket < 0 || bind(h->socket, (struct sockaddr *)&address, size) < 0 || listen(h->socket, SOMAXCONN) < 0)
 		return err_set(err, ERR_USAGE,
 			       "cannot listen on %s port %u: %s; choose another with --listen ADDRESS:PORT",
 			       at->host, at->port, errno == EADDRINUSE ? "the port is in use" : strerror(errno));
@@ -402,7 +408,31 @@ static int listen_on(struct http *h, const struct cli_listen *at, struct err *er
 	return 0;
 }
 
-int http_create(struct http **http, const struct cli_listen *listen, struct err *err)
+/* Paths here have nothing to unescape, and one that is escaped is another one: a %00 would hide what is behind it. */
+static size_t keep_escapes(void *arg, struct MHD_Connection *connection, char *text)
+{
+	(void)arg, (void)connection;
+	return strlen(text);
+}
+
+static struct MHD_Daemon *start_daemon(struct http *h, bool is_six, const struct http_limits *limits)
+{
+	unsigned connections = limits && limits->connections ? limits->connections : HTTP_CONNECTIONS;
+	unsigned per_address = limits && limits->per_address ? limits->per_address : HTTP_CONNECTIONS_PER_ADDRESS;
+
+	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (is_six ? MHD_USE_IPv6 : 0), 0, NULL, NULL, answer, h,
+				MHD_OPTION_LISTEN_SOCKET, h->socket,
+				MHD_OPTION_CONNECTION_LIMIT, http_guard_connections(connections),
+				MHD_OPTION_PER_IP_CONNECTION_LIMIT, per_address,
+				MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEADER_MAX,
+				MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_S,
+				MHD_OPTION_STRICT_FOR_CLIENT, 1,
+				MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+				MHD_OPTION_NOTIFY_CONNECTION, http_guard_notify, &h->guard,
+				MHD_OPTION_NOTIFY_COMPLETED, complete, h, MHD_OPTION_END);
+}
+
+int http_create(struct http **http, const struct cli_listen *listen, const struct http_limits *limits, struct err *err)
 {
 	struct http *h = calloc(1, sizeof(*h));
 	int ret;
@@ -414,11 +444,7 @@ int http_create(struct http **http, const struct cli_listen *listen, struct err 
 		ret = listen_on(h, listen, err);
 	if (ret < 0)
 		goto fail;
-	h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
-					     (strchr(listen->host, ':') ? MHD_USE_IPv6 : 0),
-				     0, NULL, NULL, answer, h, MHD_OPTION_LISTEN_SOCKET, h->socket, MHD_OPTION_CONNECTION_LIMIT,
-				     (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-				     (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED, complete, h, MHD_OPTION_END);
+	h->daemon = start_daemon(h, strchr(listen->host, ':'), limits);
 	if (!h->daemon) {
 		ret = err_set(err, ERR_USAGE, "the HTTP server cannot be started on %s", h->base);
 		goto fail;
@@ -470,6 +496,7 @@ int http_fd(const struct http *http)
 void http_work(struct http *http)
 {
 	http_plays_work(&http->plays);
+	http_guard_work(&http->guard, proc_now_ms());
 	http_waits_work(&http->waits);
 	MHD_run(http->daemon);
 }

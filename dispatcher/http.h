@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * HTTP: playlists, init and segments of the dispatcher's streams, GET and HEAD. Only http.c and http_play.c include
- * microhttpd.h. Runs inside the caller's loop, on the caller's thread; segments go out piece by piece on a store
+ * HTTP: playlists, init and segments of the dispatcher's streams, GET and HEAD. Only http*.c
+ * include microhttpd.h. Runs inside the caller's loop, on the caller's thread; segments go out piece by piece on a store
  * connection of its own.
  *
  *   /hls/K/master.m3u8   /hls/K/main/index.m3u8   /hls/K/main/init.mp4   /hls/K/main/<start>-<duration>.m4s
@@ -15,8 +15,17 @@
 
 struct http;
 
-/* Listens at once; ERR_USAGE names the address when it cannot. Requests are answered 503 until http_attach. */
-int http_create(struct http **http, const struct cli_listen *listen, struct err *err);
+#define HTTP_CONNECTIONS 12000 /* fewer where descriptors do not go so far */
+#define HTTP_CONNECTIONS_PER_ADDRESS 4096
+#define HTTP_CONNECTIONS_MAX 1000000
+
+/* Of clients. 0: the default. */
+struct http_limits {
+	unsigned connections, per_address;
+};
+
+/* Listens at once; ERR_USAGE names the address when it cannot. Requests are answered 503 until http_attach. limits may be NULL. */
+int http_create(struct http **http, const struct cli_listen *listen, const struct http_limits *limits, struct err *err);
 /* dispatch and redis_url must outlive it. */
 void http_attach(struct http *http, struct dispatch *dispatch, const char *redis_url);
 void http_destroy(struct http *http); /* NULL is fine */

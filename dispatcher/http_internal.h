@@ -7,6 +7,7 @@
 #define SEGFARM_DISPATCHER_HTTP_INTERNAL_H
 
 #include "dispatcher/http.h"
+#include "dispatcher/http_guard.h"
 #include "dispatcher/http_play.h"
 #include "dispatcher/http_wait.h"
 
@@ -22,6 +23,7 @@ struct http {
 	struct store *store;
 	struct http_plays plays;
 	struct http_waits waits;
+	struct http_guard guard;
 	char base[CLI_HOST_MAX + 32];
 };
 

@@ -124,6 +124,7 @@ static int send_made(struct http *h, struct MHD_Connection *connection, struct d
 		*result = http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, err.msg);
 		return 1;
 	}
+	http_guard_send(connection, (uint64_t)out->commit.bytes);
 	response = MHD_create_response_from_callback((uint64_t)out->commit.bytes, STORE_PIECE, read_segment, out, free_outgoing);
 	if (!response)
 		free_outgoing(out);
@@ -182,7 +183,7 @@ enum MHD_Result http_send_segment(struct http *h, struct MHD_Connection *connect
 
 	if (i < 0)
 		return http_send_text(connection, MHD_HTTP_NOT_FOUND, "this title has no such segment");
-	if ((*request)->kind == HTTP_REQUEST_NEW)
+	if (!http_wait_has_waited(*request))
 		want_follow(h->dispatch, s, player_of(connection), (size_t)i);
 	if (s->segments[i] == DISPATCH_MADE || !s->is_mine) {
 		if (send_made(h, connection, s, (size_t)i, &result))

@@ -127,6 +127,11 @@ void http_wait_end(struct http_request *request)
 	free(w);
 }
 
+bool http_wait_has_waited(const struct http_request *request)
+{
+	return request->kind == HTTP_REQUEST_WAIT && ((const struct http_waiting *)request)->want.slot;
+}
+
 bool http_wait_is_gone(const struct http_request *request)
 {
 	return request->kind == HTTP_REQUEST_WAIT && ((const struct http_waiting *)request)->is_gone;

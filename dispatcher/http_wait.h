@@ -37,6 +37,8 @@ enum MHD_Result http_wait(struct http_waits *waits, struct MHD_Connection *conne
 			  struct http_request **request);
 /* The request is over. */
 void http_wait_end(struct http_request *request);
+/* For a segment. */
+bool http_wait_has_waited(const struct http_request *request);
 /* The client of the request has left. */
 bool http_wait_is_gone(const struct http_request *request);
 

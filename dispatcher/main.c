@@ -16,6 +16,7 @@ static const char usage[] =
 	"\n"
 	"  run FILE        a whole farm for one file on this machine: make it, serve it\n"
 	"  serve           dispatch jobs to workers and serve HLS from Redis\n"
+	"  keygen FILE     make keys for workers on other hosts\n"
 	"  submit FILE...  hand files to a farm that runs\n"
 	"  status          what it does: streams, queue, workers, what failed\n"
 	"  cancel KEY...   make nothing more of a stream ahead\n"
@@ -34,6 +35,7 @@ static const struct {
 } commands[] = {
 	{ "run", run_main },
 	{ "serve", serve_main },
+	{ "keygen", keygen_main },
 	{ "submit", submit_main },
 	{ "status", status_main },
 	{ "cancel", cancel_main },

@@ -544,16 +544,15 @@ void queue_remove_worker(struct queue *q, int worker)
 	q->n_present--;
 }
 
-void queue_add_credits(struct queue *q, int worker, int credits)
+bool queue_add_credits(struct queue *q, int worker, int credits)
 {
 	struct queue_worker *w = q->workers[worker];
+	int room = QUEUE_CREDITS_MAX - w->n_jobs - w->credits; /* what it holds counts as well */
 
-	/* What it holds counts as well: one worker can never make us send more than the limit. */
-	if (credits > QUEUE_CREDITS_MAX - w->n_jobs - w->credits)
-		credits = QUEUE_CREDITS_MAX - w->n_jobs - w->credits;
 	if (credits > 0)
-		w->credits += credits;
+		w->credits += credits < room ? credits : room;
 	place(q, w);
+	return credits <= room;
 }
 
 static int push_again(struct queue *q, struct queue_item *item, enum queue_class class)
@@ -817,6 +816,13 @@ void queue_forgive(struct queue *q)
 			stop_waiting(q, item);
 			join_pending(q, item, true);
 		}
+}
+
+void queue_extend(struct queue *q, struct queue_item *item, int64_t now_ms)
+{
+	clock_remove(q, item);
+	begin_first(q, item->worker, now_ms);
+	place(q, item->worker);
 }
 
 struct queue_item *queue_overdue(struct queue *q, int64_t now_ms)

@@ -120,7 +120,8 @@ void queue_remove_stream(struct queue *q, int stream);
 bool queue_set_slots(struct queue *q, int stream, size_t n_slots);
 /* The worker must hold no job any more (queue_first_job, then queue_fail, queue_done or queue_take_back). */
 void queue_remove_worker(struct queue *q, int worker);
-void queue_add_credits(struct queue *q, int worker, int credits);
+/* false: it would be able to take more than QUEUE_CREDITS_MAX jobs; it gets what there is up to that. */
+bool queue_add_credits(struct queue *q, int worker, int credits);
 
 /* 1 queued, 0 it was queued or in flight already (its class is raised if need be), -1 no memory. 2: it is in flight, and a player's
  * now: its worker must give up what it holds in front of it; the caller cancels those jobs that are marked so. */
@@ -157,7 +158,9 @@ bool queue_fail(struct queue *q, struct queue_item *item, enum queue_failure fai
 /* What waited out trouble may go at once and is not blamed for it: the trouble is over. */
 void queue_forgive(struct queue *q);
 
-/* A job that is over its deadline, or NULL. The caller ends it. */
+/* Its worker had something else to do before: it has its time from now on. */
+void queue_extend(struct queue *q, struct queue_item *item, int64_t now_ms);
+/* A job that is over its deadline, or NULL. The caller ends it, or extends it. */
 struct queue_item *queue_overdue(struct queue *q, int64_t now_ms);
 /* When to call queue_give or queue_overdue again though nothing has happened; INT64_MAX: never. */
 int64_t queue_next_ms(const struct queue *q);

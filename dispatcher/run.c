@@ -125,11 +125,11 @@ static int start(struct run *r, struct err *err)
 	if (ret >= 0 && o->out_dir)
 		ret = export_open(&r->export, o->out_dir, err);
 	if (ret >= 0 && wants_http(o))
-		ret = http_create(&r->http, &o->listen, err);
+		ret = http_create(&r->http, &o->listen, NULL, err);
 	if (ret >= 0)
 		ret = farm_start(&r->farm, o->n_workers, err);
 	if (ret >= 0)
-		ret = dispatch_init(&r->dispatch, r->farm.bus, r->farm.redis, err);
+		ret = dispatch_init(&r->dispatch, r->farm.bus, NULL, r->farm.redis, err);
 	if (ret < 0)
 		return ret;
 	r->loop.dispatch = &r->dispatch;

@@ -6,6 +6,7 @@
 #include "dispatcher/loop.h"
 #include "dispatcher/want.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +17,13 @@
 
 struct serve_options {
 	const char *redis, *bind;
+	const char *keys, *allow_workers;
+	struct keys_access access;
 	char *const *paths;
 	int n_paths;
 	struct record_options encode;
 	struct cli_listen listen;
+	struct http_limits limits;
 	bool is_verbose, is_on_demand;
 	int read_ahead;
 	uint64_t shuffle_seed;
@@ -33,8 +37,16 @@ static const struct argp_option serve_argp_options[] = {
 	  1 },
 	{ "bind", OPTIONS_KEY_BIND, "ENDPOINT", 0,
 	  "Where workers connect: ipc://PATH or tcp://ADDR:PORT (default " DEFAULT_BIND ")", 1 },
+	{ "keys", OPTIONS_KEY_KEYS, "FILE", 0, "The dispatcher's keys (see 'segfarm keygen'), for tcp://", 1 },
+	{ "allow-workers", OPTIONS_KEY_ALLOW_WORKERS, "FILE", 0,
+	  "Public keys of the workers that may connect, one a line; read again when the file changes", 1 },
+	{ "insecure", OPTIONS_KEY_INSECURE, NULL, 0, "tcp:// without keys: whoever reaches the port may give and take jobs", 1 },
 	{ "listen", OPTIONS_KEY_LISTEN, "ADDR:PORT", 0,
 	  "Where to serve (default " OPTIONS_LISTEN "; port 0: any free one)", 1 },
+	{ "max-connections", OPTIONS_KEY_CONNECTIONS, "N", 0,
+	  "HTTP connections at a time (default 12000; fewer where ulimit -Hn does not allow so many)", 1 },
+	{ "max-connections-per-address", OPTIONS_KEY_PER_ADDRESS, "N", 0,
+	  "Of one client address; raise it behind a proxy (default 4096)", 1 },
 	{ "on-demand", OPTIONS_KEY_ON_DEMAND, NULL, 0, "Make nothing of the FILEs before a player asks for it", 1 },
 	{ "read-ahead", OPTIONS_KEY_READ_AHEAD, "N", 0,
 	  "Segments to make before a player asks for them (default 3)", 1 },
@@ -68,8 +80,23 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 	case OPTIONS_KEY_BIND:
 		o->bind = arg;
 		break;
+	case OPTIONS_KEY_KEYS:
+		o->keys = arg;
+		break;
+	case OPTIONS_KEY_ALLOW_WORKERS:
+		o->allow_workers = arg;
+		break;
+	case OPTIONS_KEY_INSECURE:
+		o->access.is_insecure = true;
+		break;
 	case OPTIONS_KEY_LISTEN:
 		options_check(cli_parse_listen(arg, &o->listen, &err), &err, state);
+		break;
+	case OPTIONS_KEY_CONNECTIONS:
+		o->limits.connections = (unsigned)options_parse_int("--max-connections", arg, 1, HTTP_CONNECTIONS_MAX, state);
+		break;
+	case OPTIONS_KEY_PER_ADDRESS:
+		o->limits.per_address = (unsigned)options_parse_int("--max-connections-per-address", arg, 1, HTTP_CONNECTIONS_MAX, state);
 		break;
 	case OPTIONS_KEY_ORDER:
 		options_check(options_parse_order(arg, &o->shuffle_seed, &err), &err, state);
@@ -97,7 +124,7 @@ static const struct argp serve_argp = {
 	       "  segfarm-worker -j 4 --media-root . --connect ipc:///run/segfarm.sock --redis unix:///run/redis.sock\n\n"
 	       "Sources are what lies in a --media-root or begins with an --allow-url, and each FILE. Workers go by lists "
 	       "of their own.\n\n"
-	       "There is no authentication: keep the endpoint where only your workers reach it.",
+	       "An ipc:// endpoint is for this user only. For workers on other hosts see 'segfarm keygen --help'.",
 	.children = serve_children,
 };
 
@@ -125,14 +152,18 @@ static int accept_file(struct dispatch *d, const struct serve_options *o, const 
 	return ret;
 }
 
-static int serve(const struct serve_options *o, struct loop *loop, struct dispatch *d, struct err *err)
+static int serve(struct serve_options *o, struct loop *loop, struct dispatch *d, struct err *err)
 {
-	int ret = http_create(&loop->http, &o->listen, err);
+	int ret = keys_access_open(&o->access, o->keys, o->allow_workers, true, err);
 
 	if (ret >= 0)
-		ret = dispatch_init(d, o->bind, o->redis, err);
+		ret = http_create(&loop->http, &o->listen, &o->limits, err);
+	if (ret >= 0)
+		ret = dispatch_init(d, o->bind, &o->access, o->redis, err);
 	if (ret < 0)
 		return ret;
+	if (o->access.is_insecure)
+		log_warn("no keys: whoever reaches the port is a worker", "endpoint=%s", o->bind);
 	d->shuffle_seed = o->shuffle_seed;
 	d->allow = &o->allow;
 	d->read_ahead = o->read_ahead;
@@ -146,6 +177,8 @@ static int serve(const struct serve_options *o, struct loop *loop, struct dispat
 	fflush(stdout);
 	while (ret >= 0)
 		ret = loop_step(loop, WAIT_MS, err);
+	log_info("ends", "jobs_given=%" PRIu64 " jobs_done=%" PRIu64 " jobs_failed=%" PRIu64 " messages_refused=%" PRIu64,
+		 d->counters.jobs_given, d->counters.jobs_done, d->counters.jobs_failed, d->counters.messages_refused);
 	return ret == ERR_STOPPED ? 0 : ret;
 }
 
@@ -170,6 +203,7 @@ int serve_main(int argc, char **argv)
 	}
 	http_destroy(loop.http);
 	dispatch_finish(&dispatch);
+	keys_access_finish(&options.access);
 	loop_finish(&loop);
 	allow_finish(&options.allow);
 	if (ret < 0)

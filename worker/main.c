@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/options.h"
 #include "worker/pool.h"
+#include "worker/session.h"
 #include "worker/sandbox.h"
 #include "worker/transcode_main.h"
 #include "worker/video_encoder_choice.h"
@@ -37,12 +38,16 @@ static const char doc[] =
 #define MEMORY_MIB_MIN 64
 #define MEMORY_MIB_MAX (1 << 20)
 
-enum { OPT_CREDITS = 0x1000, OPT_MEMORY, OPT_PRIVATE, OPT_HARDWARE, OPT_NO_SANDBOX, OPT_SELF_TEST };
+enum { OPT_CREDITS = 0x1000, OPT_MEMORY, OPT_PRIVATE, OPT_HARDWARE, OPT_NO_SANDBOX, OPT_SELF_TEST, OPT_KEYS, OPT_DISPATCHER_KEY, OPT_INSECURE };
 
 static const struct argp_option option_list[] = {
 	{ "workers", 'j', "N", 0, "Worker processes (default: one per core)", 0 },
-	{ "connect", 'c', "ENDPOINT", 0, "The dispatcher: ipc://PATH or tcp://ADDR:PORT", 0 },
+	{ "connect", 'c', "ENDPOINT", 0,
+	  "The dispatcher: ipc://PATH or tcp://ADDR:PORT; may be given more than once: all those of one Redis", 0 },
 	{ "redis", 'r', "URL", 0, "The store: unix://PATH or redis://[:PASSWORD@]HOST[:PORT][/DB]", 0 },
+	{ "keys", OPT_KEYS, "FILE", 0, "The workers' keys (see 'segfarm keygen'), for tcp://", 0 },
+	{ "dispatcher-key", OPT_DISPATCHER_KEY, "FILE", 0, "The dispatcher's public key", 0 },
+	{ "insecure", OPT_INSECURE, NULL, 0, "tcp:// without keys", 0 },
 	{ "verbose", 'v', NULL, 0, "Log more", 0 },
 	{ "credits", OPT_CREDITS, "N", 0, "Jobs a worker takes in advance, the one in hand included (default 2)", 0 },
 	{ "allow-private", OPT_PRIVATE, NULL, 0,
@@ -57,7 +62,11 @@ static const struct argp_option option_list[] = {
 };
 
 struct options {
-	const char *connect, *redis;
+	char *connect[SESSION_LINKS_MAX];
+	int n_connect;
+	const char *redis;
+	const char *keys, *dispatcher_key;
+	struct keys_access access;
 	int workers, credits;
 	enum log_level level;
 	struct allow allow;
@@ -87,13 +96,24 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->workers = parse_count(state, arg, "-j", 1, POOL_MAX);
 		return 0;
 	case 'c':
-		o->connect = arg;
+		if (o->n_connect == SESSION_LINKS_MAX)
+			argp_error(state, "at most %d dispatchers", SESSION_LINKS_MAX);
+		o->connect[o->n_connect++] = arg;
 		return 0;
 	case 'r':
 		o->redis = arg;
 		return 0;
 	case 'v':
 		o->level = LOG_LEVEL_DEBUG;
+		return 0;
+	case OPT_KEYS:
+		o->keys = arg;
+		return 0;
+	case OPT_DISPATCHER_KEY:
+		o->dispatcher_key = arg;
+		return 0;
+	case OPT_INSECURE:
+		o->access.is_insecure = true;
 		return 0;
 	case OPT_CREDITS:
 		o->credits = parse_count(state, arg, "--credits", 1, 1024);
@@ -117,7 +137,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		argp_error(state, "'%s' is not an option", arg);
 		return EINVAL;
 	case ARGP_KEY_END:
-		if ((!o->connect || !o->redis) && !o->is_self_test)
+		if ((!o->n_connect || !o->redis) && !o->is_self_test)
 			argp_error(state, "--connect and --redis are needed: where is the dispatcher, and where the store?");
 		return 0;
 	default:
@@ -125,19 +145,40 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
+static bool connects(const struct options *o, const char *scheme)
+{
+	for (int i = 0; i < o->n_connect; i++)
+		if (!strncmp(o->connect[i], scheme, strlen(scheme)))
+			return true;
+	return false;
+}
+
+static int check_links(struct options *o, struct err *err)
+{
+	int ret = 0;
+
+	for (int i = 0; i < o->n_connect && !ret; i++) {
+		struct bus *bus;
+
+		ret = bus_connect(&bus, o->connect[i], &o->access, err);
+		bus_destroy(bus);
+	}
+	return ret;
+}
+
 /* Says at once, in one sentence, what a pool of silent restarts would only show in a log. Nothing of it is left: the pool forks. */
-static int check(const struct options *o)
+static int check(struct options *o)
 {
 	struct store *store = NULL;
-	struct bus *bus = NULL;
 	struct err err;
-	int ret = store_open(&store, o->redis, 5000, &err);
+	int ret = keys_access_open(&o->access, o->keys, o->dispatcher_key, false, &err);
 
 	if (!ret)
-		ret = bus_connect(&bus, o->connect, &err);
+		ret = store_open(&store, o->redis, 5000, &err);
+	if (!ret)
+		ret = check_links(o, &err);
 	if (ret)
 		fprintf(stderr, "segfarm-worker: %s\n", err.msg);
-	bus_destroy(bus);
 	store_close(store);
 	return ret;
 }
@@ -160,8 +201,8 @@ static int self_test(const struct options *o)
 static void choose_sockets(struct options *o)
 {
 	o->sandbox.allow = &o->allow;
-	o->sandbox.has_inet = o->allow.n_urls || (o->connect && !strncmp(o->connect, "tcp:", 4)) || (o->redis && strncmp(o->redis, "unix:", 5));
-	o->sandbox.has_unix = (o->connect && !strncmp(o->connect, "ipc:", 4)) || (o->redis && !strncmp(o->redis, "unix:", 5));
+	o->sandbox.has_inet = o->allow.n_urls || connects(o, "tcp:") || (o->redis && strncmp(o->redis, "unix:", 5));
+	o->sandbox.has_unix = connects(o, "ipc:") || (o->redis && !strncmp(o->redis, "unix:", 5));
 }
 
 int main(int argc, char **argv)
@@ -187,12 +228,13 @@ int main(int argc, char **argv)
 	choose_sockets(&o);
 	if (o.is_self_test)
 		return self_test(&o);
-	if (!o.allow.n_roots && !o.allow.n_urls)
-		log_warn("every source will be refused", "reason=\"neither --media-root nor --allow-url is given\"");
 	if (check(&o))
 		return 1;
-	status = pool_main(&(struct pool_options){ o.connect, o.redis, o.workers, o.credits, &o.allow,
-						   o.has_no_sandbox ? NULL : &o.sandbox });
+	if (!o.allow.n_roots && !o.allow.n_urls)
+		log_warn("every source will be refused", "reason=\"neither --media-root nor --allow-url is given\"");
+	status = pool_main(&(struct pool_options){ .connect = o.connect, .n_connect = o.n_connect, .access = &o.access, .redis = o.redis, .workers = o.workers,
+						   .credits = o.credits, .allow = &o.allow,
+						   .sandbox = o.has_no_sandbox ? NULL : &o.sandbox });
 	allow_finish(&o.allow);
 	return status;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "worker/parts.h"
 
+#include "common/allow.h"
 #include "common/proc.h"
 
 #include <errno.h>
@@ -274,37 +275,11 @@ static bool is_allowed_url(const struct parts *p, const char *url)
 	return false;
 }
 
-/* From directory to directory, so that neither .. nor a link leads out of it. */
-static int open_beneath(int dir, const char *path)
-{
-	int at = fcntl(dir, F_DUPFD_CLOEXEC, 0), next;
-	char name[NAME_MAX + 1];
-	size_t n;
-
-	for (; at >= 0; at = next) {
-		path += strspn(path, "/");
-		n = strcspn(path, "/");
-		if (!n || n > NAME_MAX || (n == 2 && !memcmp(path, "..", n))) {
-			close(at);
-			errno = EPERM;
-			return -1;
-		}
-		memcpy(name, path, n);
-		name[n] = 0;
-		path += n;
-		next = openat(at, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | (*path ? O_DIRECTORY : 0));
-		close(at);
-		if (!*path)
-			return next;
-	}
-	return -1;
-}
-
 static int open_file(struct part *p)
 {
 	struct stat st;
 
-	p->fd = open_beneath(p->parts->dir, p->url);
+	p->fd = allow_open_beneath(p->parts->dir, p->url);
 	if (p->fd < 0)
 		return AVERROR(errno);
 	return fstat(p->fd, &st) ? AVERROR(errno) : S_ISREG(st.st_mode) ? 0 : AVERROR(ELOOP);

@@ -8,10 +8,14 @@
 #ifndef SEGFARM_WORKER_POOL_H
 #define SEGFARM_WORKER_POOL_H
 
+#include "common/keys.h"
 #include "worker/sandbox.h"
 
 struct pool_options {
-	const char *connect, *redis;
+	char *const *connect; /* endpoints of the dispatchers */
+	int n_connect;
+	const char *redis;
+	struct keys_access *access; /* to the dispatcher */
 	int workers; /* 1 to POOL_MAX */
 	int credits;
 	const struct allow *allow;     /* what workers may read */

@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "worker/sabotage.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define LATE_MS 15000 /* over what a dispatcher waits for a sign of life */
 
-static const char *const names[] = { [SABOTAGE_CRASH] = "crash", [SABOTAGE_HANG] = "hang", [SABOTAGE_GARBAGE] = "garbage",
-				     [SABOTAGE_LIE] = "lie", [SABOTAGE_LATE] = "late" };
+static const char *const names[N_SABOTAGES] = {
+	[SABOTAGE_CRASH] = "crash", [SABOTAGE_HANG] = "hang", [SABOTAGE_GARBAGE] = "garbage", [SABOTAGE_LIE] = "lie",
+	[SABOTAGE_LATE] = "late",   [SABOTAGE_EXEC] = "exec", [SABOTAGE_OPEN] = "open",	      [SABOTAGE_WRITE] = "write",
+	[SABOTAGE_LISTEN] = "listen", [SABOTAGE_TRACE] = "trace",
+};
 
 enum sabotage sabotage_of(const struct job *job)
 {
@@ -18,10 +25,18 @@ enum sabotage sabotage_of(const struct job *job)
 
 	if (!n || job->type != JOB_SEGMENT || (text[n] && strtoll(text + n + 1, NULL, 10) != job->segment.start))
 		return SABOTAGE_NONE;
-	for (int i = SABOTAGE_CRASH; i <= SABOTAGE_LATE; i++)
+	for (int i = SABOTAGE_NONE + 1; i < N_SABOTAGES; i++)
 		if (strlen(names[i]) == n && !memcmp(names[i], text, n))
 			return (enum sabotage)i;
 	return SABOTAGE_NONE;
+}
+
+void sabotage_start(void)
+{
+	const char *text = getenv("SEGFARM_FAULT");
+
+	while (text && !strcmp(text, "mute"))
+		pause();
 }
 
 static void crash(void)
@@ -41,11 +56,31 @@ static void send_garbage(struct bus *bus)
 				return;
 }
 
+static int trespass(enum sabotage what, struct err *err)
+{
+	int ret = -1;
+
+	errno = 0;
+	if (what == SABOTAGE_EXEC)
+		ret = execl("/bin/true", "true", (char *)NULL);
+	else if (what == SABOTAGE_OPEN)
+		ret = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+	else if (what == SABOTAGE_WRITE)
+		ret = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	else if (what == SABOTAGE_LISTEN)
+		ret = listen(socket(AF_UNIX, SOCK_STREAM, 0), 1);
+	else if (what == SABOTAGE_TRACE)
+		ret = (int)ptrace(PTRACE_SEIZE, getppid(), NULL, NULL);
+	return err_set(err, ERR_DATA, "sabotage: %s is %s (%s)", names[what], ret < 0 ? "not possible" : "possible", strerror(errno));
+}
+
 int sabotage_run(struct task *task, struct bus *bus, struct err *err)
 {
 	enum sabotage what = sabotage_of(task->job);
 	int ret;
 
+	if (what >= SABOTAGE_EXEC)
+		return trespass(what, err);
 	if (what == SABOTAGE_CRASH)
 		crash();
 	while (what == SABOTAGE_HANG)

@@ -8,6 +8,10 @@
  *   garbage  answers with messages that are none, and with nothing else
  *   lie      says DONE and has stored nothing
  *   late     is silent for so long that others have done it, then stores it, twice, and says DONE
+ *   exec, open, write, listen, trace
+ *            tries that, as a codec would that was taken over, and fails with a sentence about what came of it
+ *
+ * and SEGFARM_FAULT=mute: never says HELLO.
  */
 #ifndef SEGFARM_WORKER_SABOTAGE_H
 #define SEGFARM_WORKER_SABOTAGE_H
@@ -15,11 +19,16 @@
 #include "common/bus.h"
 #include "worker/task.h"
 
-enum sabotage { SABOTAGE_NONE, SABOTAGE_CRASH, SABOTAGE_HANG, SABOTAGE_GARBAGE, SABOTAGE_LIE, SABOTAGE_LATE };
+enum sabotage {
+	SABOTAGE_NONE, SABOTAGE_CRASH, SABOTAGE_HANG, SABOTAGE_GARBAGE, SABOTAGE_LIE, SABOTAGE_LATE, SABOTAGE_EXEC, SABOTAGE_OPEN,
+	SABOTAGE_WRITE, SABOTAGE_LISTEN, SABOTAGE_TRACE, N_SABOTAGES,
+};
 
 /* What is to be done to a job. */
 enum sabotage sabotage_of(const struct job *job);
 /* Instead of segment_run, where it is not SABOTAGE_NONE. */
 int sabotage_run(struct task *task, struct bus *bus, struct err *err);
+/* Where a worker starts. */
+void sabotage_start(void);
 
 #endif

@@ -8,6 +8,7 @@
 #include "worker/task.h"
 #include "worker/video_encoder_choice.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,70 +19,107 @@
 
 #define BEAT_MS 1000
 #define LOOK_MS 5     /* between looks at what has come in, during a job */
-#define CONNECT_MS 20 /* between two attempts to say HELLO */
+#define CONNECT_MS 20 /* between two attempts to say HELLO; the first come sooner: somebody may wait for what the one before us had */
+#define HELLO_MS 2000 /* after one has been said, a wish for another was on its way before */
+#define UNREACHED_MS 10000
 #define STORE_TIMEOUT_MS 10000
 #define QUEUE_MAX 1024 /* credits are at most this */
 
+/* To one dispatcher. */
+struct link {
+	const char *endpoint;
+	struct bus *bus;
+	int n_jobs;                   /* of its jobs, here */
+	bool is_known;
+	int connect_ms;               /* until the next attempt to say HELLO */
+	int64_t next_beat_ms;
+	int64_t hello_ms;             /* when it was said, or when we began to try */
+};
+
+struct pending {
+	struct job *job;
+	struct link *link;
+	bool is_dropped;              /* cancelled */
+};
+
 struct session {
 	const struct session_options *options;
-	struct bus *bus;
+	struct link links[SESSION_LINKS_MAX];
+	int n_links;
 	struct store *store;
 	struct source source;
-	struct job *queue[QUEUE_MAX]; /* jobs received, not begun: a ring */
-	bool is_dropped[QUEUE_MAX];   /* cancelled, of the same places */
+	struct pending queue[QUEUE_MAX]; /* jobs received, not begun: a ring */
 	int head, n_queued;
-	int64_t current;              /* id of the job in hand; 0 none */
+	struct link *link;            /* whose job is in hand; NULL: none is */
+	int64_t current;              /* its id; 0 none */
 	int64_t play_ms;              /* it is a play: how long it may be without a sign of life; else 0 */
-	int64_t progress, next_beat_ms, next_look_ms;
-	bool is_known, is_cancelled, is_stopping;
+	int64_t progress, next_look_ms;
+	bool is_cancelled, is_stopping;
 };
 
 /* ---- messages */
 
-static int send_msg(struct session *s, struct msg *m)
+static int send_msg(struct link *l, struct msg *m)
 {
 	struct buf json = { 0 };
 	struct err err;
 	int ret = msg_put(m, &json);
 
 	if (!ret)
-		ret = bus_send(s->bus, NULL, m->verb, buf_bytes(&json), &err);
+		ret = bus_send(l->bus, NULL, m->verb, buf_bytes(&json), &err);
 	buf_finish(&json);
 	return ret;
 }
 
 /* Before the connection stands nothing can be sent: tried again with every beat. */
-static void send_hello(struct session *s)
+static void send_hello(struct session *s, struct link *l)
 {
-	struct msg hello = { .verb = MSG_HELLO, .pid = getpid(), .job = s->options->death_job,
-			     .is_killed = s->options->is_killed };
-	struct msg ready = { .verb = MSG_READY, .credits = s->options->credits };
+	const struct session_options *o = s->options;
+	struct msg hello = { .verb = MSG_HELLO, .pid = getpid(), .is_killed = o->is_killed };
+	struct msg ready = { .verb = MSG_READY, .credits = o->credits - l->n_jobs };
 
-	snprintf(hello.name, sizeof hello.name, "%s", s->options->name);
-	snprintf(hello.reason, sizeof hello.reason, "%s", s->options->death);
-	ready.credits -= s->n_queued + (s->current != 0);
-	s->is_known = send_msg(s, &hello) == 0;
-	s->options->crash->is_known |= s->is_known;
-	if (s->is_known && ready.credits > 0)
-		send_msg(s, &ready);
+	hello.job = o->death_link == l - s->links ? o->death_job : 0;
+	snprintf(hello.name, sizeof hello.name, "%s", o->name);
+	snprintf(hello.reason, sizeof hello.reason, "%s", o->death);
+	l->is_known = send_msg(l, &hello) == 0;
+	o->crash->is_known |= l->is_known;
+	if (l->is_known)
+		l->hello_ms = proc_now_ms();
+	if (l->is_known && ready.credits > 0)
+		send_msg(l, &ready);
+}
+
+static void send_beat(const struct session *s, struct link *l)
+{
+	int64_t job = s->link && s->link != l ? MSG_JOB_OTHER : s->current;
+
+	send_msg(l, &(struct msg){ .verb = MSG_BEAT, .job = job, .progress = s->progress });
+}
+
+static void beat_one(struct session *s, struct link *l, int64_t now)
+{
+	if (now < l->next_beat_ms)
+		return;
+	if (l->is_known)
+		send_beat(s, l);
+	else
+		send_hello(s, l);
+	l->connect_ms = 2 * l->connect_ms < CONNECT_MS ? 2 * l->connect_ms : CONNECT_MS;
+	l->next_beat_ms = now + (l->is_known ? BEAT_MS : l->connect_ms);
+	if (!l->is_known && now - l->hello_ms >= UNREACHED_MS) {
+		log_warn("dispatcher is not reached, or does not know our key", "endpoint=%s", l->endpoint);
+		l->hello_ms = now;
+	}
 }
 
 static void beat(struct session *s)
 {
-	struct msg m = { .verb = MSG_BEAT, .job = s->current, .progress = s->progress };
-	int64_t now = proc_now_ms();
-
-	if (now < s->next_beat_ms)
-		return;
-	s->next_beat_ms = now + (s->is_known ? BEAT_MS : CONNECT_MS);
-	if (s->is_known)
-		send_msg(s, &m);
-	else
-		send_hello(s);
+	for (int i = 0; i < s->n_links; i++)
+		beat_one(s, &s->links[i], proc_now_ms());
 }
 
 /* Answered, else it would be waited for until this worker ends. */
-static void refuse_job(struct session *s, int64_t id, const struct err *why)
+static void refuse_job(struct link *l, int64_t id, const struct err *why)
 {
 	struct msg m = { .verb = MSG_FAIL, .job = id, .code = why->code }, ready = { .verb = MSG_READY, .credits = 1 };
 
@@ -89,11 +127,11 @@ static void refuse_job(struct session *s, int64_t id, const struct err *why)
 	if (!id)
 		return;
 	snprintf(m.reason, sizeof m.reason, "%s", why->msg);
-	send_msg(s, &m);
-	send_msg(s, &ready);
+	send_msg(l, &m);
+	send_msg(l, &ready);
 }
 
-static void take_job(struct session *s, struct bytes json)
+static void take_job(struct session *s, struct link *l, struct bytes json)
 {
 	struct job *job = s->n_queued < QUEUE_MAX ? malloc(sizeof *job) : NULL;
 	struct err err = { 0 };
@@ -101,24 +139,25 @@ static void take_job(struct session *s, struct bytes json)
 	if (!job)
 		err_set(&err, ERR_NOMEM, "there is no room for another job");
 	if (!job || job_get(json, job, &err)) {
-		refuse_job(s, job ? job->id : 0, &err);
+		refuse_job(l, job ? job->id : 0, &err);
 		free(job);
 		return;
 	}
-	s->is_dropped[(s->head + s->n_queued) % QUEUE_MAX] = false;
-	s->queue[(s->head + s->n_queued++) % QUEUE_MAX] = job;
+	s->queue[(s->head + s->n_queued++) % QUEUE_MAX] = (struct pending){ job, l, false };
+	l->n_jobs++;
 }
 
-static void cancel(struct session *s, int64_t id)
+static void cancel(struct session *s, const struct link *l, int64_t id)
 {
-	if (id == s->current)
-		s->is_cancelled = true;
-	for (int i = 0; i < s->n_queued; i++)
-		if (s->queue[(s->head + i) % QUEUE_MAX]->id == id)
-			s->is_dropped[(s->head + i) % QUEUE_MAX] = true;
+	s->is_cancelled |= s->link == l && id == s->current;
+	for (int i = 0; i < s->n_queued; i++) {
+		struct pending *p = &s->queue[(s->head + i) % QUEUE_MAX];
+
+		p->is_dropped |= p->link == l && p->job->id == id;
+	}
 }
 
-static void receive(struct session *s)
+static void receive_from(struct session *s, struct link *l)
 {
 	struct bytes json;
 	struct err err;
@@ -126,20 +165,46 @@ static void receive(struct session *s)
 	struct msg m;
 	int ret;
 
-	while ((ret = bus_recv(s->bus, NULL, &verb, &json, &err)) != 0) {
+	while ((ret = bus_recv(l->bus, NULL, &verb, &json, &err)) != 0) {
 		if (ret < 0)
 			log_warn("message refused", "reason=\"%s\"", err.msg);
 		else if (verb == MSG_JOB)
-			take_job(s, json);
+			take_job(s, l, json);
 		else if (verb == MSG_STOP)
 			s->is_stopping = true;
+		else if (verb == MSG_HELLO && proc_now_ms() - l->hello_ms >= HELLO_MS)
+			send_hello(s, l); /* the dispatcher does not know us: it has been started again, or gave us up */
 		else if (verb == MSG_HELLO)
-			send_hello(s); /* the dispatcher does not know us: it has been started again */
+			continue;
 		else if (verb == MSG_CANCEL && !msg_get(verb, json, &m, &err))
-			cancel(s, m.job);
+			cancel(s, l, m.job);
 		else
 			log_warn("message refused", "verb=%s", msg_verb_name(verb));
 	}
+}
+
+static void receive(struct session *s)
+{
+	for (int i = 0; i < s->n_links; i++)
+		receive_from(s, &s->links[i]);
+}
+
+/* Until something comes in, or it is time for a beat. */
+static void wait_for_work(struct session *s)
+{
+	struct pollfd fds[SESSION_LINKS_MAX];
+	int wait_ms = BEAT_MS;
+
+	for (int i = 0; i < s->n_links; i++) {
+		const struct link *l = &s->links[i];
+
+		if (bus_wait(l->bus, 0)) /* what was sent since may have taken the edge */
+			return;
+		fds[i] = (struct pollfd){ .fd = bus_fd(l->bus), .events = POLLIN };
+		if (!l->is_known && l->connect_ms < wait_ms)
+			wait_ms = l->connect_ms;
+	}
+	poll(fds, (nfds_t)s->n_links, wait_ms);
 }
 
 /* ---- jobs */
@@ -173,7 +238,8 @@ static int is_stopped(void *arg)
 {
 	struct session *s = arg;
 
-	if (proc_now_ms() >= s->next_beat_ms) {
+	if (proc_now_ms() >= s->next_look_ms) {
+		s->next_look_ms = proc_now_ms() + LOOK_MS;
 		beat(s);
 		receive(s);
 	}
@@ -190,7 +256,7 @@ static int run_job(struct session *s, const struct job *job, struct msg *done, s
 	if (job->type == JOB_PROBE)
 		ret = probe_run(&task, err);
 	else if (job->type == JOB_SEGMENT)
-		ret = sabotage_of(job) ? sabotage_run(&task, s->bus, err) : segment_run(&task, err);
+		ret = sabotage_of(job) ? sabotage_run(&task, s->link->bus, err) : segment_run(&task, err);
 	else if (job->type == JOB_PLAY)
 		ret = play_run(&task, err);
 	set_deadline(s, 0);
@@ -201,33 +267,48 @@ static int run_job(struct session *s, const struct job *job, struct msg *done, s
 	return ret;
 }
 
+/* The dispatcher whose job it is knows how long it may take; others may have had theirs done before. */
+static void begin_job(struct session *s, const struct pending *p)
+{
+	s->link = p->link;
+	s->current = p->job->id;
+	s->is_cancelled = false;
+	crash_set_job(s->options->crash, p->job, (int)(p->link - s->links));
+	if (s->n_links > 1)
+		send_beat(s, p->link);
+}
+
+static void end_job(struct session *s)
+{
+	s->link->n_jobs--;
+	s->link = NULL;
+	s->current = 0;
+	crash_set_job(s->options->crash, NULL, 0);
+}
+
 static void do_job(struct session *s)
 {
-	struct job *job = s->queue[s->head];
-	struct msg m = { .verb = MSG_DONE, .job = job->id }, ready = { .verb = MSG_READY, .credits = 1 };
+	struct pending p = s->queue[s->head];
+	struct msg m = { .verb = MSG_DONE, .job = p.job->id }, ready = { .verb = MSG_READY, .credits = 1 };
 	struct err err = { 0 };
 	int64_t wall = proc_now_us(), cpu = proc_cpu_us();
-	bool is_dropped = s->is_dropped[s->head];
 	unsigned troubles = store_troubles(s->store);
 
 	s->head = (s->head + 1) % QUEUE_MAX;
 	s->n_queued--;
-	s->current = job->id;
-	s->is_cancelled = false;
-	crash_set_job(s->options->crash, job);
-	if (is_dropped ? err_set(&err, ERR_STOPPED, "cancelled") : run_job(s, job, &m, &err)) {
+	begin_job(s, &p);
+	if (p.is_dropped ? err_set(&err, ERR_STOPPED, "cancelled") : run_job(s, p.job, &m, &err)) {
 		m.verb = MSG_FAIL;
 		m.code = err.code == ERR_RETRY && store_troubles(s->store) != troubles ? ERR_STORE : err.code;
 		snprintf(m.reason, sizeof m.reason, "%s", err.msg);
 	}
 	m.elapsed_us = proc_now_us() - wall;
 	m.cpu_us = proc_cpu_us() - cpu;
-	s->current = 0;
-	if (sabotage_of(job) != SABOTAGE_GARBAGE)
-		send_msg(s, &m);
-	send_msg(s, &ready);
-	crash_set_job(s->options->crash, NULL);
-	free(job);
+	if (sabotage_of(p.job) != SABOTAGE_GARBAGE)
+		send_msg(p.link, &m);
+	send_msg(p.link, &ready);
+	end_job(s);
+	free(p.job);
 }
 
 /* Before there is a connection, or a thread. */
@@ -246,12 +327,36 @@ static int enter_sandbox(const struct sandbox *sandbox, struct err *err)
 	return ret ? ret : sandbox_enter(sandbox, err);
 }
 
+static int connect_all(struct session *s, struct err *err)
+{
+	const struct session_options *o = s->options;
+	int ret = 0;
+
+	for (; s->n_links < o->n_connect && !ret; s->n_links++) {
+		struct link *l = &s->links[s->n_links];
+
+		*l = (struct link){ .endpoint = o->connect[s->n_links], .connect_ms = 1, .hello_ms = proc_now_ms() };
+		ret = bus_connect(&l->bus, l->endpoint, o->access, err);
+	}
+	return ret;
+}
+
+static void finish(struct session *s)
+{
+	while (s->n_queued)
+		free(s->queue[(s->head + --s->n_queued) % QUEUE_MAX].job);
+	source_finish(&s->source);
+	for (int i = 0; i < s->n_links; i++)
+		bus_destroy(s->links[i].bus);
+	store_close(s->store);
+}
+
 int session_main(const struct session_options *options)
 {
-	struct session s = { .options = options };
+	static struct session s;
 	struct err err = { 0 };
-	int status = 1;
 
+	s = (struct session){ .options = options };
 	source_init(&s.source);
 	s.source.is_stopped = is_stopped;
 	s.source.arg = &s;
@@ -259,10 +364,12 @@ int session_main(const struct session_options *options)
 	signal(SIGPIPE, SIG_IGN);
 	crash_catch(options->crash);
 	if (enter_sandbox(options->sandbox, &err) || store_open(&s.store, options->redis, STORE_TIMEOUT_MS, &err) ||
-	    bus_connect(&s.bus, options->connect, &err)) {
+	    connect_all(&s, &err)) {
 		log_error("worker cannot start", "reason=\"%s\"", err.msg);
-		goto out;
+		finish(&s);
+		return 1;
 	}
+	sabotage_start();
 	while (!s.is_stopping) {
 		options->crash->alive++;
 		receive(&s);
@@ -270,15 +377,10 @@ int session_main(const struct session_options *options)
 		if (s.n_queued)
 			do_job(&s);
 		else
-			bus_wait(s.bus, s.is_known ? BEAT_MS : CONNECT_MS);
+			wait_for_work(&s);
 	}
-	send_msg(&s, &(struct msg){ .verb = MSG_BYE });
-	status = 0;
-out:
-	while (s.n_queued)
-		free(s.queue[(s.head + --s.n_queued) % QUEUE_MAX]);
-	source_finish(&s.source);
-	bus_destroy(s.bus);
-	store_close(s.store);
-	return status;
+	for (int i = 0; i < s.n_links; i++)
+		send_msg(&s.links[i], &(struct msg){ .verb = MSG_BYE });
+	finish(&s);
+	return 0;
 }

@@ -6,7 +6,9 @@
 #include "common/timeline.h"
 #include "worker/fault.h"
 #include "worker/parts.h"
+#include "worker/sandbox.h"
 #include "worker/transcode.h"
+#include "worker/video_encoder_choice.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +32,7 @@ struct options {
 	struct transcode_request request;
 	const char *in;
 	int timeout_s;  /* of a source from which nothing comes; 0: that of a URL, and none for a pipe */
-	bool is_playlist_allowed;
+	bool is_playlist_allowed, has_no_sandbox;
 	const char *servers;  /* that one may name besides its own; NULL: none */
 };
 
@@ -178,6 +180,37 @@ static int allow_playlist(struct run *r, const struct options *o, struct err *er
 	return ret;
 }
 
+/* ---- the sandbox: what is open stays open, what a playlist names may be opened as well */
+
+static int allow_directory(const char *path, struct allow *allow, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX] = ".";
+
+	if (slash)
+		snprintf(dir, sizeof dir, "%.*s", (int)(slash - path + 1), path);
+	return allow_add_root(allow, dir, err);
+}
+
+static int shut_in(const struct run *r, const struct options *o, struct err *err)
+{
+	struct allow allow = { 0 };
+	struct sandbox sandbox = { .allow = &allow, .has_inet = record_is_url(o->in),
+				   .has_devices = strcmp(o->request.options.video_encoder, RECORD_SOFTWARE) != 0 };
+	int ret = 0;
+
+	if (o->has_no_sandbox)
+		return 0;
+	if (r->map && r->input.parts)
+		ret = allow_directory(o->in, &allow, err);
+	if (!ret && sandbox.has_devices)
+		ret = video_encoder_try_apart(err);
+	if (!ret && sandbox_enter(&sandbox, err))
+		ret = err_set(err, ERR_USAGE, "%.300s; --no-sandbox goes on without one", err->msg);
+	allow_finish(&allow);
+	return ret;
+}
+
 /* ---- out */
 
 static int write_error(struct run *r, struct err *err)
@@ -222,7 +255,7 @@ static int put(void *arg, struct iovec *iov, int n, struct err *err)
 
 /* ---- options */
 
-enum { OPT_START = 0x1000, OPT_MAX_DURATION, OPT_SOURCE_TIMEOUT, OPT_PLAYLISTS };
+enum { OPT_START = 0x1000, OPT_MAX_DURATION, OPT_SOURCE_TIMEOUT, OPT_PLAYLISTS, OPT_NO_SANDBOX };
 
 static const struct argp_option option_list[] = {
 	{ "start", OPT_START, "SECONDS", 0,
@@ -238,6 +271,7 @@ static const struct argp_option option_list[] = {
 	  "Take HLS playlists: one from a server may name URLs of that server (and of SERVERS: https://HOST[:PORT],...), one "
 	  "that is a file may name files beneath its directory",
 	  1 },
+	{ "no-sandbox", OPT_NO_SANDBOX, NULL, 0, "Do without the sandbox in which the source is read", 1 },
 	{ 0 },
 };
 
@@ -280,6 +314,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			options_check(err_set(&err, ERR_USAGE, "--allow-playlists takes https://HOST[:PORT],..., not '%.300s'",
 					      arg),
 				      &err, state);
+		break;
+	case OPT_NO_SANDBOX:
+		o->has_no_sandbox = true;
 		break;
 	case ARGP_KEY_ARG:
 		if (o->in)
@@ -328,10 +365,15 @@ static int transcode(struct run *r, const struct options *o, struct err *err)
 	struct transcode_out out = { put, tick, r };
 	struct transcode_stats stats = { 0 };
 	struct demux *demux;
-	int ret = open_input(r, o, err);
+	bool is_url = record_is_url(o->in);
+	int ret = is_url ? shut_in(r, o, err) : 0; /* before a byte of a server comes */
 
 	if (!ret)
+		ret = open_input(r, o, err);
+	if (!ret)
 		ret = allow_playlist(r, o, err);
+	if (!ret && !is_url)
+		ret = shut_in(r, o, err);
 	if (ret)
 		return ret;
 	r->input.is_stopped = is_stopped;

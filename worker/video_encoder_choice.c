@@ -279,12 +279,16 @@ struct reply {
 	uint8_t sets[LIMIT_SAID];
 };
 
+/* His process: he has nothing open but the socket, instead of stdin, and stderr. */
 static void serve_trials(int fd)
 {
 	static struct reply reply;
 	struct wish wish;
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
-	while (recv(fd, &wish, sizeof wish, 0) == sizeof wish) {
+	if (dup2(fd, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 || close_range(STDERR_FILENO + 1, ~0u, 0))
+		_exit(1);
+	for (fd = STDIN_FILENO; recv(fd, &wish, sizeof wish, 0) == sizeof wish;) {
 		struct answer a = { .code = ERR_UNSUPPORTED };
 
 		wish.what[sizeof wish.what - 1] = 0;
@@ -336,7 +340,6 @@ int video_encoder_try_apart(struct err *err)
 	pid = fork();
 	if (!pid) {
 		prctl(PR_SET_NAME, "segfarm-trial");
-		close(ends[0]);
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
 			_exit(1);
 		serve_trials(ends[1]);

@@ -27,8 +27,8 @@ static void setup(void)
 	snprintf(dir, sizeof(dir), "/tmp/segfarm-test.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(endpoint, sizeof(endpoint), "ipc://%s/bus", dir);
-	ck_assert_msg(!bus_bind(&router, endpoint, &err), "%s", err.msg);
-	ck_assert_msg(!bus_connect(&dealer, endpoint, &err), "%s", err.msg);
+	ck_assert_msg(!bus_bind(&router, endpoint, NULL, &err), "%s", err.msg);
+	ck_assert_msg(!bus_connect(&dealer, endpoint, NULL, &err), "%s", err.msg);
 }
 
 static void teardown(void)
@@ -152,7 +152,7 @@ START_TEST(worker_without_a_dispatcher_is_not_blocked)
 	struct bus *lonely;
 	char nowhere[128];
 	snprintf(nowhere, sizeof(nowhere), "ipc://%s/nobody", dir);
-	ck_assert_int_eq(bus_connect(&lonely, nowhere, &err), 0);
+	ck_assert_int_eq(bus_connect(&lonely, nowhere, NULL, &err), 0);
 	ck_assert_int_eq(bus_send(lonely, NULL, MSG_HELLO, text("{}"), &err), ERR_RETRY);
 	bus_destroy(lonely);
 }
@@ -164,7 +164,7 @@ START_TEST(worker_finds_the_dispatcher_that_comes_later_and_its_successor)
 	dealer_send(dealer, MSG_HELLO, text("1"));
 	expect(router, &peer, MSG_HELLO, "1");
 	bus_destroy(router);
-	ck_assert_msg(!bus_bind(&router, endpoint, &err), "%s", err.msg);
+	ck_assert_msg(!bus_bind(&router, endpoint, NULL, &err), "%s", err.msg);
 	struct bytes json = { 0 };
 	enum msg_verb verb = MSG_BYE;
 	/* What was sent into the gap may be lost. */
@@ -180,7 +180,7 @@ START_TEST(second_dispatcher_on_one_path_is_refused)
 {
 	struct bus *second;
 	struct bus_peer peer;
-	ck_assert_int_eq(bus_bind(&second, endpoint, &err), ERR_USAGE);
+	ck_assert_int_eq(bus_bind(&second, endpoint, NULL, &err), ERR_USAGE);
 	ck_assert_ptr_null(second);
 	ck_assert_msg(strstr(err.msg, endpoint) != NULL, "%s", err.msg);
 	dealer_send(dealer, MSG_HELLO, text("{}"));
@@ -199,7 +199,7 @@ START_TEST(path_left_by_a_killed_dispatcher_is_taken_over)
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	close(fd);
 	snprintf(path, sizeof(path), "ipc://%s/stale", dir);
-	ck_assert_msg(!bus_bind(&second, path, &err), "%s", err.msg);
+	ck_assert_msg(!bus_bind(&second, path, NULL, &err), "%s", err.msg);
 	bus_destroy(second);
 }
 END_TEST
@@ -306,7 +306,7 @@ static const char *const bad_endpoints[] = {
 START_TEST(endpoint_that_must_not_be_listened_on_is_refused)
 {
 	struct bus *bus;
-	ck_assert_msg(bus_bind(&bus, bad_endpoints[_i], &err) == ERR_USAGE, "%s", bad_endpoints[_i]);
+	ck_assert_msg(bus_bind(&bus, bad_endpoints[_i], NULL, &err) == ERR_USAGE, "%s", bad_endpoints[_i]);
 	ck_assert_ptr_null(bus);
 	ck_assert_uint_gt(strlen(err.msg), 10);
 }

@@ -78,8 +78,8 @@ static void setup(void)
 	redis_fixture_start(&redis);
 	make_title(&probe);
 	snprintf(bus, sizeof bus, "ipc://%s/bus", redis.dir);
-	ck_assert_msg(!http_create(&http, &at, &err), "%s", err.msg);
-	ck_assert_msg(!dispatch_init(&dispatch, bus, redis.url, &err), "%s", err.msg);
+	ck_assert_msg(!http_create(&http, &at, NULL, &err), "%s", err.msg);
+	ck_assert_msg(!dispatch_init(&dispatch, bus, NULL, redis.url, &err), "%s", err.msg);
 	http_attach(http, &dispatch, redis.url);
 	ck_assert_msg(!dispatch_add(&dispatch, &probe.source, &probe.options, false, &stream, &err), "%s", err.msg);
 	ck_assert_int_eq(stream->state, DISPATCH_DONE);
@@ -194,7 +194,7 @@ START_TEST(job_that_a_worker_does_not_understand_is_answered_as_failed)
 	redis_fixture_start(&redis);
 	bg_open(&pool);
 	snprintf(endpoint, sizeof endpoint, "ipc://%s/bus", redis.dir);
-	ck_assert_msg(!bus_bind(&bus, endpoint, &err), "%s", err.msg);
+	ck_assert_msg(!bus_bind(&bus, endpoint, NULL, &err), "%s", err.msg);
 	bg_start(&pool, "\"$WORKER\" -j 1 --media-root \"$BUILD\" --redis %s --connect %s", redis.url, endpoint);
 	wait_for(bus, &peer, MSG_READY);
 	ck_assert_int_eq(bus_send(bus, &peer, MSG_JOB, (struct bytes){ (const uint8_t *)strange[_i].job, strlen(strange[_i].job) }, &err), 0);

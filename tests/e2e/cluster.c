@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/e2e/cluster.h"
+
+#include "tests/e2e/sh.h"
+
+#include <check.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void cluster_open(struct cluster *s)
+{
+	memset(s, 0, sizeof *s);
+	redis_fixture_start(&s->redis);
+	for (int i = 0; i < CLUSTER_MAX; i++) {
+		bg_open(&s->serve[i]);
+		bg_open(&s->pool[i]);
+	}
+}
+
+void cluster_serve(struct cluster *s, int i, const char *options)
+{
+	bg_start(&s->serve[i], "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus --listen 127.0.0.1:0 --media-root \"$BUILD\" -v %s",
+		 s->redis.url, s->serve[i].dir, options);
+	bg_wait_log(&s->serve[i], "streams on http", 1);
+	free(s->root[i]);
+	s->root[i] = bg_log_after(&s->serve[i], "streams on ");
+	s->root[i][strcspn(s->root[i], ", \n")] = '\0';
+}
+
+void cluster_pool(struct cluster *s, int i, int workers)
+{
+	bg_start(&s->pool[i], "\"$WORKER\" -j %d --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus -v", workers, s->redis.url,
+		 s->serve[i].dir);
+}
+
+void cluster_pool_of_two(struct cluster *s, int i, int workers)
+{
+	bg_start(&s->pool[i], "\"$WORKER\" -j %d --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus --connect ipc://%s/bus -v",
+		 workers, s->redis.url, s->serve[0].dir, s->serve[1].dir);
+}
+
+static void stop(struct bg *b, int number)
+{
+	if (b->pid > 0) {
+		kill(b->pid, number);
+		ck_assert_int_eq(bg_wait(b), 0);
+	}
+	bg_check_clean(b);
+	bg_close(b);
+}
+
+void cluster_close(struct cluster *s)
+{
+	for (int i = 0; i < CLUSTER_MAX; i++)
+		stop(&s->pool[i], SIGTERM);
+	for (int i = 0; i < CLUSTER_MAX; i++) {
+		stop(&s->serve[i], SIGINT);
+		free(s->root[i]);
+	}
+	redis_fixture_stop(&s->redis);
+}
+
+char *cluster_key(const struct cluster *s, int i)
+{
+	char *key = bg_log_after(&s->serve[i], "/hls/");
+
+	key[strcspn(key, "/")] = '\0';
+	return key;
+}
+
+int cluster_admin(const struct cluster *s, char **out, const char *command, const char *arguments)
+{
+	return sh_status(out, "\"$SEGFARM\" %s --redis %s %s", command, s->redis.url, arguments);
+}
+
+long cluster_status(const struct cluster *s, const char *path)
+{
+	char *text = sh("\"$SEGFARM\" status --redis %s --json | python3 -c \"import json,sys; d=json.load(sys.stdin); "
+			"print(d%s)\"",
+			s->redis.url, path);
+	long value = strtol(text, NULL, 10);
+
+	free(text);
+	return value;
+}
+
+int cluster_get(const struct cluster *s, int i, const char *path, const char *file)
+{
+	char *text = sh("curl -sS --max-time 100 -o '%s' -w '%%{http_code}' '%s%s'", file, s->root[i], path);
+	int status = (int)strtol(text, NULL, 10);
+
+	free(text);
+	return status;
+}
+
+long cluster_redis(const struct cluster *s, const char *format, ...)
+{
+	char command[512];
+	const char *reply;
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(command, sizeof command, format, ap);
+	va_end(ap);
+	reply = redis_fixture_command(&s->redis, command);
+	ck_assert_msg(reply[0] == ':', "%s: %s", command, reply);
+	return strtol(reply + 1, NULL, 10);
+}
