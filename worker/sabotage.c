@@ -13,7 +13,7 @@
 #define LATE_MS 15000 /* over what a dispatcher waits for a sign of life */
 
 static const char *const names[N_SABOTAGES] = {
-	[SABOTAGE_CRASH] = "crash", [SABOTAGE_HANG] = "hang", [SABOTAGE_GARBAGE] = "garbage", [SABOTAGE_LIE] = "lie",
+	[SABOTAGE_CRASH] = "crash", [SABOTAGE_CODEC] = "codec", [SABOTAGE_HANG] = "hang", [SABOTAGE_GARBAGE] = "garbage", [SABOTAGE_LIE] = "lie",
 	[SABOTAGE_LATE] = "late",   [SABOTAGE_EXEC] = "exec", [SABOTAGE_OPEN] = "open",	      [SABOTAGE_WRITE] = "write",
 	[SABOTAGE_LISTEN] = "listen", [SABOTAGE_TRACE] = "trace",
 };
@@ -27,7 +27,7 @@ enum sabotage sabotage_of(const struct job *job)
 		return SABOTAGE_NONE;
 	for (int i = SABOTAGE_NONE + 1; i < N_SABOTAGES; i++)
 		if (strlen(names[i]) == n && !memcmp(names[i], text, n))
-			return (enum sabotage)i;
+			return i == SABOTAGE_CODEC && job->is_tolerant ? SABOTAGE_NONE : (enum sabotage)i;
 	return SABOTAGE_NONE;
 }
 
@@ -84,7 +84,7 @@ int sabotage_run(struct task *task, struct bus *bus, struct err *err)
 
 	if (what >= SABOTAGE_EXEC)
 		return trespass(what, err);
-	if (what == SABOTAGE_CRASH)
+	if (what == SABOTAGE_CRASH || what == SABOTAGE_CODEC)
 		crash();
 	while (what == SABOTAGE_HANG)
 		pause();

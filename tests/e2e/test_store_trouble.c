@@ -226,13 +226,13 @@ START_TEST(person_submits_looks_cancels_retries_and_removes)
 	key = out;
 	bg_wait_until(cluster_redis(&s, "HLEN segfarm:{%s}:segs:main", key) >= 1, "not begun");
 	ck_assert_int_eq(cluster_admin(&s, NULL, "cancel", key), 0);
-	bg_wait_until(cluster_status(&s, "['dispatchers'].popitem()[1]['queue']['precompute']") == 0, "not cancelled");
+	bg_wait_until(cluster_status(&s, "dispatchers.*.queue.precompute") == 0, "not cancelled");
 	ck_assert_int_lt(cluster_redis(&s, "HLEN segfarm:{%s}:segs:main", key), 30);
 	ck_assert_int_eq(cluster_admin(&s, NULL, "submit", submit), 0);
 	bg_wait_until(cluster_redis(&s, "HLEN segfarm:{%s}:segs:main", key) == 30, "not gone on with");
-	ck_assert_int_eq(cluster_status(&s, "['streams'].__len__()"), 2);
+	ck_assert_int_eq(cluster_status(&s, "streams"), 2);
 	ck_assert_int_eq(cluster_admin(&s, NULL, "rm", key), 0);
-	ck_assert_int_eq(cluster_status(&s, "['streams'].__len__()"), 1);
+	ck_assert_int_eq(cluster_status(&s, "streams"), 1);
 	bg_wait_until(get(0) == 404, "still served");
 	ck_assert_int_eq(cluster_redis(&s, "EXISTS segfarm:{%s}:stream segfarm:{%s}:segs:main segfarm:{%s}:init:main", key, key, key), 0);
 	ck_assert_int_eq(cluster_admin(&s, &out, "rm", key), 2);
