@@ -224,6 +224,13 @@ static bool is_waiting(const struct queue_item *item)
 	return !item->worker && item->clock >= 0;
 }
 
+static void wait_until(struct queue *q, struct queue_item *item, int64_t until_ms)
+{
+	item->until_ms = until_ms;
+	q->n_waiting++;
+	clock_add(q, item);
+}
+
 static void stop_waiting(struct queue *q, struct queue_item *item)
 {
 	clock_remove(q, item);
@@ -300,34 +307,53 @@ static struct queue_stream *next_turn(struct queue *q, enum queue_class class)
 }
 
 /* The worker's own stream, if it is not too far ahead, or the one whose turn it is. */
-static struct queue_stream *find_stream(struct queue *q, enum queue_class class, const struct queue_worker *w)
+static struct queue_stream *find_stream(struct queue *q, enum queue_class class, const struct queue_worker *w, bool *is_ahead)
 {
 	struct queue_stream *last = w->last;
 
-	if (last && !list_is_empty(&last->pending[class]) && last->lead[class] < QUEUE_LEAD &&
-	    q->turns[class].next != &last->turn[class]) {
-		last->lead[class]++;
-		return last;
-	}
-	return next_turn(q, class);
+	*is_ahead = last && !list_is_empty(&last->pending[class]) && last->lead[class] < QUEUE_LEAD &&
+		    q->turns[class].next != &last->turn[class];
+	if (!*is_ahead)
+		return next_turn(q, class);
+	last->lead[class]++;
+	return last;
 }
 
-/* As good a worker as `w` for this item, but one that had its stream last, and not the one that failed it. */
+static struct queue_worker *free_but(const struct queue *q, int load, int number)
+{
+	const struct list *head = &q->free[load];
+	struct list *link = head->next;
+
+	if (link != head && LIST_OF(link, struct queue_worker, free)->number == number)
+		link = link->next;
+	return link == head ? NULL : LIST_OF(link, struct queue_worker, free);
+}
+
+/* Another than the one that has failed at it, or NULL. */
+static struct queue_worker *other_worker(const struct queue *q, const struct queue_item *item, const struct queue_worker *w)
+{
+	struct queue_worker *other;
+
+	if (item->class == QUEUE_PLAYER && w->n_jobs)
+		return w->preemptible.prev == &q->preemptible ? NULL : LIST_OF(w->preemptible.prev, struct queue_worker, preemptible);
+	other = free_but(q, w->load, w->number);
+	if (!other && !w->load && item->class != QUEUE_PLAYER)
+		other = free_but(q, 1, w->number);
+	return other;
+}
+
+/* As good a worker as `w`, but one that had the item's stream last, and not the one that failed at it. NULL: that one is the only
+ * one that is free. */
 static struct queue_worker *better_worker(const struct queue *q, const struct queue_item *item, struct queue_worker *w)
 {
-	struct list *other;
+	bool is_preempting = item->class == QUEUE_PLAYER && w->n_jobs;
 
-	if (w->load < 0)
-		return w;
-	if (w->last != item->stream && !list_is_empty(&item->stream->affine)) {
+	if (!is_preempting && w->last != item->stream && !list_is_empty(&item->stream->affine)) {
 		struct queue_worker *affine = LIST_OF(item->stream->affine.next, struct queue_worker, affine);
 
 		w = affine->load <= w->load ? affine : w;
 	}
-	other = w->free.next == &q->free[w->load] ? w->free.prev : w->free.next;
-	if (w->number == item->refused_by && other != &q->free[w->load])
-		w = LIST_OF(other, struct queue_worker, free);
-	return w;
+	return w->number == item->refused_by && q->n_present > 1 ? other_worker(q, item, w) : w;
 }
 
 /* A lower class that has been passed by too often goes first; then the highest. While a player waits for a worker, nothing else is
@@ -474,6 +500,7 @@ int queue_add_worker(struct queue *q)
 	w->number = n;
 	w->load = -1;
 	q->workers[n] = w;
+	q->n_present++;
 	return n;
 }
 
@@ -514,6 +541,7 @@ void queue_remove_worker(struct queue *q, int worker)
 	list_remove(&w->preemptible);
 	free(w);
 	q->workers[worker] = NULL;
+	q->n_present--;
 }
 
 bool queue_add_credits(struct queue *q, int worker, int credits)
@@ -618,27 +646,53 @@ struct queue_item *queue_in_flight(const struct queue *q, int stream, uint32_t s
 	return item && item->worker ? item : NULL;
 }
 
+/* It got no job. */
+static void return_turn(struct queue *q, struct queue_stream *s, enum queue_class class, bool was_ahead)
+{
+	if (was_ahead) {
+		s->lead[class]--;
+	} else if (list_is_linked(&s->turn[class])) {
+		list_remove(&s->turn[class]);
+		list_prepend(&q->turns[class], &s->turn[class]);
+	}
+}
+
+/* The next job, out of its stream, and the worker that gets it; NULL: there is none, or none. */
+static struct queue_worker *take_next(struct queue *q, int64_t now_ms, struct queue_item **item)
+{
+	for (;;) {
+		enum queue_class class = next_class(q);
+		struct queue_worker *w = class < QUEUE_CLASSES ? find_worker(q, class) : NULL;
+
+		bool is_ahead;
+
+		if (!w)
+			return NULL;
+		*item = ITEM_AFTER(&find_stream(q, class, w, &is_ahead)->pending[class]);
+		w = better_worker(q, *item, w);
+		leave_pending(q, *item);
+		if (w)
+			return w;
+		return_turn(q, (*item)->stream, class, is_ahead);
+		wait_until(q, *item, now_ms + QUEUE_BACKOFF_MIN_MS); /* for another than the one that failed at it */
+	}
+}
+
 int queue_give(struct queue *q, int64_t now_ms, struct queue_item **given)
 {
-	enum queue_class class;
 	struct queue_worker *w;
 	struct queue_item *item;
 
 	wake_waiting(q, now_ms);
-	class = next_class(q);
-	w = class < QUEUE_CLASSES ? find_worker(q, class) : NULL;
+	w = take_next(q, now_ms, &item);
 	if (!w)
 		return 0;
-	item = ITEM_AFTER(&find_stream(q, class, w)->pending[class]);
-	if (class != QUEUE_PLAYER || !w->n_jobs)
-		w = better_worker(q, item, w);
-	leave_pending(q, item);
-	count_passed(q, class);
-	if (class != QUEUE_PLAYER && q->n_pending[QUEUE_PLAYER])
+	count_passed(q, item->class);
+	if (item->class != QUEUE_PLAYER && q->n_pending[QUEUE_PLAYER])
 		item->preemptions = QUEUE_PREEMPTIONS_MAX; /* what was given up to it is not taken away by the next player */
 	join_worker(q, w, item);
 	*given = item;
-	return class == QUEUE_PLAYER && clear_way(item) ? 2 : 1;
+	return item->class == QUEUE_PLAYER && clear_way(item) ? 2 : 1;
 }
 
 void queue_set_deadline(struct queue *q, struct queue_item *item, int64_t deadline_ms, int64_t now_ms)
@@ -734,7 +788,7 @@ bool queue_fail(struct queue *q, struct queue_item *item, enum queue_failure fai
 {
 	bool again;
 
-	item->refused_by = failure == QUEUE_REFUSED ? item->worker->number : -1;
+	item->refused_by = failure == QUEUE_REFUSED || failure == QUEUE_LOST ? item->worker->number : -1;
 	leave_worker(q, item, now_ms);
 	again = may_try_again(item, failure, now_ms);
 	*attempts = item->attempts + item->lost + item->killed;
@@ -744,9 +798,7 @@ bool queue_fail(struct queue *q, struct queue_item *item, enum queue_failure fai
 	}
 	if (failure != QUEUE_RETRY && failure != QUEUE_STORE)
 		return put_back(q, item);
-	item->until_ms = now_ms + backoff_ms(item->retries - 1);
-	q->n_waiting++;
-	clock_add(q, item);
+	wait_until(q, item, now_ms + backoff_ms(item->retries - 1));
 	return true;
 }
 

@@ -9,7 +9,8 @@
  *
  * A job goes to a worker that has a credit left, to one without a job if there is one. A player's job goes only where it is begun at
  * once: to a worker without a job, or to the one that has begun a lower job most recently, which that one gives up. A worker gets the
- * stream that it had before if that stream is ahead of its turn by fewer than QUEUE_LEAD jobs.
+ * stream that it had before if that stream is ahead of its turn by fewer than QUEUE_LEAD jobs. What a worker has failed at goes to
+ * another, as long as there is one.
  */
 #ifndef SEGFARM_DISPATCHER_QUEUE_H
 #define SEGFARM_DISPATCHER_QUEUE_H
@@ -70,7 +71,7 @@ struct queue_item {
 	int64_t troubled_ms;          /* first QUEUE_RETRY failure of the present row of `retries` */
 	int32_t deadline_ms;          /* in flight: how long it may take, 0: for ever */
 	int32_t clock;                /* place on the clock; -1: not there */
-	int32_t refused_by;           /* number of the worker that failed it last; -1: none */
+	int32_t refused_by;           /* number of the worker that failed it last and did not die of it; -1: none */
 	uint32_t slot;
 	uint8_t class;                /* enum queue_class */
 	uint8_t attempts, lost, killed, retries, preemptions;
@@ -95,6 +96,7 @@ struct queue {
 	struct queue_stream **streams; /* NULL: removed */
 	struct queue_worker **workers;
 	int n_streams, n_workers;
+	int n_present;                 /* workers that are there */
 	struct list turns[QUEUE_CLASSES];
 	int passed[QUEUE_CLASSES];     /* jobs given since one of this class could have been */
 	struct list free[2];           /* workers with a credit: without a job, with jobs */

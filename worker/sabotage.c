@@ -50,10 +50,13 @@ static void send_garbage(struct bus *bus)
 {
 	static const char *const texts[] = { "", "{", "[]", "{\"job\":-1}", "{\"job\":1e99}", "\xff\xfe" };
 
-	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		struct bytes text = { (const uint8_t *)texts[i], strlen(texts[i]) };
+
 		for (enum msg_verb verb = MSG_HELLO; verb <= MSG_STOP; verb++)
-			if (verb != MSG_BYE && bus_send(bus, NULL, verb, (struct bytes){ (const uint8_t *)texts[i], strlen(texts[i]) }, NULL))
+			if (verb != MSG_BYE && bus_send(bus, NULL, verb, text, NULL))
 				return;
+	}
 }
 
 static int trespass(enum sabotage what, struct err *err)

@@ -19,7 +19,7 @@
 
 #define BEAT_MS 1000
 #define LOOK_MS 5     /* between looks at what has come in, during a job */
-#define CONNECT_MS 20 /* between two attempts to say HELLO; the first come sooner: somebody may wait for what the one before us had */
+#define CONNECT_MS 20 /* between two attempts to say HELLO; the first come sooner: what the one before us had may be waited for */
 #define HELLO_MS 2000 /* after one has been said, a wish for another was on its way before */
 #define UNREACHED_MS 10000
 #define STORE_TIMEOUT_MS 10000
@@ -326,6 +326,10 @@ static void do_job(struct session *s)
 		send_msg(p.link, &m);
 	send_msg(p.link, &ready);
 	end_job(s);
+	if (s->source.is_shut_out && s->options->sandbox) { /* a root that was mounted anew, say: whoever follows us knows that one */
+		log_warn("worker ends, for another one to try", "reason=\"%s\"", err.msg);
+		s->is_stopping = true;
+	}
 	free(p.job);
 }
 

@@ -55,7 +55,7 @@ static void check_slots(const struct queue *q, const struct queue_stream *s, str
 		if (!item)
 			continue;
 		MUST(item->stream == s && item->slot == i && item->class < QUEUE_CLASSES);
-		MUST(item->attempts < QUEUE_ATTEMPTS_MAX && item->lost < QUEUE_LOST_MAX);
+		MUST(item->attempts < QUEUE_ATTEMPTS_MAX && item->lost < QUEUE_LOST_MAX && item->killed < QUEUE_KILLED_MAX);
 		MUST(item->preemptions <= QUEUE_PREEMPTIONS_MAX);
 		if (item->worker) {
 			MUST(q->workers[item->worker->number] == item->worker);

@@ -35,7 +35,7 @@
 
 enum kind { JOB_END, JOB_STOP, WORKER_DIES, CONNECTION_CUT, CANCEL, DONE, DONE_AGAIN, FAILED, DIED, SILENT, HELLO, PLAY, QUIT, CHURNED };
 
-enum fate { FINE, TWICE, CRASH, VANISH, HANG, HANG_UNSEEN, CUT, LIE, REFUSE, TROUBLE, STOPPED };
+enum fate { FINE, TWICE, CRASH, KILLED, VANISH, HANG, HANG_UNSEEN, CUT, LIE, REFUSE, TROUBLE, STOPPED };
 
 struct event {
 	int64_t at_ms;
@@ -66,7 +66,7 @@ struct slot {
 	int32_t waiter;          /* first player, -1: none */
 	uint16_t n_want[2];      /* players, by class: PLAYER, AHEAD */
 	uint8_t state;           /* as the dispatcher knows */
-	uint8_t n_counted, n_lost; /* what we did to it since it is queued */
+	uint8_t n_counted, n_lost, n_killed; /* what we did to it since it is queued */
 	uint16_t n_retried;      /* in a row, from then on */
 	int64_t troubled_ms;
 	bool is_stored, is_flying;
@@ -199,7 +199,8 @@ static enum fate fate_of(struct sim *s, const struct held *job)
 	if (s->now_ms >= STORE_DOWN_MS && s->now_ms < STORE_UP_MS)
 		return TROUBLE;
 	chance = below(s, 10000);
-	return chance < 20   ? CRASH
+	return chance < 10   ? CRASH
+	       : chance < 20 ? KILLED
 	       : chance < 30 ? VANISH
 	       : chance < 35 ? HANG
 	       : chance < 37 ? HANG_UNSEEN
@@ -224,7 +225,7 @@ static void begin_job(struct sim *s, int n)
 		post_worker(s, DEADLINE_MS + 100, WORKER_DIES, n, job, CRASH);
 	else if (fate == HANG_UNSEEN)
 		post_worker(s, DEADLINE_MS + QUEUE_GRACE_MS + 1000, WORKER_DIES, n, job, VANISH);
-	else if (fate == CRASH || fate == VANISH)
+	else if (fate == CRASH || fate == KILLED || fate == VANISH)
 		post_worker(s, (int64_t)((double)ms * fraction(s)), WORKER_DIES, n, job, fate);
 	else
 		post_worker(s, fate == TROUBLE || fate == REFUSE ? 5 + ms / 100 : ms, JOB_END, n, job, fate);
@@ -311,13 +312,13 @@ static void on_worker_dies(struct sim *s, const struct event *e)
 
 	if (w->session != e->session || !w->n_jobs || w->jobs[0].job != e->job)
 		return;
-	if (e->fate == CRASH)
+	if (e->fate != VANISH)
 		tell(s, e->who, DIED, e->job, e->fate);
 	else
 		post_worker(s, LOST_MS, SILENT, e->who, 0, e->fate);
 	w->n_jobs = 0;
 	w->is_hung = false;
-	post_worker(s, e->fate == CRASH ? 50 : below(s, 2 * LOST_MS), HELLO, e->who, 0, e->fate);
+	post_worker(s, e->fate != VANISH ? 50 : below(s, 2 * LOST_MS), HELLO, e->who, 0, e->fate);
 }
 
 static void on_connection_cut(struct sim *s, const struct event *e)
@@ -375,7 +376,7 @@ static void resolve(struct sim *s, struct slot *slot, enum slot_state state)
 /* What was done to it counts from when it is queued anew. */
 static void forget_failures(struct slot *slot)
 {
-	slot->n_counted = slot->n_lost = 0;
+	slot->n_counted = slot->n_lost = slot->n_killed = 0;
 	slot->n_retried = 0;
 }
 
@@ -456,7 +457,7 @@ static void end_done(struct sim *s, struct queue_item *item)
 
 static void check_given_up(const struct sim *s, const struct slot *slot, enum queue_failure failure, int attempts)
 {
-	MUST(attempts == slot->n_counted + slot->n_lost);
+	MUST(attempts == slot->n_counted + slot->n_lost + slot->n_killed);
 	if (failure == QUEUE_RETRY)
 		MUST(slot->n_retried >= QUEUE_RETRIES_MIN && s->now_ms - slot->troubled_ms >= QUEUE_RETRY_MS);
 	else if (failure == QUEUE_LOST)
@@ -470,9 +471,10 @@ static void note_failure(const struct sim *s, struct slot *slot, enum queue_fail
 	slot->is_flying = false;
 	slot->n_counted += failure == QUEUE_CRASH || failure == QUEUE_REFUSED;
 	slot->n_lost += failure == QUEUE_LOST;
+	slot->n_killed += failure == QUEUE_KILLED;
 	if (failure == QUEUE_RETRY && !slot->n_retried++)
 		slot->troubled_ms = s->now_ms;
-	else if (failure != QUEUE_RETRY && failure != QUEUE_CANCELLED)
+	else if (failure != QUEUE_RETRY && failure != QUEUE_CANCELLED && failure != QUEUE_KILLED)
 		slot->n_retried = 0;
 }
 
@@ -578,7 +580,7 @@ static void on_died(struct sim *s, const struct event *e)
 		return;
 	if (item) /* it is the one to blame */
 		MUST(queue_first_job(&s->q, w->number) == item);
-	remove_session(s, e->who, QUEUE_CRASH);
+	remove_session(s, e->who, e->fate == KILLED ? QUEUE_KILLED : QUEUE_CRASH);
 }
 
 static void on_silent(struct sim *s, const struct event *e)

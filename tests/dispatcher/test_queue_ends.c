@@ -38,6 +38,16 @@ START_TEST(a_lost_job_is_tried_more_often_than_a_crashed_one)
 }
 END_TEST
 
+START_TEST(a_job_whose_worker_was_killed_is_tried_more_often_still)
+{
+	it_add_stream(1, QUEUE_AHEAD);
+	it_add_worker(100);
+	for (int i = 1; i <= QUEUE_KILLED_MAX; i++)
+		it_fail(it_give(), QUEUE_KILLED, i < QUEUE_KILLED_MAX, i);
+	it_give_none();
+}
+END_TEST
+
 START_TEST(a_job_that_was_told_to_stop_is_tried_for_ever)
 {
 	it_add_stream(1, QUEUE_AHEAD);
@@ -135,18 +145,65 @@ START_TEST(another_failure_ends_the_minute_of_trouble)
 }
 END_TEST
 
-START_TEST(what_a_worker_refused_goes_to_another_if_there_is_one)
+START_TEST(what_a_worker_failed_at_goes_to_another_as_long_as_there_is_one)
 {
-	int a = it_add_worker(3);
+	enum queue_failure failure = _i % 2 ? QUEUE_REFUSED : QUEUE_LOST;
+	int a = it_add_worker(4), b;
 
-	it_add_stream(1, _i);
+	it_add_stream(1, _i / 2);
+	it_fail(it_give(), failure, true, 1);
+	it_fail(it_give(), failure, true, 2); /* there is no other */
+	b = it_add_worker(0);
+	it_give_none();
+	on.now_ms = queue_next_ms(&on.q);
+	it_give_none();
+	queue_add_credits(&on.q, b, 1);
+	on.now_ms = queue_next_ms(&on.q);
+	ck_assert_int_le(on.now_ms, 2 * QUEUE_BACKOFF_MIN_MS);
+	ck_assert_int_eq(it_give()->worker->number, b);
+	it_done(queue_first_job(&on.q, b));
+	it_add_stream(1, _i / 2);
+	it_fail(it_give(), failure, true, 1);
+	queue_remove_worker(&on.q, b);
+	on.now_ms += QUEUE_BACKOFF_MIN_MS;
 	ck_assert_int_eq(it_give()->worker->number, a);
-	it_fail(queue_first_job(&on.q, a), QUEUE_REFUSED, true, 1);
-	it_add_worker(0);
+}
+END_TEST
+
+START_TEST(what_a_worker_failed_at_goes_to_one_that_has_a_job)
+{
+	int a = it_add_worker(1), b = it_add_worker(2), s = it_add_stream(1, _i);
+	struct queue_item *item = it_give();
+
+	ck_assert_int_eq(item->worker->number, a);
+	it_add_stream(1, QUEUE_PRECOMPUTE);
+	ck_assert_int_eq(it_give()->worker->number, b);
+	it_fail(item, QUEUE_REFUSED, true, 1);
+	queue_add_credits(&on.q, a, 1);
+	if (_i == QUEUE_PLAYER) { /* not behind it, and not for that one's sake in its place */
+		it_give_none();
+		it_done(queue_first_job(&on.q, b));
+		on.now_ms = queue_next_ms(&on.q);
+	}
+	it_give();
+	ck_assert_int_eq(it_job(s, 0)->worker->number, b);
+}
+END_TEST
+
+START_TEST(a_player_preempts_another_worker_than_the_one_that_failed_it)
+{
+	int b = it_add_worker(2), a;
+	struct queue_item *item;
+
+	it_add_stream(1, QUEUE_PLAYER);
+	item = it_give();
+	a = it_add_worker(1);
+	it_add_stream(2, QUEUE_PRECOMPUTE);
 	ck_assert_int_eq(it_give()->worker->number, a);
-	it_fail(queue_first_job(&on.q, a), QUEUE_REFUSED, true, 2);
-	it_add_worker(1);
-	ck_assert_int_ne(it_give()->worker->number, a);
+	ck_assert_int_eq(it_give()->worker->number, b);
+	it_fail(item, QUEUE_REFUSED, true, 1); /* so that b has begun a lower job most recently */
+	ck_assert_ptr_eq(it_give_preempting(), item);
+	ck_assert_int_eq(item->worker->number, a);
 }
 END_TEST
 
@@ -483,13 +540,16 @@ TCase *tcase_queue_ends(void)
 	tcase_add_checked_fixture(tc, it_set_up, it_tear_down);
 	tcase_add_loop_test(tc, a_job_that_crashed_or_was_refused_is_next_again_under_a_new_id_and_three_times_at_most, 0, 3);
 	tcase_add_test(tc, a_lost_job_is_tried_more_often_than_a_crashed_one);
+	tcase_add_test(tc, a_job_whose_worker_was_killed_is_tried_more_often_still);
 	tcase_add_test(tc, a_job_that_was_told_to_stop_is_tried_for_ever);
 	tcase_add_test(tc, a_job_retried_waits_longer_each_time_and_lets_others_pass);
 	tcase_add_test(tc, a_job_is_retried_for_a_minute_and_then_given_up);
 	tcase_add_test(tc, a_job_that_waits_for_a_worker_for_long_is_not_given_up_for_that);
 	tcase_add_test(tc, forgiving_makes_what_waits_ready_and_starts_its_minute_anew);
 	tcase_add_loop_test(tc, another_failure_ends_the_minute_of_trouble, 0, 3);
-	tcase_add_loop_test(tc, what_a_worker_refused_goes_to_another_if_there_is_one, 0, QUEUE_CLASSES);
+	tcase_add_loop_test(tc, what_a_worker_failed_at_goes_to_another_as_long_as_there_is_one, 0, 2 * QUEUE_CLASSES);
+	tcase_add_loop_test(tc, what_a_worker_failed_at_goes_to_one_that_has_a_job, 0, QUEUE_CLASSES);
+	tcase_add_test(tc, a_player_preempts_another_worker_than_the_one_that_failed_it);
 	tcase_add_test(tc, a_deadline_runs_from_when_a_job_is_its_workers_first);
 	tcase_add_loop_test(tc, a_job_without_a_deadline_is_never_overdue_and_one_too_long_is_cut, 0, 2);
 	tcase_add_test(tc, the_overdue_are_named_in_the_order_of_their_deadlines);

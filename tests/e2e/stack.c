@@ -11,14 +11,14 @@
 
 void stack_start_serve(struct stack *s)
 {
-	bg_start(&s->serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 -v %s", s->redis.url,
+	bg_start(&s->serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 --media-root \"$BUILD\" -v %s", s->redis.url,
 		 s->serve.tmp, s->title);
 }
 
 void stack_start_pool(struct stack *s)
 {
 	if (s->n_workers)
-		bg_start(&s->pool, "\"$WORKER\" -j %d --redis %s --connect ipc://%s/bus.sock", s->n_workers, s->redis.url, s->serve.tmp);
+		bg_start(&s->pool, "\"$WORKER\" -j %d --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock", s->n_workers, s->redis.url, s->serve.tmp);
 }
 
 void stack_start(struct stack *s, const char *title, int n_workers, bool is_kept)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Everything is killed, again and again, while a title is made. It ends complete and the same to the byte; or, where workers die so
- * often that a segment dies three times of it, with the reason for it, and complete once it is tried again.
+ * Everything is killed, again and again, while a title is made. It ends complete and the same to the byte.
  * FAULTS: how many of them (8); FAULTS_SEED: which ones; FAULTS_ONLY: the number of the row.
  */
 #include "tests/e2e/media.h"
@@ -51,16 +50,15 @@ static const struct {
 	int every_ms;    /* at random, up to twice that */
 	bool has_stops;  /* SIGSTOP too */
 	bool is_kept;    /* by Redis */
-	bool may_end_partial;
 } rows[] = {
-	{ "workers killed", WORKER, 200, false, false, true },
-	{ "workers killed or stopped", WORKER, 200, true, false, true },
-	{ "pool killed", POOL, 400, false, false, false },
-	{ "dispatcher killed", DISPATCHER, 300, false, false, false },
-	{ "Redis killed, its data kept", REDIS, 400, false, true, false },
-	{ "Redis killed, its data lost", REDIS, 400, false, false, false },
-	{ "all killed, data kept", WORKER | POOL | DISPATCHER | REDIS, 200, true, true, true },
-	{ "all killed, data lost", WORKER | POOL | DISPATCHER | REDIS, 200, true, false, true },
+	{ "workers killed", WORKER, 200, false, false },
+	{ "workers killed or stopped", WORKER, 200, true, false },
+	{ "pool killed", POOL, 400, false, false },
+	{ "dispatcher killed", DISPATCHER, 300, false, false },
+	{ "Redis killed, its data kept", REDIS, 400, false, true },
+	{ "Redis killed, its data lost", REDIS, 400, false, false },
+	{ "all killed, data kept", WORKER | POOL | DISPATCHER | REDIS, 200, true, true },
+	{ "all killed, data lost", WORKER | POOL | DISPATCHER | REDIS, 200, true, false },
 };
 
 static unsigned int seed;
@@ -138,35 +136,11 @@ static int64_t recovery_ms(const struct stack *s, int n_before)
 	return proc_now_ms() - start_ms;
 }
 
-/* Only what was done to them. */
-static void check_reasons(const struct stack *s)
-{
-	json_t *status = stack_status(s);
-	const json_t *fails = json_object_get(stack_stream(status), "quarantined"), *fail;
-	size_t i;
-
-	ck_assert_uint_gt(json_array_size(fails), 0);
-	json_array_foreach(fails, i, fail) {
-		const char *reason = json_string_value(json_object_get(fail, "reason"));
-
-		printf("  quarantined: %s\n", reason);
-		ck_assert_msg(strstr(reason, "killed by signal") || strstr(reason, "the worker"), "%s", reason);
-	}
-	json_decref(status);
-}
-
-static void check_end(struct stack *s, bool may_end_partial)
+static void check_end(struct stack *s)
 {
 	char state[16], *fetched;
 
 	bg_wait_until((stack_end_state(s, state), state[0]), "it does not end:\n%s", bg_tail(&s->serve));
-	if (may_end_partial && !strcmp(state, "partial")) {
-		check_reasons(s);
-		free(sh("\"$SEGFARM\" status --redis %s | awk 'NR == 2 { print $1 }' | xargs \"$SEGFARM\" retry --redis %s", s->redis.url,
-			s->redis.url));
-		bg_wait_until(stack_is_state(s, "done"), "it does not end when it is tried again:\n%s", bg_tail(&s->serve));
-		snprintf(state, sizeof state, "done");
-	}
 	ck_assert_msg(!strcmp(state, "done"), "it ends as '%s':\n%s", state, bg_tail(&s->serve));
 	fetched = stack_fetch(s);
 	free(sh("diff -r '%s' '%s'", reference, fetched));
@@ -197,7 +171,7 @@ START_TEST(a_title_ends_complete_and_the_same_whatever_is_killed)
 		worst_ms = ms > worst_ms ? ms : worst_ms;
 	}
 	ck_assert_int_ge(n, 3);
-	check_end(&s, rows[_i].may_end_partial);
+	check_end(&s);
 	printf("%s: %d times, %lld ms in all, at most %lld ms from one until a job was done again\n", rows[_i].name, n,
 	       (long long)(proc_now_ms() - start_ms), (long long)worst_ms);
 	stack_stop(&s);
