@@ -94,7 +94,7 @@ static void join(struct wrong *w, struct stack *s)
 	snprintf(endpoint, sizeof endpoint, "ipc://%s/bus.sock", s->serve.tmp);
 	source_init(&w->source);
 	ck_assert_msg(!store_open(&w->store, s->redis.url, 10000, &w->err), "%s", w->err.msg);
-	ck_assert_msg(!bus_connect(&w->bus, endpoint, &w->err), "%s", w->err.msg);
+	ck_assert_msg(!bus_connect(&w->bus, endpoint, NULL, &w->err), "%s", w->err.msg);
 	say(w, (struct msg){ .verb = MSG_HELLO, .name = NAME, .pid = 1 });
 	say(w, (struct msg){ .verb = MSG_READY, .credits = 1 });
 }
