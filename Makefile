@@ -111,13 +111,16 @@ $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZED)
 $(BUILD)/seeds: $(BUILD)/tests/fuzz/seeds.o $(FUZZED)
 	$(CC) $(CFLAGS) -o $@ $^ $(TEST_LDLIBS)
 
-# MEDIA=file, RUNS=n, MINUTES=n, PARTS="title core mp4 encode queue"
+# MEDIA=file, RUNS=n, MINUTES=n, PARTS="title core mp4 encode queue players"
 bench: deps
-	@$(MAKE) --no-print-directory -s -j$(JOBS) all $(BUILD)/bench-pipeline
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all $(BUILD)/bench-pipeline $(BUILD)/bench-players
 	@BUILD=$(BUILD) MEDIA="$(MEDIA)" tests/bench/run
 
 $(BUILD)/bench-pipeline: $(BUILD)/tests/bench/pipeline.o $(BUILD)/tests/jobs.o $(filter-out %/main.o,$(DISPATCHER) $(WORKER)) $(COMMON)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TEST_LDLIBS)
+
+$(BUILD)/bench-players: $(BUILD)/tests/bench/players.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
 # ---- install
 

@@ -45,7 +45,8 @@ int allow_add_root(struct allow *a, const char *path, struct err *err)
 	struct stat st;
 
 	if (!realpath(path, resolved) || stat(resolved, &st))
-		return err_set(err, ERR_USAGE, "%.300s: %s", path, errno == ENOENT ? "there is no such file or directory" : strerror(errno));
+		return err_set(err, ERR_USAGE, "%.300s: %s", path,
+			       errno == ENOENT ? "there is no such file or directory" : strerror(errno));
 	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
 		return err_set(err, ERR_USAGE, "%.300s is neither a directory nor a regular file", path);
 	return add(&a->roots, &a->n_roots, resolved, err);
@@ -248,7 +249,8 @@ int allow_add_url(struct allow *a, const char *prefix, struct err *err)
 	char form[ALLOW_URL_MAX];
 
 	if (!allow_form(prefix, form))
-		return err_set(err, ERR_USAGE, "'%.300s' is no http:// or https:// URL, or one that could be read in more than one way", prefix);
+		return err_set(err, ERR_USAGE,
+			       "'%.300s' is no http:// or https:// URL, or one that could be read in more than one way", prefix);
 	return add(&a->urls, &a->n_urls, form, err);
 }
 

@@ -198,7 +198,8 @@ static const struct argp_option allow_options[] = {
 	{ "media-root", OPTIONS_KEY_MEDIA_ROOT, "DIR", 0,
 	  "Where sources may lie: a directory, or a file; may be given more than once. What lies elsewhere is refused", 2 },
 	{ "allow-url", OPTIONS_KEY_ALLOW_URL, "PREFIX", 0,
-	  "URLs that may be sources: those that begin with it (http://HOST/PATH, https://HOST:PORT/); may be given more than once", 2 },
+	  "URLs that may be sources: those that begin with it (http://HOST/PATH, https://HOST:PORT/); may be given more than once",
+	  2 },
 	{ 0 },
 };
 

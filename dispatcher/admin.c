@@ -255,7 +255,9 @@ static int describe(struct admin *a, const char *key, json_t *streams)
 	json_array_append_new(streams, stream);
 	if (ret >= 0)
 		ret = store_list_commits(a->store, key, RECORD_RENDITION, count_commit, stream, a->err);
-	return ret < 0 ? ret : store_list_fails(a->store, key, RECORD_RENDITION, note_fail, fails, a->err);
+	if (ret >= 0)
+		ret = store_list_fails(a->store, key, RECORD_RENDITION, note_fail, fails, a->err);
+	return ret == ERR_USAGE ? 0 : ret; /* a key that is not what it should be: its error says so */
 }
 
 struct listing {

@@ -482,12 +482,13 @@ static int give(struct dispatch *d)
 
 /* --- the clock */
 
+/* The worker's own clock should have ended it: that one will not do either what else it holds. */
 static void cancel_overdue(struct dispatch *d, int64_t now_ms)
 {
 	struct queue_item *item;
 
 	while ((item = queue_overdue(&d->queue, now_ms))) {
-		const struct dispatch_worker *w = item->worker->user;
+		struct dispatch_worker *w = item->worker->user;
 
 		if (w->beat_job == MSG_JOB_OTHER) {
 			queue_extend(&d->queue, item, now_ms);
@@ -495,6 +496,9 @@ static void cancel_overdue(struct dispatch *d, int64_t now_ms)
 		}
 		dispatch_cancel(d, item);
 		fail_item(d, item, QUEUE_CRASH, ERR_LIMIT, "the job took too long");
+		log_warn("worker given up", "worker=%s", w->name);
+		d->counters.workers_lost++;
+		remove_dead(d, w, QUEUE_LOST, 0, "the worker does not do what it took");
 	}
 }
 
@@ -570,6 +574,8 @@ static void tick(struct dispatch *d)
 	if (now_ms >= d->store_next_ms || (d->is_store_down && d->store_next_ms > now_ms + DISPATCH_STORE_WAIT_MS))
 		check_store(d, now_ms);
 	cluster_tick(d, now_ms);
+	for (int i = 0; d->is_store_down && i < d->n_streams; i++)
+		want_settle_all(d, d->streams[i]); /* to be told so */
 	if (now_ms >= d->check_next_ms) {
 		receive(d); /* a slow store must not make workers look silent */
 		now_ms = proc_now_ms();

@@ -14,10 +14,13 @@
 /* A segment on its way out. */
 struct outgoing {
 	struct http *http;
+	struct MHD_Connection *connection;
+	struct http_request *wait; /* it has waited midway; NULL: it has not */
 	struct store_segment address;
 	struct store_commit commit;
 	struct buf piece;
 	int number; /* of the piece held */
+	bool is_waiting;
 };
 
 /* 1 it is in hand, 0 what is there is not what was committed. */
@@ -40,17 +43,39 @@ static int load_piece(struct outgoing *out, int number, struct err *err)
 	return 1;
 }
 
-static void remake(struct http *h, const struct store_segment *address)
+/* Where in its stream it is; NULL: nowhere any more. */
+static struct dispatch_stream *find_segment(const struct outgoing *out, int64_t *i)
 {
-	struct dispatch_stream *s = dispatch_find(h->dispatch, address->stream);
-	struct plan_segment segment = { .start = address->start, .duration = address->duration };
+	struct dispatch_stream *s = dispatch_find(out->http->dispatch, out->address.stream);
+	struct plan_segment segment = { .start = out->address.start, .duration = out->address.duration };
 	char name[PLAYLIST_NAME_MAX];
-	int64_t i;
 
 	playlist_segment_name(&segment, name);
-	i = s && s->has_plan ? playlist_find_segment(&s->plan, name) : -1;
-	if (i >= 0)
-		dispatch_remake(h->dispatch, s, (size_t)i);
+	*i = s && s->has_plan ? playlist_find_segment(&s->plan, name) : -1;
+	return *i >= 0 ? s : NULL;
+}
+
+/* What was made again, is it the same, to the last byte? */
+static bool is_same_again(struct outgoing *out)
+{
+	struct store_commit again;
+	struct err err;
+
+	return store_get_commit(out->http->store, &out->address, &again, &err) == 1 && again.bytes == out->commit.bytes &&
+	       !strcmp(again.checksum, out->commit.checksum);
+}
+
+/* Redis has dropped it while it was on its way: it is made again, and goes on. */
+static ssize_t wait_midway(struct outgoing *out)
+{
+	int64_t i;
+	struct dispatch_stream *s = find_segment(out, &i);
+
+	if (!s)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	dispatch_remake(out->http->dispatch, s, (size_t)i);
+	out->is_waiting = http_wait_midway(&out->http->waits, out->connection, s, (uint32_t)i + 1, &out->wait);
+	return out->is_waiting ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
 /* Microhttpd asks for bytes. An error ends the connection short of its Content-Length: nobody takes it as whole. */
@@ -63,10 +88,13 @@ static ssize_t read_segment(void *arg, uint64_t position, char *to, size_t max)
 
 	if (position >= (uint64_t)out->commit.bytes)
 		return MHD_CONTENT_READER_END_OF_STREAM;
+	if (out->is_waiting && !is_same_again(out))
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	out->is_waiting = false;
 	ret = load_piece(out, (int)(position / STORE_PIECE), &err);
 	if (ret == 0)
-		remake(out->http, &out->address);
-	if (ret <= 0)
+		return wait_midway(out);
+	if (ret < 0)
 		return MHD_CONTENT_READER_END_WITH_ERROR;
 	size = out->piece.size - offset;
 	size = size < max ? size : max;
@@ -78,6 +106,8 @@ static void free_outgoing(void *arg)
 {
 	struct outgoing *out = arg;
 
+	if (out->wait)
+		http_wait_end(out->wait);
 	buf_finish(&out->piece);
 	free(out);
 }
@@ -113,6 +143,7 @@ static int send_made(struct http *h, struct MHD_Connection *connection, struct d
 		return 1;
 	}
 	out->http = h;
+	out->connection = connection;
 	out->number = -1;
 	dispatch_address(s, i, &out->address);
 	ret = open_segment(out, &err);

@@ -93,6 +93,24 @@ static bool suspend(struct http_waiting *w)
 	return true;
 }
 
+/* It waits, or err says why it does not. */
+static int begin(struct http_waiting *w, struct dispatch_stream *s, uint32_t slot, struct err *err)
+{
+	if (w->waits->is_stopping)
+		return err_set(err, ERR_STOPPED, "the server is stopping");
+	if (proc_now_ms() >= w->until_ms)
+		return err_set(err, ERR_RETRY, slot ? "this segment is not made yet" : "the title is still being looked at");
+	w->want.stream = s;
+	w->want.slot = slot;
+	w->want.on_end = on_end;
+	if (want_begin(w->waits->dispatch, &w->want, err) < 0)
+		return err->code;
+	if (suspend(w))
+		return 0;
+	want_end(w->waits->dispatch, &w->want);
+	return err_set(err, ERR_NOMEM, "out of memory");
+}
+
 enum MHD_Result http_wait(struct http_waits *waits, struct MHD_Connection *connection, struct dispatch_stream *s, uint32_t slot,
 			  struct http_request **request)
 {
@@ -102,20 +120,19 @@ enum MHD_Result http_wait(struct http_waits *waits, struct MHD_Connection *conne
 	if (!w)
 		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
 	*request = &w->request;
-	if (waits->is_stopping)
-		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the server is stopping");
-	if (proc_now_ms() >= w->until_ms)
-		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-				      slot ? "this segment is not made yet" : "the title is still being looked at");
-	w->want.stream = s;
-	w->want.slot = slot;
-	w->want.on_end = on_end;
-	if (want_begin(waits->dispatch, &w->want, &err) < 0)
-		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, err.msg);
-	if (suspend(w))
-		return MHD_YES;
-	want_end(waits->dispatch, &w->want);
-	return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
+	return begin(w, s, slot, &err) ? http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, err.msg) : MHD_YES;
+}
+
+bool http_wait_midway(struct http_waits *waits, struct MHD_Connection *connection, struct dispatch_stream *s, uint32_t slot,
+		      struct http_request **request)
+{
+	struct http_waiting *w = *request ? (struct http_waiting *)*request : create(waits, connection);
+	struct err err;
+
+	if (!w)
+		return false;
+	*request = &w->request;
+	return !w->is_gone && begin(w, s, slot, &err) == 0;
 }
 
 void http_wait_end(struct http_request *request)

@@ -35,6 +35,10 @@ void http_waits_finish(struct http_waits *waits);
 /* Waits for a slot of the stream, or answers 503 when too many wait, or this request has waited for long. *request becomes the wait. */
 enum MHD_Result http_wait(struct http_waits *waits, struct MHD_Connection *connection, struct dispatch_stream *s, uint32_t slot,
 			  struct http_request **request);
+/* The same for a request whose answer is on its way: it goes on when the slot is there again. False: it cannot wait (any longer).
+ * *request: NULL at first, and another one than that of microhttpd. */
+bool http_wait_midway(struct http_waits *waits, struct MHD_Connection *connection, struct dispatch_stream *s, uint32_t slot,
+		      struct http_request **request);
 /* The request is over. */
 void http_wait_end(struct http_request *request);
 /* For a segment. */

@@ -133,8 +133,11 @@ static int allow_files(struct serve_options *o, struct err *err)
 {
 	int ret = 0;
 
-	for (int i = 0; i < o->n_paths && !ret; i++)
-		ret = record_is_url(o->paths[i]) ? allow_add_url(&o->allow, o->paths[i], err) : allow_add_root(&o->allow, o->paths[i], err);
+	for (int i = 0; i < o->n_paths && !ret; i++) {
+		const char *path = o->paths[i];
+
+		ret = record_is_url(path) ? allow_add_url(&o->allow, path, err) : allow_add_root(&o->allow, path, err);
+	}
 	return ret;
 }
 

@@ -83,8 +83,11 @@ void crash_set_job(struct crash *c, const struct job *job, int link)
 static void put_text(struct buf *line, const char *key, const char *text, size_t size)
 {
 	buf_printf(line, " %s=\"", key);
-	for (size_t i = 0; i < size && text[i]; i++)
-		buf_put_u8(line, (unsigned char)text[i] < ' ' || text[i] == 0x7f || text[i] == '"' || text[i] == '\\' ? '?' : (uint8_t)text[i]);
+	for (size_t i = 0; i < size && text[i]; i++) {
+		uint8_t c = (uint8_t)text[i];
+
+		buf_put_u8(line, c < ' ' || c == 0x7f || c == '"' || c == '\\' ? '?' : c);
+	}
 	buf_put_u8(line, '"');
 }
 

@@ -57,8 +57,8 @@ void input_init_source(struct input *in, const struct input_source *source, int6
  * ERR_DATA: it is not there. allow (NULL: anything) tells which URLs may be asked for, redirects too, and at which addresses; it must
  * outlive the input; ERR_USAGE: not that. Waiting ends with ERR_STOPPED when is_stopped (NULL: never) says so. */
 #define INPUT_URL_TIMEOUT_S 30 /* a sensible one */
-int input_open_url(struct input *in, const char *url, int timeout_s, const struct allow *allow, int (*is_stopped)(void *), void *arg,
-		   struct err *err);
+int input_open_url(struct input *in, const char *url, int timeout_s, const struct allow *allow, int (*is_stopped)(void *),
+		   void *arg, struct err *err);
 /* The URL that answered, after redirects. */
 const char *input_url_location(const struct input *in);
 void input_close(struct input *in);

@@ -105,7 +105,7 @@ __attribute__((format(printf, 3, 0))) static void hear_location(void *of, int le
 /* url becomes what the location says, which may be relative to it. ".." is not resolved: the list refuses it. */
 static int go_on_to(char url[ALLOW_URL_MAX])
 {
-	const char *host = strstr(url, "://") + 3;
+	const char *host = strstr(url, "://") + 3, *slash;
 	size_t server = (size_t)(host - url) + strcspn(host, "/?#"), end = strcspn(url, "?#"), kept = 0;
 	char next[ALLOW_URL_MAX];
 
@@ -118,8 +118,8 @@ static int go_on_to(char url[ALLOW_URL_MAX])
 			end--;
 		kept = end;
 	}
-	if (snprintf(next, sizeof next, "%.*s%s%s", (int)kept, url, kept && kept == server && *location != '/' ? "/" : "", location) >=
-	    (int)sizeof next)
+	slash = kept && kept == server && *location != '/' ? "/" : "";
+	if (snprintf(next, sizeof next, "%.*s%s%s", (int)kept, url, slash, location) >= (int)sizeof next)
 		return -1;
 	memcpy(url, next, sizeof next);
 	return 0;
@@ -173,10 +173,8 @@ static int open_allowed(struct url *u, const char *first, int (*is_stopped)(void
 		ret = open_io(u, url, is_stopped, arg);
 		av_log_set_callback(av_log_default_callback);
 		if (ret < 0 && *resolve_refused())
-			return err_set(err, ERR_USAGE,
-				       "%.200s leads to %s, which is no public address: --allow-url has to name it, or --allow-private "
-				       "to be given",
-				       url, resolve_refused());
+			return err_set(err, ERR_USAGE, "%.200s leads to %s, which is no public address: --allow-url has to name it, "
+				       "or --allow-private to be given", url, resolve_refused());
 		resolve_guard(NULL);
 		if (ret >= 0 || !*location)
 			return ret < 0 ? say(err, first, u, ret) : 0;
@@ -186,8 +184,8 @@ static int open_allowed(struct url *u, const char *first, int (*is_stopped)(void
 	return err_set(err, ERR_DATA, "%.300s: its server redirects without an end", first);
 }
 
-int input_open_url(struct input *in, const char *url, int timeout_s, const struct allow *allow, int (*is_stopped)(void *), void *arg,
-		   struct err *err)
+int input_open_url(struct input *in, const char *url, int timeout_s, const struct allow *allow, int (*is_stopped)(void *),
+		   void *arg, struct err *err)
 {
 	struct input_source source = { read_url, NULL, close_url, NULL };
 	struct url *u = calloc(1, sizeof *u);

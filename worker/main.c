@@ -57,7 +57,8 @@ static const struct argp_option option_list[] = {
 	{ "memory", OPT_MEMORY, "MIB", 0, "Most memory of a worker (default 4096; 0: any). A job that needs more fails", 3 },
 	{ "hardware", OPT_HARDWARE, NULL, 0, "Let workers use GPUs to encode video; their sandbox is weaker then", 3 },
 	{ "no-sandbox", OPT_NO_SANDBOX, NULL, 0, "Let workers do what this user may do", 3 },
-	{ "self-test", OPT_SELF_TEST, NULL, 0, "Try from inside the sandbox what must not be possible, and exit: status 1 if something is", 3 },
+	{ "self-test", OPT_SELF_TEST, NULL, 0,
+	  "Try from inside the sandbox what must not be possible, and exit: status 1 if something is", 3 },
 	{ 0 },
 };
 
@@ -200,9 +201,11 @@ static int self_test(const struct options *o)
 /* The sockets that it takes to reach them, and the sources. */
 static void choose_sockets(struct options *o)
 {
+	bool is_unix = o->redis && !strncmp(o->redis, "unix:", 5);
+
 	o->sandbox.allow = &o->allow;
-	o->sandbox.has_inet = o->allow.n_urls || connects(o, "tcp:") || (o->redis && strncmp(o->redis, "unix:", 5));
-	o->sandbox.has_unix = connects(o, "ipc:") || (o->redis && !strncmp(o->redis, "unix:", 5));
+	o->sandbox.has_unix = connects(o, "ipc:") || is_unix;
+	o->sandbox.has_inet = o->allow.n_urls || connects(o, "tcp:") || (o->redis && !is_unix);
 }
 
 int main(int argc, char **argv)

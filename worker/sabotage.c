@@ -13,7 +13,7 @@
 #define LATE_MS 15000 /* over what a dispatcher waits for a sign of life */
 
 static const char *const names[N_SABOTAGES] = {
-	[SABOTAGE_CRASH] = "crash", [SABOTAGE_HANG] = "hang", [SABOTAGE_GARBAGE] = "garbage", [SABOTAGE_LIE] = "lie",
+	[SABOTAGE_CRASH] = "crash", [SABOTAGE_CODEC] = "codec", [SABOTAGE_HANG] = "hang", [SABOTAGE_GARBAGE] = "garbage", [SABOTAGE_LIE] = "lie",
 	[SABOTAGE_LATE] = "late",   [SABOTAGE_EXEC] = "exec", [SABOTAGE_OPEN] = "open",	      [SABOTAGE_WRITE] = "write",
 	[SABOTAGE_LISTEN] = "listen", [SABOTAGE_TRACE] = "trace",
 };
@@ -27,7 +27,7 @@ enum sabotage sabotage_of(const struct job *job)
 		return SABOTAGE_NONE;
 	for (int i = SABOTAGE_NONE + 1; i < N_SABOTAGES; i++)
 		if (strlen(names[i]) == n && !memcmp(names[i], text, n))
-			return (enum sabotage)i;
+			return i == SABOTAGE_CODEC && job->is_tolerant ? SABOTAGE_NONE : (enum sabotage)i;
 	return SABOTAGE_NONE;
 }
 
@@ -50,10 +50,13 @@ static void send_garbage(struct bus *bus)
 {
 	static const char *const texts[] = { "", "{", "[]", "{\"job\":-1}", "{\"job\":1e99}", "\xff\xfe" };
 
-	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		struct bytes text = { (const uint8_t *)texts[i], strlen(texts[i]) };
+
 		for (enum msg_verb verb = MSG_HELLO; verb <= MSG_STOP; verb++)
-			if (verb != MSG_BYE && bus_send(bus, NULL, verb, (struct bytes){ (const uint8_t *)texts[i], strlen(texts[i]) }, NULL))
+			if (verb != MSG_BYE && bus_send(bus, NULL, verb, text, NULL))
 				return;
+	}
 }
 
 static int trespass(enum sabotage what, struct err *err)
@@ -81,7 +84,7 @@ int sabotage_run(struct task *task, struct bus *bus, struct err *err)
 
 	if (what >= SABOTAGE_EXEC)
 		return trespass(what, err);
-	if (what == SABOTAGE_CRASH)
+	if (what == SABOTAGE_CRASH || what == SABOTAGE_CODEC)
 		crash();
 	while (what == SABOTAGE_HANG)
 		pause();

@@ -4,6 +4,7 @@
  * says SEGFARM_FAULT=KIND, for every segment, or KIND:START for the one that begins at START ticks:
  *
  *   crash    dies of a SIGSEGV
+ *   codec    as well, but where the job is tolerant, and does without whatever is the cause
  *   hang     goes on for ever, without a sign of life
  *   garbage  answers with messages that are none, and with nothing else
  *   lie      says DONE and has stored nothing
@@ -20,7 +21,7 @@
 #include "worker/task.h"
 
 enum sabotage {
-	SABOTAGE_NONE, SABOTAGE_CRASH, SABOTAGE_HANG, SABOTAGE_GARBAGE, SABOTAGE_LIE, SABOTAGE_LATE, SABOTAGE_EXEC, SABOTAGE_OPEN,
+	SABOTAGE_NONE, SABOTAGE_CRASH, SABOTAGE_CODEC, SABOTAGE_HANG, SABOTAGE_GARBAGE, SABOTAGE_LIE, SABOTAGE_LATE, SABOTAGE_EXEC, SABOTAGE_OPEN,
 	SABOTAGE_WRITE, SABOTAGE_LISTEN, SABOTAGE_TRACE, N_SABOTAGES,
 };
 

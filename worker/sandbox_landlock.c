@@ -48,8 +48,8 @@ static const char *const names_files[] = {
 
 /* For drivers of GPUs. */
 static const char *const driver_files[] = {
-	"/usr", "/lib*", "/opt", "/sys", "/proc/self", "/proc/driver", "/proc/cpuinfo", "/proc/meminfo", "/proc/modules", "/proc/devices",
-	"/etc/ld.so.cache", "/etc/libva.conf", "/etc/drirc", "/etc/glvnd", "/etc/OpenCL",
+	"/usr", "/lib*", "/opt", "/sys", "/proc/self", "/proc/driver", "/proc/cpuinfo", "/proc/meminfo", "/proc/modules",
+	"/proc/devices", "/etc/ld.so.cache", "/etc/libva.conf", "/etc/drirc", "/etc/glvnd", "/etc/OpenCL",
 	"/etc/vulkan",
 };
 static const char *const devices[] = { "/dev/dri", "/dev/nvidia*", "/dev/null", "/dev/urandom", "/dev/shm" };

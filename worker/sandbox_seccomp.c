@@ -145,9 +145,10 @@ int sandbox_enter_seccomp(const struct sandbox *s, struct err *err)
 	if (!f.ret)
 		f.ret = seccomp_load(f.ctx);
 	seccomp_release(f.ctx);
-	return f.ret ? err_set(err, ERR_UNSUPPORTED,
-			       "this kernel or container does not let a process restrict its system calls (seccomp: %s)", strerror(-f.ret))
-		     : 0;
+	if (!f.ret)
+		return 0;
+	return err_set(err, ERR_UNSUPPORTED, "this kernel or container does not let a process restrict its system calls (seccomp: %s)",
+		       strerror(-f.ret));
 }
 
 const char *sandbox_call_name(int number)

@@ -185,11 +185,12 @@ static enum outcome use_network(const struct try *t)
 static enum outcome outgrow_memory(const struct try *t)
 {
 	long size = (t->sandbox ? t->sandbox->memory_mib : 1) * MIB;
+	void *got;
 
 	if (!size)
 		return ALLOWED;
-	return mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED ? REFUSED
-																: POSSIBLE;
+	got = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return got == MAP_FAILED ? REFUSED : POSSIBLE;
 }
 
 static const struct ban {

@@ -19,7 +19,7 @@
 
 #define BEAT_MS 1000
 #define LOOK_MS 5     /* between looks at what has come in, during a job */
-#define CONNECT_MS 20 /* between two attempts to say HELLO; the first come sooner: somebody may wait for what the one before us had */
+#define CONNECT_MS 20 /* between two attempts to say HELLO; the first come sooner: what the one before us had may be waited for */
 #define HELLO_MS 2000 /* after one has been said, a wish for another was on its way before */
 #define UNREACHED_MS 10000
 #define STORE_TIMEOUT_MS 10000
@@ -33,7 +33,8 @@ struct link {
 	bool is_known;
 	int connect_ms;               /* until the next attempt to say HELLO */
 	int64_t next_beat_ms;
-	int64_t hello_ms;             /* when it was said, or when we began to try */
+	int64_t hello_ms;             /* when it was said */
+	int64_t reached_ms;           /* when something was sent, or we began to try */
 };
 
 struct pending {
@@ -67,6 +68,8 @@ static int send_msg(struct link *l, struct msg *m)
 
 	if (!ret)
 		ret = bus_send(l->bus, NULL, m->verb, buf_bytes(&json), &err);
+	if (!ret)
+		l->reached_ms = proc_now_ms();
 	buf_finish(&json);
 	return ret;
 }
@@ -96,6 +99,23 @@ static void send_beat(const struct session *s, struct link *l)
 	send_msg(l, &(struct msg){ .verb = MSG_BEAT, .job = job, .progress = s->progress });
 }
 
+/* Libzmq gives up on a dispatcher that does not know our key, or is another than its key says; that may have changed since. */
+static void reach_again(struct session *s, struct link *l)
+{
+	struct bus *bus;
+	struct err err = { 0 };
+
+	log_warn("dispatcher is not reached, or does not know our key", "endpoint=%s", l->endpoint);
+	l->reached_ms = proc_now_ms();
+	if (bus_connect(&bus, l->endpoint, s->options->access, &err) < 0) {
+		log_error("no new connection to the dispatcher", "reason=\"%s\"", err.msg);
+		return;
+	}
+	bus_destroy(l->bus);
+	l->bus = bus;
+	l->is_known = false;
+}
+
 static void beat_one(struct session *s, struct link *l, int64_t now)
 {
 	if (now < l->next_beat_ms)
@@ -106,10 +126,8 @@ static void beat_one(struct session *s, struct link *l, int64_t now)
 		send_hello(s, l);
 	l->connect_ms = 2 * l->connect_ms < CONNECT_MS ? 2 * l->connect_ms : CONNECT_MS;
 	l->next_beat_ms = now + (l->is_known ? BEAT_MS : l->connect_ms);
-	if (!l->is_known && now - l->hello_ms >= UNREACHED_MS) {
-		log_warn("dispatcher is not reached, or does not know our key", "endpoint=%s", l->endpoint);
-		l->hello_ms = now;
-	}
+	if (now - l->reached_ms >= UNREACHED_MS)
+		reach_again(s, l);
 }
 
 static void beat(struct session *s)
@@ -308,6 +326,10 @@ static void do_job(struct session *s)
 		send_msg(p.link, &m);
 	send_msg(p.link, &ready);
 	end_job(s);
+	if (s->source.is_shut_out && s->options->sandbox) { /* a root that was mounted anew, say: whoever follows us knows that one */
+		log_warn("worker ends, for another one to try", "reason=\"%s\"", err.msg);
+		s->is_stopping = true;
+	}
 	free(p.job);
 }
 
@@ -335,7 +357,7 @@ static int connect_all(struct session *s, struct err *err)
 	for (; s->n_links < o->n_connect && !ret; s->n_links++) {
 		struct link *l = &s->links[s->n_links];
 
-		*l = (struct link){ .endpoint = o->connect[s->n_links], .connect_ms = 1, .hello_ms = proc_now_ms() };
+		*l = (struct link){ .endpoint = o->connect[s->n_links], .connect_ms = 1, .reached_ms = proc_now_ms() };
 		ret = bus_connect(&l->bus, l->endpoint, o->access, err);
 	}
 	return ret;

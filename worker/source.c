@@ -58,7 +58,7 @@ static int map_file(int fd, const struct record_source *want, void **map, struct
 }
 
 /* Not through a link: where the name leads to now must be allowed, and stay what it is. */
-static int open_allowed(const struct source *s, const struct record_source *want, struct err *err)
+static int open_allowed(struct source *s, const struct record_source *want, struct err *err)
 {
 	char resolved[PATH_MAX];
 	struct stat st;
@@ -71,6 +71,7 @@ static int open_allowed(const struct source *s, const struct record_source *want
 	fd = allow_open(resolved);
 	if (fd >= 0)
 		return fd;
+	s->is_shut_out |= errno == EACCES;
 	err_set(err, errno == ENOENT ? ERR_DATA : ERR_RETRY, "cannot open %s: %s", want->path, strerror(errno));
 	if (!stat(resolved, &st)) /* another file of that name is not the one that the sandbox knows */
 		check_same(&st, want, err);

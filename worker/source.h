@@ -16,6 +16,7 @@ struct source {
 	struct demux *demux;     /* NULL: nothing is open */
 	/* the caller's: what may be opened; NULL: anything */
 	const struct allow *allow;
+	bool is_shut_out; /* what it allows could not be opened: as if our sandbox knew other roots than lie there now */
 	/* the caller's: whether to go on waiting, or looking for what may never come */
 	int (*is_stopped)(void *arg);
 	void *arg;

@@ -249,6 +249,27 @@ START_TEST(job_of_another_worker_can_be_neither_ended_nor_failed)
 }
 END_TEST
 
+/* It lives, and does nothing. Its jobs go to another when the first is overdue, not one after the other as each of them is. */
+START_TEST(worker_that_sits_on_jobs_loses_all_of_them_with_the_first)
+{
+	struct queue_item *first;
+
+	hello(a, "host-1-0-1", JOBS);
+	for (int i = 0; i < JOBS; i++)
+		take_job(a);
+	first = queue_first_job(&dispatch.queue, dispatch.workers[0]->number);
+	queue_set_deadline(&dispatch.queue, first, 1, proc_now_ms() - QUEUE_GRACE_MS - 10);
+	work_until(dispatch.n_workers == 0);
+	ck_assert_uint_eq(dispatch.counters.jobs_failed, 1);
+	hello(b, "host-1-1-1", JOBS);
+	for (int i = 0; i < JOBS; i++)
+		say(b, &(struct msg){ .verb = MSG_DONE, .job = take_job(b) });
+	work_until(dispatch.counters.jobs_done == JOBS);
+	say(a, &(struct msg){ .verb = MSG_BEAT });
+	work_until(dispatch.counters.messages_refused == 1);
+}
+END_TEST
+
 START_TEST(job_ids_of_two_dispatchers_do_not_meet)
 {
 	int64_t first, second;
@@ -451,6 +472,7 @@ Suite *suite_refusals(void)
 	tcase_add_loop_test(t, wrong_message_is_refused_and_counted_and_changes_nothing, 0, sizeof(wrong) / sizeof(*wrong));
 	tcase_add_test(t, what_was_said_is_not_believed_again);
 	tcase_add_test(t, job_of_another_worker_can_be_neither_ended_nor_failed);
+	tcase_add_test(t, worker_that_sits_on_jobs_loses_all_of_them_with_the_first);
 	tcase_add_test(t, job_ids_of_two_dispatchers_do_not_meet);
 	tcase_add_test(t, peer_that_floods_is_not_heard_for_a_while_and_others_are);
 	tcase_add_test(t, row_of_sessions_is_a_flood);

@@ -4,6 +4,7 @@
 #include "tests/e2e/sh.h"
 
 #include <check.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -76,13 +77,30 @@ int cluster_admin(const struct cluster *s, char **out, const char *command, cons
 	return sh_status(out, "\"$SEGFARM\" %s --redis %s %s", command, s->redis.url, arguments);
 }
 
+/* One step down: a member, the n-th of an array, or "*", the first of an object. */
+static const json_t *step(const json_t *at, const char *name)
+{
+	if (json_is_array(at))
+		return json_array_get(at, (size_t)atoi(name));
+	if (strcmp(name, "*"))
+		return json_object_get(at, name);
+	return json_object_iter_value(json_object_iter((json_t *)(uintptr_t)at));
+}
+
 long cluster_status(const struct cluster *s, const char *path)
 {
-	char *text = sh("\"$SEGFARM\" status --redis %s --json | python3 -c \"import json,sys; d=json.load(sys.stdin); "
-			"print(d%s)\"",
-			s->redis.url, path);
-	long value = strtol(text, NULL, 10);
+	char *text = sh("\"$SEGFARM\" status --redis %s --json", s->redis.url), *names = strdup(path);
+	json_t *root = json_loads(text, 0, NULL);
+	const json_t *at = root;
+	long value;
 
+	ck_assert_msg(root, "%s", text);
+	for (char *name = strtok(names, "."); name; name = strtok(NULL, "."))
+		at = step(at, name);
+	ck_assert_msg(at, "no %s in %s", path, text);
+	value = json_is_integer(at) ? (long)json_integer_value(at) : (long)(json_array_size(at) + json_object_size(at));
+	json_decref(root);
+	free(names);
 	free(text);
 	return value;
 }

@@ -30,7 +30,7 @@ void cluster_close(struct cluster *s);
 char *cluster_key(const struct cluster *s, int i);
 /* Runs "segfarm COMMAND --redis ... ARGUMENTS"; exit status, *out to be freed (NULL: not wanted). */
 int cluster_admin(const struct cluster *s, char **out, const char *command, const char *arguments);
-/* A number of the JSON status by a jq-like path of Python's: "['streams'][0]['done']". */
+/* A number of the JSON status, or how many elements are there: "streams.0.done", "dispatchers.*.queue.player" (of the first). */
 long cluster_status(const struct cluster *s, const char *path);
 /* GET of a path of dispatcher i into a file: the HTTP status. */
 int cluster_get(const struct cluster *s, int i, const char *path, const char *file);

@@ -399,7 +399,7 @@ struct stack {
 
 static void start_serve(struct stack *s, int port, const char *file)
 {
-	bg_start(&s->server.bg, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:%d -v %s",
+	bg_start(&s->server.bg, "\"$SEGFARM\" serve --media-root \"$BUILD\" --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:%d -v %s",
 		 s->redis.url, s->server.bg.tmp, port, file);
 	bg_wait_log(&s->server.bg, "serving 1 streams", 1);
 }

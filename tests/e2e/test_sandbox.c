@@ -40,8 +40,8 @@ struct stack {
 
 static void serve(struct stack *s, const char *arguments)
 {
-	bg_start(&s->serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 -v %s", s->redis.url, s->serve.tmp,
-		 arguments);
+	bg_start(&s->serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 -v %s", s->redis.url,
+		 s->serve.tmp, arguments);
 	bg_wait_log(&s->serve, "serving ", 1);
 }
 
@@ -187,6 +187,25 @@ START_TEST(a_file_that_was_replaced_is_another_one)
 }
 END_TEST
 
+/* The directory that the sandbox knows is not the one that lies there now: as with a file system that was mounted anew. */
+START_TEST(a_worker_whose_root_was_replaced_makes_way_for_another)
+{
+	char options[400];
+	struct stack s;
+
+	setup_stack(&s);
+	setenv("ROOT", sh_scratch(), 1);
+	free(sh("mkdir \"$ROOT/in\" && cp -p '%s' \"$ROOT/in/film.mkv\"", film()));
+	serve(&s, "--media-root \"$ROOT/in\"");
+	snprintf(options, sizeof options, "--media-root %s/in", sh_scratch());
+	work(&s, "", options);
+	bg_wait_log(&s.serve, "msg=\"worker joined\"", 1);
+	free(sh("cd \"$ROOT\" && mv in old && mkdir in && cp -p old/film.mkv in && \"$SEGFARM\" submit --redis %s in/film.mkv", s.redis.url));
+	bg_wait_log(&s.serve, "job done", 1);
+	stop_stack(&s);
+}
+END_TEST
+
 static const struct {
 	const char *path;
 	bool is_taken;
@@ -302,7 +321,7 @@ START_TEST(a_crash_leaves_one_line_that_tells_where)
 	line = strstr(log, "msg=\"worker died\"");
 	line[strcspn(line, "\n")] = 0;
 	ck_assert_msg(strstr(line, "reason=\"killed by signal 11 (Segmentation fault)\" job=") && strstr(line, " stream=\"") &&
-			      strstr(line, start) && strstr(line, "sandbox.mkv\" signal=11 address=0x8 backtrace=\"segfarm-worker(") &&
+			      strstr(line, start) && strstr(line, "sandbox.mkv\" signal=11 address=0x8 backtrace=\"") && strstr(line, " segfarm-worker(") &&
 			      strstr(line, "libc.so"),
 		      "%s", line);
 	free(log);
@@ -358,6 +377,7 @@ Suite *suite_sandbox(void)
 		tcase_add_test(t, a_job_that_outgrows_its_memory_fails_as_a_crash_does);
 		tcase_add_test(t, transcode_reads_in_a_sandbox);
 		tcase_add_test(t, a_file_that_was_replaced_is_another_one);
+		tcase_add_test(t, a_worker_whose_root_was_replaced_makes_way_for_another);
 	}
 	tcase_add_loop_test(t, a_worker_refuses_a_source_outside_its_roots, 0, 2);
 	tcase_add_test(t, a_link_that_leads_out_of_the_roots_since_it_was_submitted_is_refused);

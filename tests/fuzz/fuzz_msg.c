@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/allow.h"
 #include "common/cli.h"
 #include "common/key.h"
 #include "common/mail.h"
@@ -52,6 +53,17 @@ static void read_mail(struct bytes in)
 		ASSERT(err.code < 0);
 }
 
+/* It has one form, which is its own. */
+static void read_url(const char *text)
+{
+	char form[ALLOW_URL_MAX], again[ALLOW_URL_MAX];
+
+	if (!allow_form(text, form))
+		return;
+	ASSERT(allow_form(form, again) && !strcmp(form, again));
+	ASSERT(!strstr(form, "/../") && !strchr(form, '\\') && !strchr(form, ' '));
+}
+
 static void read_arguments(const char *text)
 {
 	struct cli_listen listen;
@@ -65,6 +77,12 @@ static void read_arguments(const char *text)
 		ASSERT(v >= 0);
 	if (!cli_parse_listen(text, &listen, NULL))
 		ASSERT(strlen(listen.host) > 0);
+}
+
+static void read_text(const char *text)
+{
+	read_arguments(text);
+	read_url(text);
 }
 
 /* Which verb, or a path or an argument; then the bytes. */
@@ -84,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else if (kind == MSG_STOP + 2)
 		read_mail(in);
 	else
-		read_arguments(text);
+		read_text(text);
 	free(text);
 	return 0;
 }

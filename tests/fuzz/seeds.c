@@ -380,7 +380,7 @@ static void seed_msg(void)
 {
 	static const char *const texts[] = { "/hls/" KEY "/master.m3u8", "/hls/" KEY "/main/index.m3u8",
 					     "/hls/" KEY "/main/init.mp4", "/hls/" KEY "/main/539000-541000.m4s",
-					     "/healthz", "127.0.0.1:8090", "[::1]:80", "6.25" };
+					     "/healthz", "http://me@host:8080/a/%2e%41b/c?d=e", "https://[::1]/", "127.0.0.1:8090", "[::1]:80", "6.25" };
 	struct buf b = { 0 };
 	char name[16];
 
@@ -395,7 +395,7 @@ static void seed_msg(void)
 		save_buf(msg_verb_name(m.verb), &b);
 	}
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-		buf_put_u8(&b, MSG_STOP + (texts[i][0] == '/' ? 1 : 2));
+		buf_put_u8(&b, MSG_STOP + (texts[i][0] == '/' ? 1 : 3));
 		buf_put_str(&b, texts[i]);
 		snprintf(name, sizeof name, "text-%zu", i);
 		save_buf(name, &b);
