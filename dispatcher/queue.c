@@ -146,6 +146,7 @@ static void join_worker(struct queue *q, struct queue_worker *w, struct queue_it
 	item->worker = w;
 	item->job = ++q->last_job;
 	item->deadline_ms = 0;
+	item->extensions = 0;
 	item->is_cancelled = item->is_unwanted = false;
 	list_append(&w->jobs, &item->link);
 	w->credits--;
@@ -818,11 +819,15 @@ void queue_forgive(struct queue *q)
 		}
 }
 
-void queue_extend(struct queue *q, struct queue_item *item, int64_t now_ms)
+bool queue_extend(struct queue *q, struct queue_item *item, int64_t now_ms)
 {
+	if (item->extensions == QUEUE_EXTENSIONS_MAX)
+		return false;
+	item->extensions++;
 	clock_remove(q, item);
 	begin_first(q, item->worker, now_ms);
 	place(q, item->worker);
+	return true;
 }
 
 struct queue_item *queue_overdue(struct queue *q, int64_t now_ms)

@@ -30,6 +30,7 @@
 #define QUEUE_RETRIES_MIN 6      /* and this often: it may have waited for a worker meanwhile */
 #define QUEUE_BACKOFF_MIN_MS 50
 #define QUEUE_BACKOFF_MAX_MS 2000
+#define QUEUE_EXTENSIONS_MAX 20
 #define QUEUE_GRACE_MS 5000      /* over its deadline before we stop waiting for the worker's pool to act */
 
 enum queue_class {
@@ -75,6 +76,7 @@ struct queue_item {
 	uint32_t slot;
 	uint8_t class;                /* enum queue_class */
 	uint8_t attempts, lost, killed, retries, preemptions;
+	uint8_t extensions;           /* of this attempt */
 	bool is_unwanted;             /* in flight: freed when it ends, however it ends */
 	bool is_cancelled;            /* in flight: its worker has been told to give it up */
 };
@@ -158,8 +160,8 @@ bool queue_fail(struct queue *q, struct queue_item *item, enum queue_failure fai
 /* What waited out trouble may go at once and is not blamed for it: the trouble is over. */
 void queue_forgive(struct queue *q);
 
-/* Its worker had something else to do before: it has its time from now on. */
-void queue_extend(struct queue *q, struct queue_item *item, int64_t now_ms);
+/* Its worker had something else to do before: it has its time from now on. false: that was said too often. */
+bool queue_extend(struct queue *q, struct queue_item *item, int64_t now_ms);
 /* A job that is over its deadline, or NULL. The caller ends it, or extends it. */
 struct queue_item *queue_overdue(struct queue *q, int64_t now_ms);
 /* When to call queue_give or queue_overdue again though nothing has happened; INT64_MAX: never. */
