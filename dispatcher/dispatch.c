@@ -169,6 +169,7 @@ static void tick(struct dispatch *d)
 	if (now_ms >= d->store_next_ms || (d->is_store_down && d->store_next_ms > now_ms + DISPATCH_STORE_WAIT_MS))
 		check_store(d, now_ms);
 	cluster_tick(d, now_ms);
+	sessions_end_overdue(d, now_ms);
 	for (int i = 0; d->is_store_down && i < d->n_streams; i++)
 		want_settle_all(d, d->streams[i]); /* to be told so */
 	if (now_ms >= d->check_next_ms) {

@@ -23,7 +23,6 @@
 #define TYPE_PLAYLIST "application/vnd.apple.mpegurl"
 #define TYPE_TEXT "text/plain; charset=utf-8"
 #define TYPE_HTML "text/html; charset=utf-8"
-#define CACHE_NEVER "no-store"
 #define CACHE_SHORTLY "no-cache"
 
 /* Kept for a request until there is more to keep. */
@@ -103,7 +102,7 @@ enum MHD_Result http_send_text(struct MHD_Connection *connection, unsigned statu
 		size = sizeof(line) - 1;
 	return http_send(connection, status,
 			     MHD_create_response_from_buffer((size_t)size, line, MHD_RESPMEM_MUST_COPY), TYPE_TEXT,
-			     CACHE_NEVER);
+			     HTTP_CACHE_NEVER);
 }
 
 enum MHD_Result http_send_trouble(struct http *h, struct MHD_Connection *connection)
@@ -301,7 +300,7 @@ static enum MHD_Result answer_root(struct http *h, struct MHD_Connection *connec
 			   s->n_made, s->plan.n_segments, s->key, s->key);
 	}
 	buf_put_str(&body, "</table></html>\n");
-	return send_buf(connection, &body, TYPE_HTML, CACHE_NEVER);
+	return send_buf(connection, &body, TYPE_HTML, HTTP_CACHE_NEVER);
 }
 
 static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, const char *url, const char *method,

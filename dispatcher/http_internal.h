@@ -14,6 +14,7 @@
 #include <microhttpd.h>
 
 #define HTTP_TYPE_MP4 "video/mp4"
+#define HTTP_CACHE_NEVER "no-store"
 
 struct http {
 	struct MHD_Daemon *daemon;

@@ -206,6 +206,18 @@ static uint64_t player_of(struct MHD_Connection *connection)
 	return number;
 }
 
+/* A segment without a sample, for players whose playlist is older than the gap: hls.js and Shaka pass over it, while an error ends
+ * them. A styp box (ISO/IEC 14496-12, 8.16.2) alone. */
+static enum MHD_Result send_gap(struct MHD_Connection *connection, const struct dispatch_stream *s)
+{
+	static char styp[] = "\0\0\0\x18stypmsdh\0\0\0\0msdhmsix";
+	struct MHD_Response *response = MHD_create_response_from_buffer(sizeof(styp) - 1, styp, MHD_RESPMEM_PERSISTENT);
+
+	if (response)
+		MHD_add_response_header(response, "X-Gap-Reason", s->error);
+	return http_send(connection, MHD_HTTP_OK, response, HTTP_TYPE_MP4, HTTP_CACHE_NEVER);
+}
+
 enum MHD_Result http_send_segment(struct http *h, struct MHD_Connection *connection, struct dispatch_stream *s, const char *name,
 				  struct http_request **request)
 {
@@ -221,7 +233,9 @@ enum MHD_Result http_send_segment(struct http *h, struct MHD_Connection *connect
 			return result;
 		dispatch_remake(h->dispatch, s, (size_t)i);
 	}
-	if (s->segments[i] == DISPATCH_QUARANTINED || s->state == DISPATCH_FAILED)
+	if (s->segments[i] == DISPATCH_QUARANTINED)
+		return send_gap(connection, s);
+	if (s->state == DISPATCH_FAILED)
 		return http_send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
 	if (h->dispatch->is_store_down)
 		return http_send_trouble(h, connection);

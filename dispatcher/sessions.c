@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define MESSAGES_MAX 1024 /* of one turn */
+#define LATE_MS 1500      /* without a beat: is it there? */
 
 /* --- workers */
 
@@ -390,7 +391,7 @@ int sessions_receive(struct dispatch *d)
 /* --- the clock */
 
 /* The worker's own clock should have ended it: that one will not do either what else it holds. */
-static void cancel_overdue(struct dispatch *d, int64_t now_ms)
+void sessions_end_overdue(struct dispatch *d, int64_t now_ms)
 {
 	struct queue_item *item;
 
@@ -407,23 +408,27 @@ static void cancel_overdue(struct dispatch *d, int64_t now_ms)
 	}
 }
 
-static void check_workers(struct dispatch *d, int64_t now_ms)
+/* Says something that means nothing to it: that it has no connection any more is known only by who sends. */
+static bool is_reached(struct dispatch *d, const struct dispatch_worker *w)
+{
+	struct msg nothing = { .verb = MSG_CANCEL, .job = MSG_JOB_OTHER };
+	struct err err;
+
+	buf_reset(&d->json);
+	return msg_put(&nothing, &d->json) < 0 || bus_send(d->bus, &w->peer, MSG_CANCEL, buf_bytes(&d->json), &err) == 0;
+}
+
+void sessions_tick(struct dispatch *d, int64_t now_ms)
 {
 	for (int i = d->n_workers - 1; i >= 0; i--) {
 		struct dispatch_worker *w = d->workers[i];
 
-		if (now_ms - w->heard_ms < DISPATCH_LOST_MS)
+		if (now_ms - w->heard_ms < LATE_MS || (now_ms - w->heard_ms < DISPATCH_LOST_MS && is_reached(d, w)))
 			continue;
 		log_warn("worker lost", "worker=%s silent_ms=%" PRId64, w->name, now_ms - w->heard_ms);
 		d->counters.workers_lost++;
 		session_end(d, w, QUEUE_LOST, "the worker is silent");
 	}
-}
-
-void sessions_tick(struct dispatch *d, int64_t now_ms)
-{
-	check_workers(d, now_ms);
-	cancel_overdue(d, now_ms);
 }
 
 void sessions_finish(struct dispatch *d)

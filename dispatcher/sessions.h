@@ -9,7 +9,9 @@
 
 /* Hears what there is to hear in one turn: how many messages. */
 int sessions_receive(struct dispatch *d);
-/* Gives up workers that are silent, and those that are over a deadline. */
+/* Gives up workers that are over a deadline. */
+void sessions_end_overdue(struct dispatch *d, int64_t now_ms);
+/* Gives up workers that are silent or gone. */
 void sessions_tick(struct dispatch *d, int64_t now_ms);
 void sessions_finish(struct dispatch *d);
 
