@@ -16,6 +16,7 @@
 #include <sys/random.h>
 
 #define OWNERS_AT_ONCE 512
+#define SCAN_MS 50         /* of one turn: what is taken over already wants its jobs given out */
 #define MAILS_AT_ONCE 256
 #define MAIL_WAIT_MS 30000 /* Redis answers before that, mail or none */
 
@@ -233,16 +234,20 @@ int cluster_scan(struct dispatch *d, struct err *err)
 	struct scan scan = { .d = d };
 	struct lives known = { 0 };
 	char (*owners)[STORE_OWNER_SIZE] = malloc(OWNERS_AT_ONCE * sizeof(*owners));
+	int64_t end_ms = proc_now_ms() + SCAN_MS;
 	int ret = store_list_streams(d->store, note_key, &scan, err);
 
 	if (!owners && ret >= 0)
 		ret = err_set(err, ERR_NOMEM, "out of memory");
-	for (size_t at = 0; at < scan.n && ret >= 0; at += OWNERS_AT_ONCE) {
+	d->is_scanning = false;
+	for (size_t at = 0; at < scan.n && ret >= 0 && !d->is_scanning; at += OWNERS_AT_ONCE) {
 		size_t n = scan.n - at < OWNERS_AT_ONCE ? scan.n - at : OWNERS_AT_ONCE;
 
 		ret = store_get_owners(d->store, (const char (*)[RECORD_KEY_SIZE])scan.keys + at, n, owners, err);
-		for (size_t i = 0; i < n && ret >= 0; i++)
+		for (size_t i = 0; i < n && ret >= 0 && !d->is_scanning; i++) {
 			ret = take_over(d, scan.keys[at + i], owners[i], &known, err);
+			d->is_scanning = proc_now_ms() >= end_ms && at + i + 1 < scan.n;
+		}
 	}
 	free(scan.keys);
 	free(owners);
@@ -443,10 +448,11 @@ void cluster_tick(struct dispatch *d, int64_t now_ms)
 	struct err err = { 0 };
 	int ret;
 
-	if (now_ms < d->lease_next_ms || d->is_store_down)
+	if ((now_ms < d->lease_next_ms && !d->is_scanning) || d->is_store_down)
 		return;
-	d->lease_next_ms = now_ms + CLUSTER_KEEP_MS;
-	ret = cluster_renew(d, &err);
+	ret = now_ms < d->lease_next_ms ? 1 : cluster_renew(d, &err);
+	if (now_ms >= d->lease_next_ms)
+		d->lease_next_ms = now_ms + CLUSTER_KEEP_MS;
 	if (ret >= 0 && (cluster_fd(d) < 0 || now_ms - d->mail_ms > MAIL_WAIT_MS)) {
 		store_close(d->mail);
 		d->mail = NULL;

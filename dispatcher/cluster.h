@@ -16,7 +16,7 @@
 int cluster_join(struct dispatch *d, const char *name, struct err *err);
 /* Now; where Redis has lost the lease, or others may have thought us dead, a new one is taken, and what we own still. */
 int cluster_renew(struct dispatch *d, struct err *err);
-/* Takes over every stream that has no owner that lives. */
+/* Takes over streams that have no owner that lives, for a while; cluster_tick goes on where there are more. */
 int cluster_scan(struct dispatch *d, struct err *err);
 /* Others may take over at once. */
 void cluster_leave(struct dispatch *d);

@@ -204,6 +204,8 @@ int64_t dispatch_next_ms(const struct dispatch *d)
 	int64_t next_ms = d->check_next_ms < d->store_next_ms ? d->check_next_ms : d->store_next_ms;
 	int64_t queue_ms = d->is_store_down ? INT64_MAX : queue_next_ms(&d->queue);
 
+	if (d->is_scanning && !d->is_store_down)
+		return 0;
 	return queue_ms < next_ms ? queue_ms : next_ms;
 }
 

@@ -72,6 +72,7 @@ struct dispatch {
 	struct store *mail;    /* see cluster.h; NULL: not connected */
 	char id[STORE_ID_SIZE], name[200];
 	int64_t lease_ms, lease_next_ms, mail_ms;
+	bool is_scanning;      /* there may be more streams without an owner */
 	struct queue queue;
 	struct dispatch_stream **streams;
 	int n_streams;
