@@ -22,7 +22,7 @@
 #define QUEUE_CREDITS_MAX 1024   /* of one worker */
 #define QUEUE_FLOOR 10
 #define QUEUE_LEAD 8
-#define QUEUE_PREEMPTIONS_MAX 2  /* of one job; then it is left alone */
+#define QUEUE_PREEMPTIONS_MAX 20 /* of one job; then it is left alone. The floor sees to it that the others get on */
 #define QUEUE_ATTEMPTS_MAX 3     /* that crashed or were refused */
 #define QUEUE_KILLED_MAX 50      /* by somebody, perhaps the kernel for their use of memory */
 #define QUEUE_LOST_MAX 6         /* that were lost with their host */

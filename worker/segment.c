@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TICK_FRAMES 64 /* frames between two ticks */
+#define TICK_FRAMES 4 /* frames between two ticks: somebody may wait for us to make way */
 
 struct segment {
 	struct task *task;

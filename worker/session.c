@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define BEAT_MS 1000
-#define LOOK_MS 5     /* between looks at what has come in, during a job */
+#define LOOK_MS 2     /* between looks at what has come in, during a job */
 #define CONNECT_MS 20 /* between two attempts to say HELLO; the first come sooner: what the one before us had may be waited for */
 #define HELLO_MS 2000 /* after one has been said, a wish for another was on its way before */
 #define UNREACHED_MS 10000
