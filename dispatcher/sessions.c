@@ -103,7 +103,8 @@ static void finish_item(struct dispatch *d, struct queue_item *item)
 		return;
 	}
 	ret = s ? stream_check_slot(d, s, item->slot, &err) : 1;
-	if (ret == 1 || ret == ERR_RETRY) {
+	if (ret == 1 || ret == ERR_RETRY || ret == ERR_STOPPED) {
+		d->is_store_suspect |= ret == ERR_STOPPED; /* it has lost who owns the stream: the job has no part in that */
 		d->counters.jobs_done++;
 		queue_done(&d->queue, item, proc_now_ms());
 		if (ret < 0)
