@@ -386,7 +386,7 @@ START_TEST(a_worker_without_a_job_saves_the_others_from_being_preempted)
 }
 END_TEST
 
-START_TEST(a_job_is_preempted_twice_at_most_and_comes_back_first_and_uncounted)
+START_TEST(a_job_is_preempted_a_bounded_number_of_times_and_comes_back_first_and_uncounted)
 {
 	int s = it_add_stream(2, QUEUE_PRECOMPUTE), w = it_add_worker(1);
 	struct queue_item *low, *high;
@@ -526,7 +526,7 @@ Suite *suite_queue(void)
 	tcase_add_test(tc, a_players_job_goes_only_where_it_is_begun_at_once);
 	tcase_add_loop_test(tc, a_player_takes_the_worker_that_has_begun_a_lower_job_most_recently, 0, 2);
 	tcase_add_test(tc, a_worker_without_a_job_saves_the_others_from_being_preempted);
-	tcase_add_test(tc, a_job_is_preempted_twice_at_most_and_comes_back_first_and_uncounted);
+	tcase_add_test(tc, a_job_is_preempted_a_bounded_number_of_times_and_comes_back_first_and_uncounted);
 	tcase_add_test(tc, a_preempted_worker_owes_the_credit_that_the_player_took);
 	tcase_add_test(tc, what_a_player_comes_to_want_behind_other_jobs_preempts_them);
 	tcase_add_test(tc, what_a_player_comes_to_want_that_is_in_front_preempts_nothing);

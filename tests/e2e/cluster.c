@@ -64,6 +64,21 @@ void cluster_close(struct cluster *s)
 	redis_fixture_stop(&s->redis);
 }
 
+char *cluster_reference(const char *title, char **names, int n)
+{
+	char *dir, *list;
+
+	ck_assert_int_ge(asprintf(&dir, "%s/reference", sh_scratch()), 0);
+	free(sh("$SEGFARM run '%s' -o '%s'", title, dir));
+	list = sh("grep m4s '%s/main/index.m3u8'", dir);
+	for (int i = 0; i < n; i++) {
+		names[i] = strdup(strtok(i ? NULL : list, "\n"));
+		ck_assert_ptr_nonnull(names[i]);
+	}
+	free(list);
+	return dir;
+}
+
 char *cluster_key(const struct cluster *s, int i)
 {
 	char *key = bg_log_after(&s->serve[i], "/hls/");

@@ -26,6 +26,9 @@ void cluster_pool_of_two(struct cluster *s, int i, int workers);
 /* Everything ends well, with nothing left behind. */
 void cluster_close(struct cluster *s);
 
+/* What `segfarm run -o` makes of a title: the directory, and the names of its n segments in order of time. */
+char *cluster_reference(const char *title, char **names, int n);
+
 /* The key of a title that was given to dispatcher i on its command line; to be freed. */
 char *cluster_key(const struct cluster *s, int i);
 /* Runs "segfarm COMMAND --redis ... ARGUMENTS"; exit status, *out to be freed (NULL: not wanted). */

@@ -27,17 +27,8 @@ static char *key;
 
 static void make_reference(void)
 {
-	char *list;
-
 	title = media_make("on_demand.mkv", TITLE);
-	ck_assert_int_ge(asprintf(&reference, "%s/reference", sh_scratch()), 0);
-	free(sh("$SEGFARM run '%s' -o '%s'", title, reference));
-	list = sh("grep m4s '%s/main/index.m3u8'", reference);
-	for (int i = 0; i < SEGMENTS; i++) {
-		names[i] = strdup(strtok(i ? NULL : list, "\n"));
-		ck_assert_ptr_nonnull(names[i]);
-	}
-	free(list);
+	reference = cluster_reference(title, names, SEGMENTS);
 }
 
 static void start(const char *options)
