@@ -6,7 +6,6 @@
 #include "dispatcher/play.h"
 #include "dispatcher/stream.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <search.h>
 #include <stdlib.h>

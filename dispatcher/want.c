@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "dispatcher/want.h"
 
-#include "common/log.h"
 #include "common/proc.h"
 #include "dispatcher/cluster.h"
 #include "dispatcher/stream.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 struct player {
