@@ -46,6 +46,8 @@ struct track {
 	struct bytes codec_private;
 	char language[36];            /* BCP 47 where the file says so, else ISO 639-2 */
 	char language_iso[4];         /* ISO 639-2; "": only BCP 47 is there */
+	char name[128];               /* for people, as written, perhaps cut short; "": none */
+	bool is_forced;               /* subtitles: of what is foreign to those who hear the language */
 	uint64_t default_duration_ns; /* 0: unknown */
 	uint64_t codec_delay_ns, seek_preroll_ns;
 	int64_t rounding_ns;          /* times are multiples of it, give or take: 1 is exact; > 0 */
