@@ -80,6 +80,8 @@ static enum track_type type_of(const AVStream *st)
 		return TRACK_OTHER;
 	if (st->codecpar->codec_type == AVMEDIA_TYPE_VIDEO)
 		return TRACK_VIDEO;
+	if (st->codecpar->codec_type == AVMEDIA_TYPE_SUBTITLE)
+		return TRACK_TEXT;
 	return st->codecpar->codec_type == AVMEDIA_TYPE_AUDIO ? TRACK_AUDIO : TRACK_OTHER;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "worker/label.h"
 
+#include "common/utf8.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,28 +45,13 @@ static void set_language(char to[36], const char *language)
 		snprintf(to, 36, "%.2s", at + 4);
 }
 
-/* Bytes of the UTF-8 character at s (RFC 3629), of n; 0: it is none. */
-static size_t character(const unsigned char *s, size_t n)
-{
-	size_t size = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
-
-	if (!size || size > n)
-		return 0;
-	for (size_t i = 1; i < size; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return size;
-}
-
 /* What may stand in quotes in a playlist. */
 static void set_name(char to[RECORD_NAME_SIZE], const char *name)
 {
 	size_t at = 0, n = strlen(name), size;
 
 	for (size_t i = 0; i < n && at < LABEL_ROOM; i += size ? size : 1) {
-		size = character((const unsigned char *)name + i, n - i);
+		size = utf8_character(name + i, n - i);
 		if (!size || (unsigned char)name[i] < ' ' || name[i] == 0x7f)
 			continue;
 		if (at + size > LABEL_ROOM)

@@ -391,7 +391,7 @@ static void unwrap_vfw(struct track *t)
 static int set_track(struct mkv *mkv, struct track *t, const struct raw_track *raw, struct err *err)
 {
 	t->number = raw->number;
-	t->type = raw->type == TRACK_VIDEO || raw->type == TRACK_AUDIO ? (enum track_type)raw->type : TRACK_OTHER;
+	t->type = raw->type == TRACK_VIDEO || raw->type == TRACK_AUDIO || raw->type == TRACK_TEXT ? (enum track_type)raw->type : TRACK_OTHER;
 	t->is_default = raw->is_default != 0;
 	t->is_enabled = raw->is_enabled != 0;
 	t->is_forced = raw->is_forced != 0;

@@ -5,11 +5,13 @@
  * reading for audio. Then the init segment, which only depends on the index. Where Cues tell the sync samples and the frame
  * rate is constant, only the few headers behind each sync sample are read, and all behind the last one.
  */
+#include "common/log.h"
 #include "common/timeline.h"
 #include "worker/cut.h"
 #include "worker/grid.h"
 #include "worker/label.h"
 #include "worker/task.h"
+#include "worker/text.h"
 #include "worker/title.h"
 
 #include <stdio.h>
@@ -119,6 +121,12 @@ static void end_gop(struct probe *p)
 	p->n_pts = 0;
 }
 
+/* Are audio tracks renditions of their own? They are the first of the index. */
+static bool is_own(const struct probe *p)
+{
+	return p->title.n_audios > 1;
+}
+
 static int grow_syncs(struct probe *p, struct err *err)
 {
 	struct index *x = &p->index;
@@ -131,7 +139,7 @@ static int grow_syncs(struct probe *p, struct err *err)
 	if (!syncs)
 		return err_set(err, ERR_NOMEM, "out of memory for %zu sync samples", cap);
 	x->syncs = syncs;
-	for (int i = 0; i < x->n_tracks; i++) {
+	for (int i = 0; is_own(p) && i < p->title.n_audios; i++) {
 		int64_t *positions = realloc(x->tracks[i].positions, cap * sizeof *positions);
 
 		if (!positions)
@@ -149,7 +157,7 @@ static int put_sync(struct probe *p, const struct record_sync *sync, struct err 
 
 	if (ret)
 		return ret;
-	for (int i = 0; i < x->n_tracks; i++)
+	for (int i = 0; is_own(p) && i < p->title.n_audios; i++)
 		x->tracks[i].positions[x->n_syncs] = INT64_MAX;
 	x->syncs[x->n_syncs++] = *sync;
 	return 0;
@@ -517,29 +525,33 @@ static void end_audios(struct probe *p)
 	}
 }
 
-/* A track whose packets are all in front of the title's beginning; one alone is no rendition of its own. */
+static void drop_track(struct index *x, int i)
+{
+	free(x->tracks[i].positions);
+	x->n_tracks--;
+	memmove(&x->tracks[i], &x->tracks[i + 1], (size_t)(x->n_tracks - i) * sizeof *x->tracks);
+}
+
+/* A track whose packets are all in front of the title's beginning is none; one alone goes with the video. */
 static int settle_tracks(struct probe *p, struct err *err)
 {
 	struct index *x = &p->index;
-	int n = 0;
+	int n_audios = 0;
 
-	for (int i = 0; i < x->n_tracks; i++)
-		if (x->tracks[i].audio.is_present) {
-			struct record_track t = x->tracks[n];
+	for (int i = 0; i < x->n_tracks;) {
+		bool is_audio = x->tracks[i].audio.is_present;
 
-			x->tracks[n++] = x->tracks[i];
-			x->tracks[i] = t;
-		}
-	for (int i = n; i < x->n_tracks; i++)
-		free(x->tracks[i].positions);
-	x->n_tracks = n;
-	if (n == 1) {
+		n_audios += is_audio;
+		if (is_audio || x->tracks[i].text.is_present)
+			i++;
+		else
+			drop_track(x, i);
+	}
+	if (n_audios == 1) {
 		x->audio = x->tracks[0].audio;
 		for (size_t i = 0; i < x->n_syncs; i++)
 			x->syncs[i].audio_pos = x->tracks[0].positions[i];
-		record_free_tracks(x->tracks, x->n_tracks);
-		x->tracks = NULL;
-		x->n_tracks = 0;
+		drop_track(x, 0);
 	}
 	return record_name_tracks(x->tracks, x->n_tracks) ? err_set(err, ERR_LIMIT, "too many tracks") : 0;
 }
@@ -601,31 +613,62 @@ static void probe_finish(struct probe *p)
 	buf_finish(&p->scratch2);
 }
 
-/* Several are renditions of their own, one goes with the video. */
+/* Audio that goes with the video, or tracks of their own where there are several. */
 static int open_audios(struct probe *p, struct err *err)
 {
 	struct title *t = &p->title;
-	struct index *x = &p->index;
 	int ret = 0;
 
-	if (t->n_audios > 1) {
-		x->tracks = calloc((size_t)t->n_audios, sizeof *x->tracks);
-		if (!x->tracks)
-			return err_set(err, ERR_NOMEM, "out of memory");
-		x->n_tracks = t->n_audios;
-	}
 	for (int i = 0; i < t->n_audios && !ret; i++) {
 		struct probe_audio *a = &p->audios[i];
 
-		a->own = t->n_audios > 1 ? &x->tracks[i] : NULL;
-		a->record = a->own ? &a->own->audio : &x->audio;
+		a->own = is_own(p) ? &p->index.tracks[p->index.n_tracks++] : NULL;
+		a->record = a->own ? &a->own->audio : &p->index.audio;
 		*a->record = t->audios[i].record;
 		if (a->own) {
-			label_track(x->tracks, i, t->audios[i].track);
+			label_track(p->index.tracks, i, t->audios[i].track);
 			a->own->is_default = &t->audios[i] == t->audio;
 		}
 		ret = audio_ruler_create(&a->ruler, t->audios[i].track, a->record->source_unit, err);
 	}
+	return ret;
+}
+
+/* Subtitles that can be read. 0 or ERR_NOMEM. */
+static int add_text(struct probe *p, const struct track *t, int *n_texts, bool *has_default, struct err *err)
+{
+	struct record_track *to = &p->index.tracks[p->index.n_tracks];
+	struct text_decoder *decoder = NULL;
+	int ret = *n_texts == RECORD_TEXTS_MAX ? err_set(err, ERR_LIMIT, "there are too many")
+		  : t->is_encrypted	       ? err_set(err, ERR_UNSUPPORTED, "they are encrypted, or packed in a way that is not known")
+					       : text_decoder_create(&decoder, t, err);
+
+	text_decoder_destroy(decoder);
+	if (ret == ERR_NOMEM)
+		return ret;
+	if (ret) {
+		log_warn("subtitles are left out", "track=%llu codec=%s reason=\"%s\"", (unsigned long long)t->number, t->codec_id, err->msg);
+		return 0;
+	}
+	to->text = (struct record_text){ true, (int64_t)t->number };
+	label_track(p->index.tracks, p->index.n_tracks, t);
+	to->is_default = t->is_default && !*has_default;
+	*has_default |= to->is_default;
+	++*n_texts;
+	p->index.n_tracks++;
+	return 0;
+}
+
+static int open_tracks(struct probe *p, struct err *err)
+{
+	bool has_default = false;
+	int n_texts = 0, ret;
+
+	p->index.tracks = calloc(RECORD_TRACKS_MAX, sizeof *p->index.tracks);
+	ret = p->index.tracks ? open_audios(p, err) : err_set(err, ERR_NOMEM, "out of memory");
+	for (int i = 0; i < p->demux->n_tracks && !ret; i++)
+		if (p->demux->tracks[i].type == TRACK_TEXT)
+			ret = add_text(p, &p->demux->tracks[i], &n_texts, &has_default, err);
 	return ret;
 }
 
@@ -640,7 +683,7 @@ static int open_title(struct probe *p, struct err *err)
 	p->index.video = t->record_video;
 	p->index.origin_ns = t->origin_ns;
 	p->index.first_place = p->demux->first;
-	return open_audios(p, err);
+	return open_tracks(p, err);
 }
 
 int probe_run(struct task *task, struct err *err)

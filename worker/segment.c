@@ -10,6 +10,7 @@
 #include "worker/fragment.h"
 #include "worker/grid.h"
 #include "worker/task.h"
+#include "worker/text.h"
 #include "worker/video_feed.h"
 
 #include <stdlib.h>
@@ -264,5 +265,5 @@ int segment_make(struct task *task, segment_put_fn *put, struct err *err)
 
 int segment_run(struct task *task, struct err *err)
 {
-	return segment_make(task, store_segment, err);
+	return task->job->text.is_present ? text_make(task, store_segment, err) : segment_make(task, store_segment, err);
 }

@@ -15,7 +15,7 @@
 
 struct AVCodecParameters;
 
-enum track_type { TRACK_VIDEO = 1, TRACK_AUDIO = 2, TRACK_OTHER = 0 };
+enum track_type { TRACK_VIDEO = 1, TRACK_AUDIO = 2, TRACK_TEXT = 17 /* subtitles, pictures too */, TRACK_OTHER = 0 };
 enum track_compression { TRACK_COMPRESSION_NONE, TRACK_COMPRESSION_STRIP, TRACK_COMPRESSION_ZLIB };
 
 /* RFC 9559 section 5.1.4.1.28.16 and following; ISO/IEC 23091-2 code points, 2 = unspecified. */
