@@ -171,14 +171,15 @@ int64_t playlist_border(const struct plan *plan, size_t first, size_t number)
 {
 	const struct record_track *t = plan_track(plan, first);
 	const struct plan_segment *s = plan_segment(plan, first + (number < plan->n_segments ? number : number - 1));
-	int64_t planned = number < plan->n_segments ? s->start : s->start + s->duration, frame, at, unit;
+	int64_t at, unit;
 
+	if (number == plan->n_segments)
+		return s->start + s->duration;
 	if (!t || t->text.is_present || !number)
-		return planned;
-	frame = number < plan->n_segments ? s->audio_first : s->audio_end;
-	at = timeline_samples_to_ticks(t->audio.base + frame * t->audio.unit, t->audio.rate);
+		return s->start;
+	at = timeline_samples_to_ticks(t->audio.base + s->audio_first * t->audio.unit, t->audio.rate);
 	unit = timeline_samples_to_ticks(t->audio.unit, t->audio.rate);
-	return at > planned - unit && at < planned + unit && at > s->start ? at : planned;
+	return at > s->start - unit && at < s->start + unit ? at : s->start;
 }
 
 static int64_t duration_of(const struct plan *plan, size_t first, size_t number)

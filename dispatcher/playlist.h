@@ -26,8 +26,8 @@ struct playlist_rates {
 };
 struct playlist_rates playlist_measure(const struct plan *plan, size_t first, const int64_t *sizes);
 
-/* Where segment `number` of a rendition begins, ticks; number plan->n_segments: where the last one ends. Audio has its borders between
- * frames: up to one off the plan's. */
+/* Where segment `number` of a rendition begins, ticks; number plan->n_segments: where the last one ends. Audio has its inner borders
+ * between frames: up to one off the plan's. All renditions have the same ends: Shaka waits for what is behind the shortest. */
 int64_t playlist_border(const struct plan *plan, size_t first, size_t number);
 
 /* "<start>-<duration>.m4s" or ".vtt" */
