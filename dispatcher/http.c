@@ -14,6 +14,7 @@
 #include "common/proc.h"
 #include "common/timeline.h"
 #include "dispatcher/cluster.h"
+#include "dispatcher/mpd.h"
 #include "dispatcher/playlist.h"
 #include "dispatcher/stream.h"
 
@@ -21,6 +22,7 @@
 #define REFRESH_MS 2000
 
 #define TYPE_PLAYLIST "application/vnd.apple.mpegurl"
+#define TYPE_MPD "application/dash+xml"
 #define TYPE_TEXT "text/plain; charset=utf-8"
 #define TYPE_HTML "text/html; charset=utf-8"
 #define CACHE_SHORTLY "no-cache"
@@ -75,6 +77,10 @@ void http_parse_path(const char *path, struct http_target *target)
 		return;
 	if (!strcmp(rest, "/" PLAYLIST_MASTER)) {
 		target->what = HTTP_MASTER;
+		return;
+	}
+	if (!strcmp(rest, "/" MPD_NAME)) {
+		target->what = HTTP_MPD;
 		return;
 	}
 	if (rest[0] == '/')
@@ -216,13 +222,16 @@ static enum MHD_Result answer_stream(struct http *h, struct MHD_Connection *conn
 	if (!s)
 		return result;
 	refresh(h->dispatch, s);
-	first = target->what == HTTP_MASTER ? 0 : plan_find_rendition(&s->plan, target->rendition);
+	first = target->what == HTTP_MASTER || target->what == HTTP_MPD ? 0 : plan_find_rendition(&s->plan, target->rendition);
 	if (first < 0 || (target->what == HTTP_INIT && plan_is_text(&s->plan, (size_t)first)))
 		return http_send_text(connection, MHD_HTTP_NOT_FOUND, "this title has no such rendition");
 	switch (target->what) {
 	case HTTP_MASTER:
 		playlist_put_master(&s->plan, s->sizes, &body);
 		return send_buf(connection, &body, TYPE_PLAYLIST, CACHE_SHORTLY);
+	case HTTP_MPD:
+		mpd_put(&s->plan, s->sizes, &body);
+		return send_buf(connection, &body, TYPE_MPD, CACHE_SHORTLY);
 	case HTTP_MEDIA:
 		gaps = dispatch_gaps(s);
 		playlist_put_media(&s->plan, (size_t)first, gaps, &body);

@@ -233,11 +233,13 @@ void playlist_segment_name(const struct plan *plan, size_t segment, char name[PL
 
 int64_t playlist_find_segment(const struct plan *plan, size_t first, const char *name)
 {
-	char exact[PLAYLIST_NAME_MAX], *rest;
-	int64_t start = strtoll(name, &rest, 10);
-	int64_t i = plan_find_segment(plan, plan_rendition(plan, first), start, *rest == '-' ? strtoll(rest + 1, NULL, 10) : -1);
+	char exact[PLAYLIST_NAME_MAX], brief[PLAYLIST_NAME_MAX];
+	int64_t i = plan_find_start(plan, strtoll(name, NULL, 10));
 
-	if (i >= 0)
-		playlist_segment_name(plan, (size_t)i, exact);
-	return i < 0 || strcmp(name, exact) ? -1 : i;
+	if (i < 0)
+		return -1;
+	i += (int64_t)first;
+	playlist_segment_name(plan, (size_t)i, exact);
+	snprintf(brief, sizeof(brief), "%" PRId64 "%s", plan_segment(plan, (size_t)i)->start, strchr(exact, '.'));
+	return strcmp(name, exact) && strcmp(name, brief) ? -1 : i;
 }

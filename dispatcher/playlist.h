@@ -32,7 +32,8 @@ int64_t playlist_border(const struct plan *plan, size_t first, size_t number);
 
 /* "<start>-<duration>.m4s" or ".vtt" */
 void playlist_segment_name(const struct plan *plan, size_t segment, char name[PLAYLIST_NAME_MAX]);
-/* The segment of that name in the rendition, or -1. Only the one spelling that playlist_segment_name gives is accepted. */
+/* The segment of that name in the rendition, or -1. Only the one spelling that playlist_segment_name gives is accepted, and the one that
+ * mpd_put does, without the duration. */
 int64_t playlist_find_segment(const struct plan *plan, size_t first, const char *name);
 
 #endif
