@@ -37,12 +37,15 @@
 	SUBTITLES FFMPEG VIDEO LATE_SOUND "-i \"$OUT.srt\" -t 20 -map 0 -map 2 -map 3 -map 3 " PLAIN_X264                               \
 	"-c:a aac -ac 2 -c:s mov_text -metadata:s:s:0 language=fra -metadata:s:s:1 language=spa -f mp4 \"$OUT\"; r=$?; rm \"$OUT.srt\" \"$OUT.vtt\"; exit $r"
 
-static const char *several, *one, *out;
+static const char *several, *one;
+static char *several_out, *one_out; /* what is made of them */
 
-static void run(const char *title, const char *options)
+static char *run(const char *title, const char *name)
 {
-	out = defects_scratch("renditions");
-	free(sh("rm -rf '%s' && $SEGFARM run '%s' -o '%s' %s", out, title, out, options));
+	char *out = strdup(defects_scratch(name));
+
+	free(sh("rm -rf '%s' && $SEGFARM run '%s' -o '%s'", out, title, out));
+	return out;
 }
 
 /* Shell functions: join RENDITION of DIR into a file; the decoded sound, the packets, the pictures of a file. */
@@ -55,10 +58,8 @@ static void run(const char *title, const char *options)
 
 START_TEST(each_track_is_a_rendition_with_its_name_and_one_is_the_default)
 {
-	char *master;
+	char *master = sh("cat '%s/master.m3u8'", several_out);
 
-	run(several, "");
-	master = sh("cat '%s/master.m3u8'", out);
 	ck_assert_msg(strstr(master, "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"Main 'mix'\",LANGUAGE=\"en\",DEFAULT=NO,AUTOSELECT=YES,"
 				     "CHANNELS=\"2\",URI=\"audio-1/index.m3u8\"\n"
 				     "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"de\",LANGUAGE=\"de\",DEFAULT=YES,AUTOSELECT=YES,"
@@ -79,8 +80,8 @@ START_TEST(each_track_is_a_rendition_with_its_name_and_one_is_the_default)
 		"for r in */; do grep -v '^#' $r/index.m3u8 | sed 's/[.].*//' > /dev/fd/3; "
 		"awk -F'[:,]' '/EXTINF/ { t += $2 } END { printf \"%%.4f\\n\", t }' $r/index.m3u8 >> sums; "
 		"(cd $r && grep -v '^#' index.m3u8 | xargs ls > /dev/null) || exit 1; done 3> names; "
-		"test $(sort -u sums | wc -l) = 1 && test $(sort -u names | wc -l) = $(grep -c EXTINF video/index.m3u8)",
-		out));
+		"test $(sort -u sums | wc -l) = 1 && test $(sort -u names | wc -l) = $(grep -c EXTINF video/index.m3u8); r=$?; rm -f sums names; exit $r",
+		several_out));
 }
 END_TEST
 
@@ -88,26 +89,24 @@ END_TEST
  * so that it begins with the video. */
 START_TEST(renditions_hold_what_each_track_alone_gives)
 {
-	run(several, "");
 	for (int n = 1; n <= 3; n++)
-		free(sh(TOOLS "cd '%s' && $SEGFARM run '%s' -o alone --audio-track %d 2>&1 && join alone/main > alone.mp4 && "
-			      "join audio-%d > own.mp4 && "
+		free(sh(TOOLS "mkdir -p '%s' && cd '%s' && $SEGFARM run '%s' -o alone --audio-track %d 2>&1 && join alone/main > alone.mp4 && "
+			      "join '%s/audio-%d' > own.mp4 && "
 			      "if [ %d = 2 ]; then "
 			      "ffmpeg -v error -i alone.mp4 -map 0:a -c copy -f framemd5 - | grep -v '^#' | sed 's/.*,//' > alone.f && "
 			      "ffmpeg -v error -i own.mp4 -map 0:a -c copy -f framemd5 - | grep -v '^#' | sed 's/.*,//' > own.f && "
 			      "tail -n $(wc -l < alone.f) own.f | cmp - alone.f && test $(($(wc -l < own.f) - $(wc -l < alone.f))) -le 9; "
 			      "else packets alone.mp4 > alone.f && packets own.mp4 | cmp - alone.f && sound alone.mp4 > alone.f && sound own.mp4 | cmp - alone.f; fi && "
-			      "join video > video.mp4 && pictures alone.mp4 > alone.f && pictures video.mp4 | cmp - alone.f && rm -rf alone",
-			out, several, n + 1, n, n));
+			      "join '%s/video' > video.mp4 && pictures alone.mp4 > alone.f && pictures video.mp4 | cmp - alone.f && rm -rf alone",
+			defects_scratch("alone"), defects_scratch("alone"), several, n + 1, several_out, n, n, several_out));
 }
 END_TEST
 
 START_TEST(one_audio_track_stays_with_the_video)
 {
-	run(one, "");
 	free(sh("cd '%s' && ls | tr '\\n' ' ' | grep -qx 'main master.m3u8 text-1 text-2 ' && grep -q 'SUBTITLES=\"text\"$' master.m3u8 && "
 		"! grep -q TYPE=AUDIO master.m3u8 && test $(ffprobe -v error -show_entries stream=codec_type -of csv=p=0 main/init.mp4 | wc -l) = 2",
-		out));
+		one_out));
 }
 END_TEST
 
@@ -118,9 +117,8 @@ END_TEST
 
 START_TEST(a_track_that_is_shorter_than_the_video_is_filled_with_silence)
 {
-	const char *title = media_make("renditions_short.mkv", SHORT);
+	char *out = run(media_make("renditions_short.mkv", SHORT), "short");
 
-	run(title, "");
 	/* as long as the video, with a sample in every segment, and silent where the track is not */
 	free(sh(TOOLS "cd '%s' && for n in 1 2 3 4; do test $(ls -S audio-$n/*.m4s | wc -l) = $(ls video/*.m4s | wc -l) && join audio-$n > a.mp4 && "
 		      "ffprobe -v error -show_entries packet=pts_time -of csv=p=0 a.mp4 | awk '"
@@ -129,6 +127,7 @@ START_TEST(a_track_that_is_shorter_than_the_video_is_filled_with_silence)
 		      "from=$([ $n = 3 ] && echo 1 || echo 11); [ $n = 4 ] || ffmpeg -nostdin -ss $from -t 8 -i a.mp4 -af volumedetect -f null - 2>&1 | "
 		      "grep -q 'max_volume: -[6-9][0-9]' || exit 1; done",
 		out));
+	free(out);
 }
 END_TEST
 
@@ -146,10 +145,8 @@ static const struct {
 
 START_TEST(cues_are_those_of_the_source_in_every_segment_that_shows_them)
 {
-	char *got;
-
-	run(texts[_i].is_mp4 ? one : several, "");
-	got = sh(TOOLS "vtt '%s/%s'", out, texts[_i].rendition);
+	const char *out = texts[_i].is_mp4 ? one_out : several_out;
+	char *got = sh(TOOLS "vtt '%s/%s'", out, texts[_i].rendition);
 	ck_assert_str_eq(got, FIRST "\n" SECOND SECOND CUE("13.000", "14.500", "top") "\n" FOURTH);
 	free(got);
 	free(sh("cd '%s/%s' && for f in *.vtt; do head -n 2 $f | tr '\\n' ' ' | grep -qx 'WEBVTT X-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000 ' || exit 1; done; "
@@ -178,16 +175,16 @@ static bool put_unknown(struct buf *to, uint64_t type, uint32_t id, struct bytes
 START_TEST(tracks_that_cannot_be_played_are_left_out_and_the_log_says_so)
 {
 	const struct rewrite how = { .put_child = put_unknown };
-	char *title = strdup(defects_scratch("unknown.mkv"));
+	char *title = strdup(defects_scratch("unknown.mkv")), *out = strdup(defects_scratch("unknown"));
 
 	mkv_rewrite_file(several, title, &how);
-	out = defects_scratch("renditions");
 	free(sh("rm -rf '%s' && $SEGFARM run -v '%s' -o '%s' 2> '%s.log' > /dev/null && cd '%s' && "
 		"ls | tr '\\n' ' ' | grep -qx 'audio-1 audio-2 master.m3u8 text-1 text-2 video ' && grep -q 'NAME=\"Schilder\"' master.m3u8 && "
 		"grep -q 'audio is left out.*codec=A_UNKNOWN' '%s.log' && grep -q 'subtitles are left out.*codec=S_HDMV/PGS' '%s.log'; "
 		"r=$?; rm '%s.log'; exit $r",
 		out, title, out, out, out, out, out, out));
 	free(title);
+	free(out);
 }
 END_TEST
 
@@ -265,7 +262,6 @@ END_TEST
 
 START_TEST(renditions_are_served_and_made_when_they_are_asked_for)
 {
-	run(several, "");
 	start("", "--on-demand --read-ahead 0");
 	check_head("audio-3/540000-540000.m4s", "content-type: video/mp4");
 	check_head("text-1/540000-540000.vtt", "content-type: text/vtt");
@@ -276,7 +272,7 @@ START_TEST(renditions_are_served_and_made_when_they_are_asked_for)
 	/* all of it is what files have; DASH asks for the same segments by their start */
 	free(sh("cd '%s' && for f in */init.mp4 */index.m3u8 */*.m4s */*.vtt; do curl -sSf --max-time 100 '%s/hls/%s/'$f | cmp - $f || exit 1; done; "
 		"for f in audio-1/540000.m4s text-2/540000.vtt video/540000.m4s; do curl -sSf '%s/hls/%s/'$f | cmp - ${f%%.*}-540000.${f##*.} || exit 1; done",
-		out, s.root[0], key, s.root[0], key));
+		several_out, s.root[0], key, s.root[0], key));
 	ck_assert_int_eq(get_of("manifest.mpd"), 200);
 	free(sh("cd '%s' && test $(grep -c '<AdaptationSet' got) = 7 && test $(grep -c '<S t=' got) -ge 1 && xmllint --noout got", s.serve[0].dir));
 	for (int i = 0; i < 6; i++) {
@@ -293,6 +289,8 @@ static void make_media(void)
 {
 	several = media_make("renditions.mkv", SEVERAL);
 	one = media_make("renditions.mp4", ONE);
+	several_out = run(several, "several");
+	one_out = run(one, "one");
 }
 
 Suite *suite_renditions(void)
