@@ -14,6 +14,7 @@
 #include "common/proc.h"
 #include "common/timeline.h"
 #include "dispatcher/cluster.h"
+#include "dispatcher/mpd.h"
 #include "dispatcher/playlist.h"
 #include "dispatcher/stream.h"
 
@@ -21,6 +22,7 @@
 #define REFRESH_MS 2000
 
 #define TYPE_PLAYLIST "application/vnd.apple.mpegurl"
+#define TYPE_MPD "application/dash+xml"
 #define TYPE_TEXT "text/plain; charset=utf-8"
 #define TYPE_HTML "text/html; charset=utf-8"
 #define CACHE_SHORTLY "no-cache"
@@ -38,6 +40,23 @@ static void parse_stream(const char *path, struct http_target *target)
 	memcpy(target->key, path, RECORD_KEY_SIZE - 1);
 	if (key_is_valid(target->key))
 		target->what = HTTP_STREAM;
+}
+
+/* "R/name": whether there is such a rendition only its plan knows. */
+static void parse_rendition(const char *path, struct http_target *target)
+{
+	size_t n = strspn(path, RECORD_RENDITION_CHARS);
+
+	if (!n || n > RECORD_RENDITION_MAX || path[n] != '/')
+		return;
+	memcpy(target->rendition, path, n);
+	target->name = path + n + 1;
+	if (!strcmp(target->name, PLAYLIST_MEDIA))
+		target->what = HTTP_MEDIA;
+	else if (!strcmp(target->name, PLAYLIST_INIT))
+		target->what = HTTP_INIT;
+	else if (target->name[0] && !strchr(target->name, '/') && strlen(target->name) < PLAYLIST_NAME_MAX)
+		target->what = HTTP_SEGMENT;
 }
 
 void http_parse_path(const char *path, struct http_target *target)
@@ -60,15 +79,12 @@ void http_parse_path(const char *path, struct http_target *target)
 		target->what = HTTP_MASTER;
 		return;
 	}
-	if (strncmp(rest, "/" RECORD_RENDITION "/", sizeof(RECORD_RENDITION) + 1))
+	if (!strcmp(rest, "/" MPD_NAME)) {
+		target->what = HTTP_MPD;
 		return;
-	target->name = rest + sizeof(RECORD_RENDITION) + 1;
-	if (!strcmp(target->name, PLAYLIST_MEDIA))
-		target->what = HTTP_MEDIA;
-	else if (!strcmp(target->name, PLAYLIST_INIT))
-		target->what = HTTP_INIT;
-	else if (target->name[0] && !strchr(target->name, '/') && strlen(target->name) < PLAYLIST_NAME_MAX)
-		target->what = HTTP_SEGMENT;
+	}
+	if (rest[0] == '/')
+		parse_rendition(rest + 1, target);
 }
 
 enum MHD_Result http_send(struct MHD_Connection *connection, unsigned status, struct MHD_Response *response,
@@ -138,13 +154,17 @@ struct store *http_store(struct http *h, struct err *err)
 	return h->store;
 }
 
-static enum MHD_Result answer_init(struct http *h, struct MHD_Connection *connection, const struct dispatch_stream *s)
+static enum MHD_Result answer_init(struct http *h, struct MHD_Connection *connection, const struct dispatch_stream *s,
+				   const char *rendition)
 {
+	char which[RECORD_RENDITION_MAX + 6];
 	struct buf body = { 0 };
 	struct err err = { 0 };
 	struct store *store = http_store(h, &err);
-	int ret = store ? store_get_value(store, s->key, "init:" RECORD_RENDITION, &body, &err) : ERR_RETRY;
+	int ret;
 
+	snprintf(which, sizeof(which), "init:%s", rendition);
+	ret = store ? store_get_value(store, s->key, which, &body, &err) : ERR_RETRY;
 	if (ret > 0)
 		return send_buf(connection, &body, HTTP_TYPE_MP4, CACHE_SHORTLY);
 	buf_finish(&body);
@@ -195,25 +215,32 @@ static enum MHD_Result answer_stream(struct http *h, struct MHD_Connection *conn
 {
 	struct buf body = { 0 };
 	uint8_t *gaps;
+	int64_t first;
 	enum MHD_Result result;
 	struct dispatch_stream *s = find_planned(h, connection, target->key, request, &result);
 
 	if (!s)
 		return result;
 	refresh(h->dispatch, s);
+	first = target->what == HTTP_MASTER || target->what == HTTP_MPD ? 0 : plan_find_rendition(&s->plan, target->rendition);
+	if (first < 0 || (target->what == HTTP_INIT && plan_is_text(&s->plan, (size_t)first)))
+		return http_send_text(connection, MHD_HTTP_NOT_FOUND, "this title has no such rendition");
 	switch (target->what) {
 	case HTTP_MASTER:
 		playlist_put_master(&s->plan, s->sizes, &body);
 		return send_buf(connection, &body, TYPE_PLAYLIST, CACHE_SHORTLY);
+	case HTTP_MPD:
+		mpd_put(&s->plan, s->sizes, &body);
+		return send_buf(connection, &body, TYPE_MPD, CACHE_SHORTLY);
 	case HTTP_MEDIA:
 		gaps = dispatch_gaps(s);
-		playlist_put_media(&s->plan, gaps, &body);
+		playlist_put_media(&s->plan, (size_t)first, gaps, &body);
 		free(gaps);
 		return send_buf(connection, &body, TYPE_PLAYLIST, CACHE_SHORTLY);
 	case HTTP_INIT:
-		return answer_init(h, connection, s);
+		return answer_init(h, connection, s, target->rendition);
 	default:
-		return http_send_segment(h, connection, s, target->name, request);
+		return http_send_segment(h, connection, s, (size_t)first, target->name, request);
 	}
 }
 
@@ -297,7 +324,7 @@ static enum MHD_Result answer_root(struct http *h, struct MHD_Connection *connec
 			buf_put_str(&body, ": ");
 		put_escaped(&body, s->error);
 		buf_printf(&body, "<td>%zu / %zu<td><a href=\"/hls/%s/master.m3u8\">/hls/%s/master.m3u8</a>\n",
-			   s->n_made, s->plan.n_segments, s->key, s->key);
+			   s->n_made, plan_count(&s->plan), s->key, s->key);
 	}
 	buf_put_str(&body, "</table></html>\n");
 	return send_buf(connection, &body, TYPE_HTML, HTTP_CACHE_NEVER);

@@ -4,7 +4,7 @@
  * include microhttpd.h. Runs inside the caller's loop, on the caller's thread; segments go out piece by piece on a store
  * connection of its own.
  *
- *   /hls/K/master.m3u8   /hls/K/main/index.m3u8   /hls/K/main/init.mp4   /hls/K/main/<start>-<duration>.m4s
+ *   /hls/K/master.m3u8   /hls/K/manifest.mpd   /hls/K/R/index.m3u8   /hls/K/R/init.mp4   /hls/K/R/<start>-<duration>.m4s (.vtt; of DASH: <start>.m4s)
  *   /stream/K.mp4?start=SECONDS   /healthz   /
  */
 #ifndef SEGFARM_DISPATCHER_HTTP_H
@@ -38,10 +38,11 @@ void http_work(struct http *http);
 int http_timeout_ms(const struct http *http);
 
 /* Pure, for tests: what a path asks for. */
-enum http_what { HTTP_NOTHING, HTTP_ROOT, HTTP_HEALTH, HTTP_MASTER, HTTP_MEDIA, HTTP_INIT, HTTP_SEGMENT, HTTP_STREAM };
+enum http_what { HTTP_NOTHING, HTTP_ROOT, HTTP_HEALTH, HTTP_MASTER, HTTP_MPD, HTTP_MEDIA, HTTP_INIT, HTTP_SEGMENT, HTTP_STREAM };
 struct http_target {
 	enum http_what what;
 	char key[RECORD_KEY_SIZE];
+	char rendition[RECORD_RENDITION_MAX + 1];
 	const char *name; /* of a segment; points into the path */
 };
 void http_parse_path(const char *path, struct http_target *target);

@@ -14,6 +14,7 @@
 #include <microhttpd.h>
 
 #define HTTP_TYPE_MP4 "video/mp4"
+#define HTTP_TYPE_VTT "text/vtt; charset=utf-8"
 #define HTTP_CACHE_NEVER "no-store"
 
 struct http {
@@ -37,8 +38,8 @@ enum MHD_Result http_send_text(struct MHD_Connection *connection, unsigned statu
 /* 503, and what is wrong with the store. */
 enum MHD_Result http_send_trouble(struct http *h, struct MHD_Connection *connection);
 
-/* http_segment.c: sends it, now or when it is made. */
-enum MHD_Result http_send_segment(struct http *h, struct MHD_Connection *connection, struct dispatch_stream *s, const char *name,
-				  struct http_request **request);
+/* http_segment.c: sends the one of that name of the rendition that begins with segment `first`, now or when it is made. */
+enum MHD_Result http_send_segment(struct http *h, struct MHD_Connection *connection, struct dispatch_stream *s, size_t first,
+				  const char *name, struct http_request **request);
 
 #endif

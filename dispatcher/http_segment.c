@@ -47,11 +47,8 @@ static int load_piece(struct outgoing *out, int number, struct err *err)
 static struct dispatch_stream *find_segment(const struct outgoing *out, int64_t *i)
 {
 	struct dispatch_stream *s = dispatch_find(out->http->dispatch, out->address.stream);
-	struct plan_segment segment = { .start = out->address.start, .duration = out->address.duration };
-	char name[PLAYLIST_NAME_MAX];
 
-	playlist_segment_name(&segment, name);
-	*i = s && s->has_plan ? playlist_find_segment(&s->plan, name) : -1;
+	*i = s && s->has_plan ? plan_find_segment(&s->plan, out->address.rendition, out->address.start, out->address.duration) : -1;
 	return *i >= 0 ? s : NULL;
 }
 
@@ -159,7 +156,7 @@ static int send_made(struct http *h, struct MHD_Connection *connection, struct d
 	response = MHD_create_response_from_callback((uint64_t)out->commit.bytes, STORE_PIECE, read_segment, out, free_outgoing);
 	if (!response)
 		free_outgoing(out);
-	*result = http_send(connection, MHD_HTTP_OK, response, HTTP_TYPE_MP4, CACHE_FOREVER);
+	*result = http_send(connection, MHD_HTTP_OK, response, plan_is_text(&s->plan, i) ? HTTP_TYPE_VTT : HTTP_TYPE_MP4, CACHE_FOREVER);
 	return 1;
 }
 
@@ -208,20 +205,21 @@ static uint64_t player_of(struct MHD_Connection *connection)
 
 /* A segment without a sample, for players whose playlist is older than the gap: hls.js and Shaka pass over it, while an error ends
  * them. A styp box (ISO/IEC 14496-12, 8.16.2) alone. */
-static enum MHD_Result send_gap(struct MHD_Connection *connection, const struct dispatch_stream *s)
+static enum MHD_Result send_gap(struct MHD_Connection *connection, const struct dispatch_stream *s, bool is_text)
 {
-	static char styp[] = "\0\0\0\x18stypmsdh\0\0\0\0msdhmsix";
-	struct MHD_Response *response = MHD_create_response_from_buffer(sizeof(styp) - 1, styp, MHD_RESPMEM_PERSISTENT);
+	static char styp[] = "\0\0\0\x18stypmsdh\0\0\0\0msdhmsix", vtt[] = "WEBVTT\n";
+	struct MHD_Response *response = MHD_create_response_from_buffer(is_text ? sizeof(vtt) - 1 : sizeof(styp) - 1, is_text ? vtt : styp,
+									MHD_RESPMEM_PERSISTENT);
 
 	if (response)
 		MHD_add_response_header(response, "X-Gap-Reason", s->error);
-	return http_send(connection, MHD_HTTP_OK, response, HTTP_TYPE_MP4, HTTP_CACHE_NEVER);
+	return http_send(connection, MHD_HTTP_OK, response, is_text ? HTTP_TYPE_VTT : HTTP_TYPE_MP4, HTTP_CACHE_NEVER);
 }
 
-enum MHD_Result http_send_segment(struct http *h, struct MHD_Connection *connection, struct dispatch_stream *s, const char *name,
-				  struct http_request **request)
+enum MHD_Result http_send_segment(struct http *h, struct MHD_Connection *connection, struct dispatch_stream *s, size_t first,
+				  const char *name, struct http_request **request)
 {
-	int64_t i = playlist_find_segment(&s->plan, name);
+	int64_t i = playlist_find_segment(&s->plan, first, name);
 	enum MHD_Result result;
 
 	if (i < 0)
@@ -234,7 +232,7 @@ enum MHD_Result http_send_segment(struct http *h, struct MHD_Connection *connect
 		dispatch_remake(h->dispatch, s, (size_t)i);
 	}
 	if (s->segments[i] == DISPATCH_QUARANTINED)
-		return send_gap(connection, s);
+		return send_gap(connection, s, plan_is_text(&s->plan, (size_t)i));
 	if (s->state == DISPATCH_FAILED)
 		return http_send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
 	if (h->dispatch->is_store_down)
