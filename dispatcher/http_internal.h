@@ -19,6 +19,7 @@
 
 #define HTTP_TYPE_MP4 "video/mp4"
 #define HTTP_TYPE_MP4_AUDIO "audio/mp4"
+#define HTTP_TYPE_VTT "text/vtt; charset=utf-8"
 #define HTTP_TYPE_PLAYLIST "application/vnd.apple.mpegurl"
 #define HTTP_TYPE_TEXT "text/plain; charset=utf-8"
 #define HTTP_TYPE_HTML "text/html; charset=utf-8"
@@ -106,7 +107,10 @@ void http_log_call(const struct http_call *call, bool is_complete);
 unsigned http_api_check_body(const struct http_call *call, const char **why); /* by the header alone, as above */
 enum MHD_Result http_api_answer(struct http_call *call);
 
-/* --- http_segment.c: sends it, now or when it is made. */
-enum MHD_Result http_send_segment(struct http_call *call, struct dispatch_stream *s, const char *name);
+/* --- http_segment.c */
+/* Sends the one of that name of the rendition that begins with segment `first`, now or when it is made. */
+enum MHD_Result http_send_segment(struct http_call *call, struct dispatch_stream *s, size_t first, const char *name);
+/* What the segments of a rendition are. */
+const char *http_segment_type(const struct dispatch_stream *s, size_t i);
 
 #endif
