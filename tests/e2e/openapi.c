@@ -16,8 +16,8 @@ struct place {
 	char **why;
 };
 
-static bool fail(struct place *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static bool fail(struct place *p, const char *format, ...)
+static bool is_wrong(struct place *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static bool is_wrong(struct place *p, const char *format, ...)
 {
 	char *text;
 	va_list ap;
@@ -62,11 +62,11 @@ static bool has_type(struct place *p, const json_t *types, const json_t *v)
 	size_t i;
 
 	if (json_is_string(types))
-		return is_type(json_string_value(types), v) || fail(p, "is no %s", json_string_value(types));
+		return is_type(json_string_value(types), v) || is_wrong(p, "is no %s", json_string_value(types));
 	json_array_foreach(types, i, type)
 		if (is_type(json_string_value(type), v))
 			return true;
-	return fail(p, "is of another type");
+	return is_wrong(p, "is of another type");
 }
 
 static bool is_in(struct place *p, const json_t *values, const json_t *v)
@@ -77,7 +77,7 @@ static bool is_in(struct place *p, const json_t *values, const json_t *v)
 	json_array_foreach(values, i, value)
 		if (json_equal(value, v))
 			return true;
-	return fail(p, "is none of the values of its enum");
+	return is_wrong(p, "is none of the values of its enum");
 }
 
 static bool matches(struct place *p, const char *pattern, const json_t *v)
@@ -88,7 +88,7 @@ static bool matches(struct place *p, const char *pattern, const json_t *v)
 	ck_assert_int_eq(regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB), 0);
 	ret = json_is_string(v) ? regexec(&regex, json_string_value(v), 0, NULL, 0) : 0;
 	regfree(&regex);
-	return !ret || fail(p, "does not match %s", pattern);
+	return !ret || is_wrong(p, "does not match %s", pattern);
 }
 
 static bool has_required(struct place *p, const json_t *names, const json_t *v)
@@ -98,7 +98,7 @@ static bool has_required(struct place *p, const json_t *names, const json_t *v)
 
 	json_array_foreach(names, i, name)
 		if (json_is_object(v) && !json_object_get(v, json_string_value(name)))
-			return fail(p, "has no %s", json_string_value(name));
+			return is_wrong(p, "has no %s", json_string_value(name));
 	return true;
 }
 
@@ -122,7 +122,7 @@ static bool has_members(struct place *p, const json_t *schema, const json_t *v)
 	json_object_foreach((json_t *)(uintptr_t)v, name, member) {
 		property = json_object_get(properties, name);
 		if (!property && is_closed)
-			return fail(p, "has a member %s that is not described", name);
+			return is_wrong(p, "has a member %s that is not described", name);
 		if (property && !is_valid_at(p, name, property, member))
 			return false;
 	}
@@ -170,14 +170,14 @@ static bool holds(struct place *p, const json_t *schema, const char *keyword, co
 	if (!strcmp(keyword, "allOf"))
 		return has_all(p, what, v);
 	if (!strcmp(keyword, "minimum"))
-		return !json_is_number(v) || number >= limit || fail(p, "is below %g", limit);
+		return !json_is_number(v) || number >= limit || is_wrong(p, "is below %g", limit);
 	if (!strcmp(keyword, "maximum"))
-		return !json_is_number(v) || number <= limit || fail(p, "is over %g", limit);
+		return !json_is_number(v) || number <= limit || is_wrong(p, "is over %g", limit);
 	if (!strcmp(keyword, "minLength"))
-		return !json_is_string(v) || (double)json_string_length(v) >= limit || fail(p, "is too short");
+		return !json_is_string(v) || (double)json_string_length(v) >= limit || is_wrong(p, "is too short");
 	if (!strcmp(keyword, "maxLength"))
-		return !json_is_string(v) || (double)json_string_length(v) <= limit || fail(p, "is too long");
-	return !strcmp(keyword, "description") || !strcmp(keyword, "default") || fail(p, "has a schema with %s", keyword);
+		return !json_is_string(v) || (double)json_string_length(v) <= limit || is_wrong(p, "is too long");
+	return !strcmp(keyword, "description") || !strcmp(keyword, "default") || is_wrong(p, "has a schema with %s", keyword);
 }
 
 static bool is_valid(struct place *p, const json_t *schema, const json_t *v)
@@ -202,12 +202,9 @@ bool openapi_is_valid(const struct openapi *o, const char *schema, const json_t 
 	return is_valid(&place, json_object_get(schemas, schema), value);
 }
 
-void openapi_load(struct openapi *o, const char *path)
+void openapi_init(struct openapi *o, json_t *root)
 {
-	json_error_t e;
-
-	o->root = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
-	ck_assert_msg(o->root != NULL, "%s:%d: %s", path, e.line, e.text);
+	o->root = root;
 	o->given = json_object();
 }
 

@@ -8,12 +8,15 @@
 
 #include "tests/e2e/client.h"
 
+#include <stdbool.h>
+
 struct openapi {
 	json_t *root;
 	json_t *given; /* "GET /v1/streams 200": that were answered */
 };
 
-void openapi_load(struct openapi *o, const char *path);
+/* root: the description, which becomes its own. */
+void openapi_init(struct openapi *o, json_t *root);
 void openapi_free(struct openapi *o);
 /* The test fails unless the answer to a request is one that is described, with such a body. path: as in the description. */
 void openapi_check(struct openapi *o, const char *method, const char *path, const struct reply *r);
