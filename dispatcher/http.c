@@ -356,17 +356,15 @@ static unsigned check_header(struct http_call *call, const char **why)
 	return status;
 }
 
-/* The header is there; what is wrong is answered before a body is read. */
+/* The header is there. What is wrong is answered before a body is read, and then the connection is over; else in its turn. */
 static enum MHD_Result begin(struct http_call *call)
 {
-	const char *why;
-	unsigned wrong = check_header(call, &why);
-
-	if (!wrong)
+	call->wrong = check_header(call, &call->why);
+	call->is_unread = call->wrong && http_guard_check_body(call->connection, call->method);
+	if (!call->is_unread)
 		return MHD_YES;
-	call->is_unread = http_guard_check_body(call->connection, call->method);
 	http_guard_begin(call->connection);
-	return http_send_problem(call, wrong, why);
+	return http_send_problem(call, call->wrong, call->why);
 }
 
 static enum MHD_Result answer(struct http_call *call)
@@ -375,6 +373,8 @@ static enum MHD_Result answer(struct http_call *call)
 		return http_play_answer(call->request);
 	if (http_wait_is_gone(call))
 		return MHD_NO;
+	if (call->wrong)
+		return http_send_problem(call, call->wrong, call->why);
 	if (!strcmp(call->method, MHD_HTTP_METHOD_OPTIONS))
 		return http_send_options(call);
 	if (call->target.what == HTTP_HEALTH)
