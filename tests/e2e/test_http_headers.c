@@ -198,6 +198,10 @@ START_TEST(types_and_times_are_those_of_the_thing)
 		client_check_header(&r, "Cache-Control", i < 2 ? "public, max-age=86400" : FOREVER);
 		client_free(&r);
 	}
+	get("manifest.mpd", "", 200, &r);
+	client_check_header(&r, "Content-Type", "application/dash+xml");
+	client_check_header(&r, "Cache-Control", "public, max-age=86400");
+	client_free(&r);
 	get("main/0-1.m4s", "", 404, &r);
 	client_check_header(&r, "Cache-Control", "no-store");
 	client_free(&r);
