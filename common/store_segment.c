@@ -271,6 +271,22 @@ int store_get_piece(struct store *s, const struct store_segment *seg, int i, str
 	return rc ? rc : take_piece(s, &n, i, out, err);
 }
 
+int store_has_piece(struct store *s, const struct store_segment *seg, int i, struct err *err)
+{
+	struct names n;
+	redisReply *reply;
+	int rc = get_names(s, seg, &n, err);
+	if (!rc)
+		rc = store_call(s, &reply, err, "EXISTS %s%d", n.piece, i);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_INTEGER)
+		return store_surprise(s, reply, err);
+	rc = reply->integer > 0;
+	freeReplyObject(reply);
+	return rc;
+}
+
 static int ask_ahead(struct store *s, const struct names *n, int *sent, int until, struct err *err)
 {
 	int rc = 0;
@@ -380,6 +396,24 @@ int store_list_commits(struct store *s, const char *stream, const char *renditio
 	return rc;
 }
 
+int store_count_commits(struct store *s, const char *stream, const char *rendition, int64_t *n, struct err *err)
+{
+	char key[STORE_KEY_MAX];
+	redisReply *reply;
+	int rc = store_is_rendition(rendition) ? 0 : err_set(err, ERR_USAGE, "\"%.40s\" is not a rendition's name", rendition);
+	if (!rc)
+		rc = store_key(s, key, stream, err, "segs:%s", rendition);
+	if (!rc)
+		rc = store_call(s, &reply, err, "HLEN %s", key);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_INTEGER)
+		return store_surprise(s, reply, err);
+	*n = reply->integer;
+	freeReplyObject(reply);
+	return 0;
+}
+
 /* --- failures */
 
 int store_put_fail(struct store *s, const char *owner, const struct store_segment *seg, const char *class_name, int attempts,
@@ -447,17 +481,26 @@ struct removal {
 	struct err *err;
 };
 
+/* One command for all its pieces. */
 static int remove_segment(void *arg, int64_t start, int64_t duration, const struct store_commit *c)
 {
 	struct removal *r = arg;
+	struct store_sender o;
 	struct names n;
-	int sent = 0;
+	char key[STORE_KEY_MAX + 16];
 	r->segment.start = start;
 	r->segment.duration = duration;
 	int rc = get_names(r->s, &r->segment, &n, r->err);
-	for (; !rc && sent < c->pieces; sent++)
-		rc = store_send(r->s, r->err, "UNLINK %s%d", n.piece, sent);
-	return rc ? rc : store_replies(r->s, sent, r->err);
+	if (rc)
+		return rc;
+	store_sender_init(&o, r->s, r->err);
+	store_sender_printf(&o, "*%d\r\n$6\r\nUNLINK\r\n", c->pieces + 1);
+	for (int i = 0; i < c->pieces; i++) {
+		int size = snprintf(key, sizeof(key), "%s%d", n.piece, i);
+		store_sender_printf(&o, "$%d\r\n%s\r\n", size, key);
+	}
+	rc = store_sender_flush(&o);
+	return rc ? rc : store_replies(r->s, 1, r->err);
 }
 
 /* Its segments, their records and its init segment. */
