@@ -120,6 +120,8 @@ static void set_record(struct dispatch_stream *s, const struct store_stream *wha
 	s->source = what->source;
 	s->options = what->options;
 	s->is_on_demand = what->is_on_demand;
+	s->is_cancelled = what->is_cancelled;
+	s->created = what->created;
 	if (strcmp(what->state, "failed"))
 		return;
 	s->state = DISPATCH_FAILED;
@@ -140,6 +142,8 @@ int dispatch_load(struct dispatch *d, const char *key, struct dispatch_stream **
 
 void dispatch_forget(struct dispatch *d, struct dispatch_stream *s)
 {
+	if (d->on_forget)
+		d->on_forget(d->on_forget_arg, s);
 	tdelete(s, &d->by_key, stream_compare);
 	for (int i = 0; i < d->n_streams; i++)
 		if (d->streams[i] == s)
@@ -173,6 +177,7 @@ static void change(struct dispatch *d, struct dispatch_stream *s, const struct s
 	if (what->is_on_demand && !s->is_on_demand)
 		queue_drop_pending(&d->queue, s->number, QUEUE_PRECOMPUTE);
 	s->is_on_demand = what->is_on_demand;
+	s->is_cancelled = what->is_cancelled;
 	if (s->state == DISPATCH_FAILED ? strcmp(what->state, "failed") : s->n_quarantined && !strcmp(what->state, "working"))
 		stream_retry(s);
 	if (cluster_own(d, s, &err) < 0 || dispatch_take_up(d, s, &err) < 0)

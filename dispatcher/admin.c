@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The commands of a person: submit, status, cancel, retry, rm. Each writes to Redis what is to be, and then tells a dispatcher to
- * look: what was accepted stays so whoever dies.
+ * The commands of a person: submit, status, cancel, retry, rm.
  */
 #include "common/json.h"
 #include "common/key.h"
 #include "common/log.h"
-#include "common/mail.h"
 #include "common/options.h"
+#include "dispatcher/command.h"
 #include "dispatcher/commands.h"
 #include "dispatcher/dispatch.h"
 
@@ -68,87 +67,17 @@ static error_t parse_admin(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-/* --- dispatchers */
-
-static int note_dispatcher(void *arg, const char *id, struct bytes status)
-{
-	struct admin *a = arg;
-	json_t *json = json_loadb((const char *)status.data, status.size, 0, NULL);
-
-	json_object_set_new(a->dispatchers, id, json ? json : json_object());
-	return 0;
-}
-
-/* All of them: the owner acts, or whoever becomes that. */
-static int tell(struct admin *a, const char *stream)
-{
-	struct mail look = { .verb = MAIL_LOOK };
-	struct buf json = { 0 };
-	const char *id;
-	json_t *status;
-	int ret;
-
-	memcpy(look.stream, stream, sizeof(look.stream));
-	ret = mail_put(&look, &json);
-	json_object_foreach(a->dispatchers, id, status)
-		if (ret >= 0)
-			ret = store_send_mail(a->store, id, buf_bytes(&json), a->err);
-	buf_finish(&json);
-	return ret;
-}
-
 /* --- submit */
-
-static void add_all(char ***texts, int *n, const json_t *array)
-{
-	*texts = calloc(json_array_size(array) + 1, sizeof **texts);
-	for (size_t i = 0; *texts && i < json_array_size(array); i++)
-		if (json_is_string(json_array_get(array, i)))
-			(*texts)[(*n)++] = (char *)(uintptr_t)json_string_value(json_array_get(array, i));
-}
-
-/* By one of the dispatchers there are; where there is none, the one that comes will see. */
-static int check_allowed(struct admin *a, const char *path)
-{
-	const char *id;
-	json_t *status;
-	int ret = 0;
-
-	json_object_foreach(a->dispatchers, id, status) {
-		struct allow allow = { 0 };
-
-		if (!json_is_array(json_object_get(status, "media_roots")))
-			return 0;
-		add_all(&allow.roots, &allow.n_roots, json_object_get(status, "media_roots"));
-		add_all(&allow.urls, &allow.n_urls, json_object_get(status, "allow_urls"));
-		ret = record_is_url(path) ? allow_url(&allow, path, a->err) : allow_path(&allow, path, a->err);
-		free(allow.roots);
-		free(allow.urls);
-		if (!ret)
-			return 0;
-	}
-	return ret;
-}
 
 static int submit_one(struct admin *a, const char *path)
 {
-	struct store_stream what = { .options = a->options->encode, .is_on_demand = a->options->is_on_demand }, old;
+	struct store_stream what;
 	char key[RECORD_KEY_SIZE];
-	int ret = dispatch_look_at(path, NULL, &what.source, a->err);
+	int ret = command_submit(a->store, a->dispatchers, path, &a->options->encode, a->options->is_on_demand, key, &what, a->err);
 
-	if (ret >= 0)
-		ret = check_allowed(a, what.source.path);
-	if (ret < 0)
-		return ret;
-	key_derive_source(&what.source, &what.options, key);
-	ret = store_get_stream(a->store, key, &old, a->err);
-	if (ret == 1 && !strcmp(old.state, "failed"))
-		return err_set(a->err, ERR_DATA, "%.300s has failed before: %.300s; 'segfarm retry %s' tries again", path, old.error,
+	if (!ret && !strcmp(what.state, "failed"))
+		return err_set(a->err, ERR_DATA, "%.300s has failed before: %.300s; 'segfarm retry %s' tries again", path, what.error,
 			       key);
-	if (ret >= 0 || ret == ERR_DATA)
-		ret = store_put_stream(a->store, key, &what, a->err);
-	if (ret >= 0)
-		ret = tell(a, key);
 	if (ret >= 0)
 		printf("%s %s\n", key, path);
 	return ret;
@@ -156,46 +85,27 @@ static int submit_one(struct admin *a, const char *path)
 
 /* --- cancel, retry, rm */
 
-static int check_key(struct admin *a, const char *key)
+/* What command_cancel and others give. */
+static int check_key(struct admin *a, const char *key, int ret)
 {
-	struct store_stream what;
-	int ret;
-
 	if (!key_is_valid(key))
 		return err_set(a->err, ERR_USAGE, "'%.40s' is not a stream's key; 'segfarm status' lists them", key);
-	ret = store_get_stream(a->store, key, &what, a->err);
-	if (!ret)
-		return err_set(a->err, ERR_USAGE, "there is no stream %s; 'segfarm status' lists them", key);
-	return ret == ERR_DATA ? 1 : ret;
+	return ret ? ret : err_set(a->err, ERR_USAGE, "there is no stream %s; 'segfarm status' lists them", key);
 }
 
 static int cancel_one(struct admin *a, const char *key)
 {
-	int ret = check_key(a, key);
-
-	if (ret > 0)
-		ret = store_set_mode(a->store, key, true, a->err);
-	return ret < 0 ? ret : tell(a, key);
+	return check_key(a, key, command_cancel(a->store, a->dispatchers, key, a->err));
 }
 
 static int retry_one(struct admin *a, const char *key)
 {
-	int ret = check_key(a, key);
-
-	if (ret > 0)
-		ret = store_clear_fails(a->store, key, a->err);
-	if (ret >= 0)
-		ret = store_set_state(a->store, key, NULL, "working", "", a->err);
-	return ret < 0 ? ret : tell(a, key);
+	return check_key(a, key, command_retry(a->store, a->dispatchers, key, a->err));
 }
 
 static int rm_one(struct admin *a, const char *key)
 {
-	int ret = check_key(a, key);
-
-	if (ret > 0)
-		ret = store_remove_stream(a->store, key, a->err);
-	return ret < 0 ? ret : tell(a, key);
+	return check_key(a, key, command_remove(a->store, a->dispatchers, key, a->err));
 }
 
 /* --- status */
@@ -349,7 +259,10 @@ static int show_status(struct admin *a)
 
 	if (a->options->n_names)
 		for (int i = 0; i < a->options->n_names && ret >= 0; i++) {
-			ret = check_key(a, a->options->names[i]);
+			struct store_stream what;
+
+			ret = store_get_stream(a->store, a->options->names[i], &what, a->err);
+			ret = check_key(a, a->options->names[i], ret == ERR_DATA ? 1 : ret);
 			if (ret > 0)
 				ret = list_key(&listing, a->options->names[i]);
 		}
@@ -377,7 +290,7 @@ static int admin(const char *name, const struct argp *argp, admin_fn *one, int a
 {
 	struct admin_options options = { .redis = DEFAULT_REDIS };
 	struct err err = { 0 };
-	struct admin a = { .options = &options, .dispatchers = json_object(), .err = &err };
+	struct admin a = { .options = &options, .err = &err };
 	int ret;
 
 	record_options_init(&options.encode);
@@ -387,8 +300,8 @@ static int admin(const char *name, const struct argp *argp, admin_fn *one, int a
 		ret = err_set(&err, ERR_USAGE, "which? (try --help)");
 	else
 		ret = store_open(&a.store, options.redis, TIMEOUT_MS, &err);
-	if (ret >= 0)
-		ret = store_list_dispatchers(a.store, note_dispatcher, &a, &err);
+	if (ret >= 0 && !(a.dispatchers = command_list_dispatchers(a.store, &err)))
+		ret = err.code;
 	for (int i = 0; one && i < options.n_names && ret >= 0; i++)
 		ret = one(&a, options.names[i]);
 	if (!one && ret >= 0)

@@ -189,21 +189,20 @@ static uint64_t hash_farm(const struct dispatch *d)
 	return hash;
 }
 
-static void put_farm(struct http *h, struct buf *out)
-{
-	begin_event(out, "farm");
-	api_put_farm(h->dispatch, out);
-	end_event(out);
-}
-
+/* Asks Redis for the others, unless it is down. */
 static void tell_farm(struct http *h, struct buf *out)
 {
 	uint64_t hash = hash_farm(h->dispatch);
+	struct err err = { 0 };
+	struct store *store = h->dispatch->is_store_down ? NULL : http_store(h, &err);
 
-	if (hash == h->events.farm)
+	if (hash == h->events.farm || !store)
+		return;
+	begin_event(out, "farm");
+	if (http_api_put_farm(h, store, out, &err) < 0)
 		return;
 	h->events.farm = hash;
-	put_farm(h, out);
+	end_event(out);
 	tell_all(&h->events, out, NULL);
 }
 
@@ -227,7 +226,7 @@ static void tell_streams(struct http *h, struct buf *out)
 			continue;
 		s->told = hash;
 		begin_event(out, "stream");
-		api_put_stream(h, s, NULL, out);
+		http_api_put_stream(h, s, out);
 		end_event(out);
 		tell_all(&h->events, out, s->key);
 		n_told++;
@@ -269,6 +268,9 @@ static void tell_segments(struct listener *l, const struct dispatch *d, struct b
 	begin_event(out, "segments");
 	jput_begin(out);
 	jput_str(out, "key", s->key);
+	jput_open(out, "renditions", '[');
+	jput_open(out, NULL, '{');
+	jput_str(out, "name", RECORD_RENDITION);
 	jput_open(out, "segments", '[');
 	for (size_t i = 0; i < l->n_states && n < SEGMENTS_A_TICK; i++) {
 		uint8_t state = (uint8_t)api_segment_state(d, s, i);
@@ -276,9 +278,11 @@ static void tell_segments(struct listener *l, const struct dispatch *d, struct b
 		if (state == l->states[i])
 			continue;
 		l->states[i] = state;
-		api_put_segment(d, s, i, out);
+		api_put_segment(d, s, i, NULL, out);
 		n++;
 	}
+	jput_close(out, ']');
+	jput_close(out, '}');
 	jput_close(out, ']');
 	jput_close(out, '}');
 	end_event(out);
@@ -312,14 +316,13 @@ static void greet(struct http *h, struct listener *l)
 
 	if (l->events->n == 1) {
 		skip_streams(h->dispatch);
+		l->events->farm = hash_farm(h->dispatch);
 		l->events->tick_ms = proc_now_ms() + TICK_MS;
 	}
 	if (s)
 		keep_states(l, h->dispatch, s);
 	if (!l->key[0]) {
 		put_history(l->events, &out);
-		tell(l, out.data, out.size);
-		put_farm(h, &out);
 		tell(l, out.data, out.size);
 	} else {
 		tell(l, ":\n\n", 3); /* so that the header goes out */

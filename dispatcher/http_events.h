@@ -12,7 +12,8 @@
  *
  * With ?stream=K only "stream" of that one, "reset", and
  *
- *   segments  {"key", "segments": [...]}                 as in GET /v1/streams/K, with "rendition": those that have changed
+ *   segments  {"key", "renditions": [...]}               as in GET /v1/streams/K: those segments that are in another state than before,
+ *                                                        without the reasons for gaps
  */
 #ifndef SEGFARM_DISPATCHER_HTTP_EVENTS_H
 #define SEGFARM_DISPATCHER_HTTP_EVENTS_H

@@ -23,7 +23,7 @@ struct serve_options {
 	int n_paths;
 	struct record_options encode;
 	struct cli_listen listen;
-	struct http_limits limits;
+	struct http_settings http;
 	bool is_verbose, is_on_demand;
 	int read_ahead;
 	uint64_t shuffle_seed;
@@ -43,10 +43,6 @@ static const struct argp_option serve_argp_options[] = {
 	{ "insecure", OPTIONS_KEY_INSECURE, NULL, 0, "tcp:// without keys: whoever reaches the port may give and take jobs", 1 },
 	{ "listen", OPTIONS_KEY_LISTEN, "ADDR:PORT", 0,
 	  "Where to serve (default " OPTIONS_LISTEN "; port 0: any free one)", 1 },
-	{ "max-connections", OPTIONS_KEY_CONNECTIONS, "N", 0,
-	  "HTTP connections at a time (default 12000; fewer where ulimit -Hn does not allow so many)", 1 },
-	{ "max-connections-per-address", OPTIONS_KEY_PER_ADDRESS, "N", 0,
-	  "Of one client address; raise it behind a proxy (default 4096)", 1 },
 	{ "on-demand", OPTIONS_KEY_ON_DEMAND, NULL, 0, "Make nothing of the FILEs before a player asks for it", 1 },
 	{ "read-ahead", OPTIONS_KEY_READ_AHEAD, "N", 0,
 	  "Segments to make before a player asks for them (default 3)", 1 },
@@ -64,6 +60,7 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &o->encode;
 		state->child_inputs[1] = &o->allow;
+		state->child_inputs[2] = &o->http;
 		break;
 	case 'v':
 		o->is_verbose = true;
@@ -92,12 +89,6 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 	case OPTIONS_KEY_LISTEN:
 		options_check(cli_parse_listen(arg, &o->listen, &err), &err, state);
 		break;
-	case OPTIONS_KEY_CONNECTIONS:
-		o->limits.connections = (unsigned)options_parse_int("--max-connections", arg, 1, HTTP_CONNECTIONS_MAX, state);
-		break;
-	case OPTIONS_KEY_PER_ADDRESS:
-		o->limits.per_address = (unsigned)options_parse_int("--max-connections-per-address", arg, 1, HTTP_CONNECTIONS_MAX, state);
-		break;
 	case OPTIONS_KEY_ORDER:
 		options_check(options_parse_order(arg, &o->shuffle_seed, &err), &err, state);
 		break;
@@ -111,7 +102,8 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-static const struct argp_child serve_children[] = { { &options_encode, 0, NULL, 0 }, { &options_allow, 0, NULL, 2 }, { 0 } };
+static const struct argp_child serve_children[] = { { &options_encode, 0, NULL, 0 }, { &options_allow, 0, NULL, 2 },
+						 { &http_options, 0, NULL, 3 }, { 0 } };
 static const struct argp serve_argp = {
 	.options = serve_argp_options,
 	.parser = parse_serve,
@@ -160,7 +152,7 @@ static int serve(struct serve_options *o, struct loop *loop, struct dispatch *d,
 	int ret = keys_access_open(&o->access, o->keys, o->allow_workers, true, err);
 
 	if (ret >= 0)
-		ret = http_create(&loop->http, &o->listen, &o->limits, err);
+		ret = http_create(&loop->http, &o->listen, &o->http, err);
 	if (ret >= 0)
 		ret = dispatch_init(d, o->bind, &o->access, o->redis, err);
 	if (ret < 0)
@@ -194,6 +186,7 @@ int serve_main(int argc, char **argv)
 	int ret;
 
 	record_options_init(&options.encode);
+	http_settings_init(&options.http);
 	cli_parse_listen(OPTIONS_LISTEN, &options.listen, NULL);
 	options_parse(&serve_argp, "segfarm serve", argc, argv, &options);
 	log_init("segfarm", options.is_verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);

@@ -14,8 +14,8 @@ export function describe(segment, i) {
 	let text = `Segment ${i + 1}, ${clock(segment.start)} to ${clock(end)}: ${WORDS[segment.state] || segment.state}`;
 
 	if (segment.attempts > 1)
-		text += `, ${segment.attempts} attempts`;
-	return segment.reason ? `${text}. ${segment.reason}` : text;
+		text += ` after ${segment.attempts} attempts`;
+	return segment.reason ? `${text}: ${segment.reason}` : text;
 }
 
 /* One cell; what has gone wrong differs by more than its colour. */

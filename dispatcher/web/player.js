@@ -229,8 +229,8 @@ async function learn() {
 
 function followSegments() {
 	follow(`/v1/events?stream=${key}`, (event, data) => {
-		if (event === "segments" && data.segments.some((s) => s.rendition && segments.length))
-			take(data.segments);
+		if (event === "segments" && segments.length)
+			take(data.renditions[0].segments);
 		else if (event === "open" || event === "reset" || (event === "stream" && data.key === key && !segments.length))
 			learn().catch(() => {});
 	}, true);

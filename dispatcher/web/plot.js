@@ -2,7 +2,7 @@
  *
  * Plots of the last minutes: areas that lie on each other, the newest sample at the right end.
  */
-import { clock, colour, prepare, redrawOn } from "./common.js";
+import { colour, prepare, redrawOn } from "./common.js";
 
 const HEIGHT = 84;
 const FOOT = 14; /* for the words under it */
@@ -62,7 +62,7 @@ export class Plot {
 		c.fillStyle = colour("faint");
 		c.font = "11px system-ui, sans-serif";
 		c.fillText(`${most.toLocaleString("en")}${this.unit}`, 0, 10);
-		c.fillText(`${clock(this.span)} min ago`, 0, HEIGHT - 2);
+		c.fillText(`${Math.round(this.span / 60)} min ago`, 0, HEIGHT - 2);
 		c.textAlign = "right";
 		c.fillText("now", width, HEIGHT - 2);
 	}

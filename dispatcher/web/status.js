@@ -6,11 +6,11 @@ import { $, api, el, follow, nameOf, number, setText, showTrouble } from "./comm
 import { Plot } from "./plot.js";
 import * as streams from "./streams.js";
 
-const PAGE = 500;         /* streams of one request */
+const PAGE = 100;         /* streams of one request */
 const RELIST_MS = 10000;  /* streams of other dispatchers: only the list tells how they are */
 const WORKERS_SHOWN = 120;
 
-const queuePlot = new Plot($("queue-plot"), ["running", "queued", "missing"], "");
+const queuePlot = new Plot($("queue-plot"), ["running", "queued", "later"], "");
 const speedPlot = new Plot($("speed-plot"), ["made"], "×");
 let farm = { dispatchers: [] };
 let samples = [], stepMs = 2000, room = 300;
@@ -160,19 +160,12 @@ setInterval(() => {
 
 /* ---- submitting */
 
-const NUMBERS = { "segment-duration": "segment_duration", crf: "crf", "video-height": "video_height" };
-const TEXTS = { audio: "audio", encoder: "encoder" };
+const NUMBERS = ["segment-duration", "crf", "video-height"], TEXTS = ["audio", "encoder"]; /* as on the command line */
 
 function readOptions() {
-	const options = {};
+	const filled = [...NUMBERS, ...TEXTS].filter((name) => $(`o-${name}`).value.trim());
 
-	for (const [id, name] of Object.entries(NUMBERS))
-		if ($(`o-${id}`).value)
-			options[name] = Number($(`o-${id}`).value);
-	for (const [id, name] of Object.entries(TEXTS))
-		if ($(`o-${id}`).value.trim())
-			options[name] = $(`o-${id}`).value.trim();
-	return options;
+	return Object.fromEntries(filled.map((name) => [name, NUMBERS.includes(name) ? Number($(`o-${name}`).value) : $(`o-${name}`).value.trim()]));
 }
 
 $("submit").addEventListener("submit", async (event) => {

@@ -176,22 +176,31 @@ async function load(row) {
 }
 
 /* Segments that are in another state than before. */
-function take(row, segments) {
-	const changed = new Set();
+function take(row, renditions) {
+	let isUnexplained = false;
 
-	for (const s of segments) {
-		const view = row.views?.get(s.rendition), i = view?.byName.get(s.name);
+	for (const { name, segments } of renditions) {
+		const view = row.views?.get(name);
 
-		if (i === undefined)
+		if (!view)
 			continue;
-		view.segments[i] = { ...view.segments[i], ...s, reason: s.reason };
-		changed.add(view);
-	}
-	for (const view of changed) {
+		for (const s of segments)
+			if (view.byName.has(s.name))
+				view.segments[view.byName.get(s.name)] = s;
+		isUnexplained ||= segments.some((s) => s.state === "gap" && !s.reason);
 		fillLegend(view);
 		fillGaps(view);
 		view.map.set(view.segments);
 	}
+	return isUnexplained;
+}
+
+/* Events have no reasons. */
+async function explain(row) {
+	const detail = await api(`/v1/streams/${row.stream.key}`).catch(() => null);
+
+	if (detail && row === open)
+		take(row, detail.renditions);
 }
 
 function close() {
@@ -219,7 +228,7 @@ function toggle(row) {
 		if (event === "open" || event === "reset")
 			load(row);
 		else if (event === "segments")
-			take(row, data.segments);
+			take(row, data.renditions) && explain(row);
 	});
 }
 
