@@ -54,9 +54,13 @@ export class Farm {
 		this.bus = `ipc://${this.dir}/bus.sock`;
 		this.run("redis", "redis-server", ["--port", "0", "--unixsocket", `${this.dir}/redis.sock`, "--save", "", "--appendonly", "no", "--dir", this.dir]);
 		await until(() => fs.existsSync(`${this.dir}/redis.sock`), "Redis");
-		this.run("serve", path.join(BUILD, "segfarm"),
+		const serve = this.run("serve", path.join(BUILD, "segfarm"),
 			["serve", "--redis", this.redis, "--bind", this.bus, "--listen", "127.0.0.1:0", ...this.roots, ...this.options.serve]);
-		this.base = await until(() => /serving \d+ streams on (http:\/\/[^ ,]+)/.exec(this.log("serve"))?.[1], "segfarm serve");
+		this.base = await until(() => {
+			if (serve.exitCode !== null)
+				throw new Error(`segfarm serve has ended: ${this.log("serve")}`);
+			return /serving \d+ streams on (http:\/\/[^ ,]+)/.exec(this.log("serve"))?.[1];
+		}, "segfarm serve");
 		if (this.options.workers)
 			this.startPool(this.options.env);
 		return this;
