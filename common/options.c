@@ -114,7 +114,7 @@ static int set_audio_track(struct record_options *options, const char *text, str
 	} else {
 		for (size_t i = 0; i < sizeof(lower); i++)
 			lower[i] = i < n ? (char)tolower((unsigned char)text[i]) : 0;
-		ret = set_word("an audio track is a number or a language", n < sizeof(lower) ? lower : "", RECORD_LANGUAGE_CHARS,
+		ret = set_word("an audio track is a number or a language", n < sizeof(lower) ? lower : text, RECORD_LANGUAGE_CHARS,
 			       options->audio_language, sizeof(options->audio_language), err);
 	}
 	options->audio_track = track;

@@ -110,6 +110,8 @@ int store_put_segment(struct store *s, const struct store_segment *seg, const ch
 int store_get_commit(struct store *s, const struct store_segment *seg, struct store_commit *commit, struct err *err);
 /* Appends piece i to *out; 1 there, 0 gone: then call store_drop_commit and make the segment again. */
 int store_get_piece(struct store *s, const struct store_segment *seg, int i, struct buf *out, struct err *err);
+/* 1 it is there, 0 it is not. */
+int store_has_piece(struct store *s, const struct store_segment *seg, int i, struct err *err);
 /* Pieces 0 to pieces - 1, given to fn one by one while Redis sends the next ones. 1 all were there, 0 one is gone. What fn returns
  * other than 0, a negative code, ends it and is returned. */
 int store_get_pieces(struct store *s, const struct store_segment *seg, int pieces,

@@ -271,6 +271,22 @@ int store_get_piece(struct store *s, const struct store_segment *seg, int i, str
 	return rc ? rc : take_piece(s, &n, i, out, err);
 }
 
+int store_has_piece(struct store *s, const struct store_segment *seg, int i, struct err *err)
+{
+	struct names n;
+	redisReply *reply;
+	int rc = get_names(s, seg, &n, err);
+	if (!rc)
+		rc = store_call(s, &reply, err, "EXISTS %s%d", n.piece, i);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_INTEGER)
+		return store_surprise(s, reply, err);
+	rc = reply->integer > 0;
+	freeReplyObject(reply);
+	return rc;
+}
+
 static int ask_ahead(struct store *s, const struct names *n, int *sent, int until, struct err *err)
 {
 	int rc = 0;

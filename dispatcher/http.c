@@ -205,7 +205,7 @@ void http_refresh(struct dispatch *d, struct dispatch_stream *s)
 
 static enum MHD_Result answer_playlist(struct http_call *call, const struct dispatch_stream *s)
 {
-	enum http_cache cache = s->state == DISPATCH_DONE ? HTTP_CACHE_LONG : HTTP_CACHE_SHORT;
+	enum http_keep cache = s->state == DISPATCH_DONE ? HTTP_CACHE_LONG : HTTP_CACHE_SHORT;
 	struct buf body = { 0 };
 	uint8_t *gaps;
 

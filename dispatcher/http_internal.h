@@ -9,6 +9,7 @@
 
 #include "dispatcher/access.h"
 #include "dispatcher/http.h"
+#include "dispatcher/http_cache.h"
 #include "dispatcher/http_call.h"
 #include "dispatcher/http_events.h"
 #include "dispatcher/http_guard.h"
@@ -27,7 +28,7 @@
 #define HTTP_TYPE_PROBLEM "application/problem+json" /* RFC 9457 */
 
 /* For how long an answer may be kept. */
-enum http_cache {
+enum http_keep {
 	HTTP_CACHE_NEVER,
 	HTTP_CACHE_SHORT,   /* what changes while a title is made: seconds */
 	HTTP_CACHE_LONG,    /* what does not any more, unless a person wants it to: a day */
@@ -42,12 +43,14 @@ struct http {
 	struct dispatch *dispatch;
 	const char *redis_url;
 	struct store *store;
+	struct buf piece; /* for a moment: what is sent only in part */
 	struct http_plays plays;
 	struct http_waits waits;
 	struct http_guard guard;
 	struct http_events events;
 	struct http_settings settings;
 	struct access access;
+	struct http_cache cache;
 	int log_fd; /* -1: there is no access log */
 	char base[CLI_HOST_MAX + 32];
 };
@@ -64,7 +67,7 @@ void http_refresh(struct dispatch *d, struct dispatch_stream *s);
 
 /* Sends it, with what all answers have. type NULL: it has no body. Takes the response. */
 enum MHD_Result http_send(struct http_call *call, unsigned status, struct MHD_Response *response, const char *type,
-			  enum http_cache cache);
+			  enum http_keep cache);
 enum MHD_Result http_send_text(struct http_call *call, const char *text);
 /* RFC 9457. detail: a sentence of what is wrong with this very request. */
 enum MHD_Result http_send_problem(struct http_call *call, unsigned status, const char *detail);
@@ -79,12 +82,12 @@ struct http_part {
 	uint64_t first, size;
 };
 /* Looks at the conditions of the request: false: it has been answered (304, 416) with *result. etag: "\"...\"". */
-bool http_check_part(struct http_call *call, const char *etag, uint64_t size, enum http_cache cache, struct http_part *part,
+bool http_check_part(struct http_call *call, const char *etag, uint64_t size, enum http_keep cache, struct http_part *part,
 		     enum MHD_Result *result);
 /* For a body that is known by its tag, and may be asked for in parts. response may be NULL. */
 void http_add_tag(struct MHD_Response *response, const char *etag);
 /* Sends a whole body from memory: with an entity tag, in parts if that is asked for, compressed if that is of use (texts). Frees it. */
-enum MHD_Result http_send_body(struct http_call *call, struct buf *body, const char *type, enum http_cache cache);
+enum MHD_Result http_send_body(struct http_call *call, struct buf *body, const char *type, enum http_keep cache);
 
 /* --- http_access.c: may this be asked for by whoever asks? */
 
