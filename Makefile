@@ -88,7 +88,7 @@ check-players: deps player
 tests: all $(BUILD)/unit-tests
 
 # common/ includes neither side, the sides not each other, third-party headers only the files named for them, and the
-# dispatcher links no libav.
+# dispatcher links no libav. Nothing in the pages makes markup of text, or comes from elsewhere.
 layers:
 	@! grep -nE '#include "(worker|dispatcher)/' common/*.[ch]
 	@! grep -nE '#include "dispatcher/' worker/*.[ch]
@@ -97,6 +97,7 @@ layers:
 	@! grep -lE '#include <zmq' common/*.[ch] worker/*.[ch] dispatcher/*.[ch] | grep -v '^common/\(bus\|keys\)'
 	@! grep -lE '#include <hiredis' common/*.[ch] worker/*.[ch] dispatcher/*.[ch] | grep -v '^common/store'
 	@! grep -lE '#include <x264' worker/*.[ch] | grep -v '^worker/video_encoder'
+	@! grep -rnE 'innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|<script>|<style|[^-]style="|onclick="|https?://[a-z]' dispatcher/web | grep -v 'xmlns='
 	@echo "layers: ok"
 
 # ---- more checking

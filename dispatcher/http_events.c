@@ -8,6 +8,7 @@
 #include "dispatcher/api.h"
 #include "dispatcher/cluster.h"
 #include "dispatcher/http_internal.h"
+#include "dispatcher/outbox.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,10 +28,9 @@ struct listener {
 	struct http_events *events;
 	struct MHD_Connection *connection;
 	struct list link;
-	struct buf out;              /* not sent yet, from `at` on */
-	size_t at;
+	struct outbox out;
 	int64_t told_ms;
-	bool is_suspended, is_gone, has_missed;
+	bool is_suspended, is_gone;
 	char key[RECORD_KEY_SIZE];   /* of the stream that it is about; "": all */
 	uint8_t *states;             /* of that stream's segments, as they were told; NULL: not known */
 	size_t n_states;
@@ -53,11 +53,7 @@ static void wake(struct listener *l)
 
 static void tell(struct listener *l, const void *text, size_t size)
 {
-	if (l->has_missed || l->out.size - l->at + size > HTTP_EVENTS_BUFFER) {
-		l->has_missed = true;
-		return;
-	}
-	buf_put(&l->out, text, size);
+	outbox_put(&l->out, text, size);
 	l->told_ms = proc_now_ms();
 	wake(l);
 }
@@ -88,28 +84,17 @@ static void end_event(struct buf *out)
 static ssize_t read_events(void *arg, uint64_t position, char *to, size_t max)
 {
 	struct listener *l = arg;
-	size_t left = l->out.size - l->at;
+	size_t size;
 
 	(void)position;
-	if (l->is_gone || l->events->is_stopping || buf_failed(&l->out))
+	if (l->is_gone || l->events->is_stopping)
 		return MHD_CONTENT_READER_END_WITH_ERROR;
-	if (!left) {
-		buf_reset(&l->out);
-		l->at = 0;
-		if (l->has_missed)
-			buf_put_str(&l->out, RESET);
-		l->has_missed = false;
-		left = l->out.size;
-	}
-	if (!left) {
+	size = outbox_take(&l->out, to, max);
+	if (!size) {
 		l->is_suspended = true;
 		MHD_suspend_connection(l->connection);
-		return 0;
 	}
-	left = left < max ? left : max;
-	memcpy(to, l->out.data + l->at, left);
-	l->at += left;
-	return (ssize_t)left;
+	return (ssize_t)size;
 }
 
 /* Microhttpd does not look at a connection that is suspended. */
@@ -208,7 +193,7 @@ static void tell_farm(struct http *h, struct buf *out)
 
 static uint64_t hash_stream(const struct dispatch_stream *s)
 {
-	uint64_t facts[] = { s->state, s->n_made, s->n_quarantined, s->has_plan ? s->plan.n_segments : 0, s->is_on_demand, 1 };
+	uint64_t facts[] = { s->state, s->n_made, s->n_quarantined, s->has_plan ? s->plan.n_segments : 0, s->is_on_demand, s->is_cancelled, 1 };
 
 	return XXH3_64bits_withSeed(facts, sizeof(facts), XXH3_64bits_withSeed(s->error, strlen(s->error), XXH3_64bits(s->owner, strlen(s->owner))));
 }
@@ -301,6 +286,7 @@ static struct listener *create(struct http_call *call, const char *key)
 	l->request.kind = HTTP_REQUEST_EVENTS;
 	l->events = &call->http->events;
 	l->connection = call->connection;
+	l->out = (struct outbox){ .limit = HTTP_EVENTS_BUFFER, .notice = RESET };
 	l->told_ms = proc_now_ms();
 	memcpy(l->key, key, strlen(key) + 1);
 	list_append(&l->events->all, &l->link);
@@ -363,7 +349,7 @@ void http_events_end(struct http_request *request)
 
 	list_remove(&l->link);
 	l->events->n--;
-	buf_finish(&l->out);
+	outbox_finish(&l->out);
 	free(l->states);
 	free(l);
 }
