@@ -16,9 +16,14 @@ const OPTIONS = { "segment-duration": 2 };
 const PLAYERS = [["hls.js", "hls", "master"], ["native <video>", "native", "master"], ["Shaka, HLS", "shaka", "master"], ["Shaka, DASH", "shaka", "mpd"], ["dash.js", "dash", "mpd"]];
 const counts = { ok: 0, failed: 0, skipped: 0 };
 
+let since = performance.now();
+
 function tell(result, title, player, text) {
+	const s = (performance.now() - since) / 1000;
+
+	since = performance.now();
 	counts[result]++;
-	console.log(`${result.padEnd(8)}${title.padEnd(40)} ${player.padEnd(22)} ${text}`);
+	console.log(`${result.padEnd(8)} ${title.padEnd(40)} ${player.padEnd(24)} ${text} [${s.toFixed(1)} s]`);
 }
 
 /* What is wrong with what a player in the browser has seen. */
@@ -40,7 +45,7 @@ function faults(report, title, stream, jobMs) {
 		list.push("nothing was decoded");
 	if (report.seek_ms > 5 * jobMs + 3000)
 		list.push(`a seek into a cold part took ${report.seek_ms} ms; a segment job ${jobMs} ms`);
-	if (title.hasTracks && (report.audio.length !== 2 && report.kind !== "native" || !report.subtitles.length || !report.cue && report.kind !== "shaka"))
+	if (title.hasTracks && report.subtitles && (report.audio?.length !== 2 && report.kind !== "native" || !report.subtitles.length || !report.cue && report.kind !== "shaka"))
 		list.push(`audio ${JSON.stringify(report.audio)}, subtitles ${JSON.stringify(report.subtitles)}, cue ${report.cue}`);
 	return list;
 }

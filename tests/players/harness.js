@@ -147,7 +147,7 @@ const players = {
 		const hls = new Hls({ enableWorker: false, maxBufferLength: 60 });
 
 		hls.on(Hls.Events.ERROR, (event, data) => {
-			if (data.details !== "bufferStalledError" || data.fatal)
+			if (data.fatal || !["bufferStalledError", "aborted"].includes(data.details)) /* a request that a seek has made idle */
 				seen.errors.push(`${data.type} ${data.details}${data.fatal ? " (fatal)" : ""} ${data.error?.message || ""}`);
 		});
 		hls.loadSource(url);

@@ -31,7 +31,7 @@ async function ffmpeg(url) {
 }
 
 async function mpv(url) {
-	const { status, out, err } = await run("mpv", ["--no-config", "--vo=null", "--ao=null", "--untimed", "--msg-level=all=warn", "--term-status-msg=END ${=time-pos}", url]);
+	const { status, out, err } = await run("mpv", ["--no-config", "--vo=null", "--ao=null", "--ao-null-untimed=yes", "--untimed", "--msg-level=all=warn", "--term-status-msg=END ${=time-pos}", url]);
 	const said = `${out}\n${err}`, bad = said.split(/[\r\n]/).filter((line) => /error|fail|invalid|corrupt/i.test(line));
 
 	return { errors: status || bad.length ? [`status ${status} ${bad.slice(0, 3).join("; ")}`] : [] };
