@@ -13,6 +13,7 @@ int cancel_main(int argc, char **argv);
 int retry_main(int argc, char **argv);
 int rm_main(int argc, char **argv);
 int bench_main(int argc, char **argv);
+int sign_main(int argc, char **argv);
 int keygen_main(int argc, char **argv);
 
 #endif

@@ -193,7 +193,7 @@ static void tell_farm(struct http *h, struct buf *out)
 
 static uint64_t hash_stream(const struct dispatch_stream *s)
 {
-	uint64_t facts[] = { s->state, s->n_made, s->n_quarantined, s->has_plan ? s->plan.n_segments : 0, s->is_on_demand, s->is_cancelled, 1 };
+	uint64_t facts[] = { s->state, s->n_made, s->n_quarantined, s->has_plan ? plan_count(&s->plan) : 0, s->is_on_demand, s->is_cancelled, 1 };
 
 	return XXH3_64bits_withSeed(facts, sizeof(facts), XXH3_64bits_withSeed(s->error, strlen(s->error), XXH3_64bits(s->owner, strlen(s->owner))));
 }
@@ -231,7 +231,7 @@ static void skip_streams(struct dispatch *d)
 /* False: there is no plan, or it is another one: all segments are as they are now. */
 static bool keep_states(struct listener *l, const struct dispatch *d, const struct dispatch_stream *s)
 {
-	size_t n = s->has_plan ? s->plan.n_segments : 0;
+	size_t n = s->has_plan ? plan_count(&s->plan) : 0;
 
 	if (l->states && l->n_states == n)
 		return true;
@@ -241,6 +241,29 @@ static bool keep_states(struct listener *l, const struct dispatch *d, const stru
 	for (size_t i = 0; i < l->n_states; i++)
 		l->states[i] = (uint8_t)api_segment_state(d, s, i);
 	return false;
+}
+
+/* Those of a rendition, which begins with segment `first`, that have changed; how many. */
+static int put_changed(struct listener *l, const struct dispatch *d, const struct dispatch_stream *s, size_t first, int most, struct buf *out)
+{
+	size_t end = first + s->plan.n_segments;
+	int n = 0;
+
+	jput_open(out, NULL, '{');
+	jput_str(out, "name", plan_rendition(&s->plan, first));
+	jput_open(out, "segments", '[');
+	for (size_t i = first; i < end && n < most; i++) {
+		uint8_t state = (uint8_t)api_segment_state(d, s, i);
+
+		if (state == l->states[i])
+			continue;
+		l->states[i] = state;
+		api_put_segment(d, s, i, NULL, out);
+		n++;
+	}
+	jput_close(out, ']');
+	jput_close(out, '}');
+	return n;
 }
 
 static void tell_segments(struct listener *l, const struct dispatch *d, struct buf *out)
@@ -254,20 +277,8 @@ static void tell_segments(struct listener *l, const struct dispatch *d, struct b
 	jput_begin(out);
 	jput_str(out, "key", s->key);
 	jput_open(out, "renditions", '[');
-	jput_open(out, NULL, '{');
-	jput_str(out, "name", RECORD_RENDITION);
-	jput_open(out, "segments", '[');
-	for (size_t i = 0; i < l->n_states && n < SEGMENTS_A_TICK; i++) {
-		uint8_t state = (uint8_t)api_segment_state(d, s, i);
-
-		if (state == l->states[i])
-			continue;
-		l->states[i] = state;
-		api_put_segment(d, s, i, NULL, out);
-		n++;
-	}
-	jput_close(out, ']');
-	jput_close(out, '}');
+	for (size_t i = 0; i < l->n_states; i += s->plan.n_segments)
+		n += put_changed(l, d, s, i, SEGMENTS_A_TICK - n, out);
 	jput_close(out, ']');
 	jput_close(out, '}');
 	end_event(out);

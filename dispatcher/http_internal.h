@@ -21,6 +21,7 @@
 
 #define HTTP_TYPE_MP4 "video/mp4"
 #define HTTP_TYPE_MP4_AUDIO "audio/mp4"
+#define HTTP_TYPE_VTT "text/vtt; charset=utf-8"
 #define HTTP_TYPE_PLAYLIST "application/vnd.apple.mpegurl"
 #define HTTP_TYPE_TEXT "text/plain; charset=utf-8"
 #define HTTP_TYPE_HTML "text/html; charset=utf-8"
@@ -113,7 +114,10 @@ enum MHD_Result http_api_answer(struct http_call *call);
 void http_api_put_stream(struct http *h, const struct dispatch_stream *s, struct buf *json);
 int http_api_put_farm(struct http *h, struct store *store, struct buf *json, struct err *err);
 
-/* --- http_segment.c: sends it, now or when it is made. */
-enum MHD_Result http_send_segment(struct http_call *call, struct dispatch_stream *s, const char *name);
+/* --- http_segment.c */
+/* Sends the one of that name of the rendition that begins with segment `first`, now or when it is made. */
+enum MHD_Result http_send_segment(struct http_call *call, struct dispatch_stream *s, size_t first, const char *name);
+/* What the segments of a rendition are. */
+const char *http_segment_type(const struct dispatch_stream *s, size_t i);
 
 #endif

@@ -38,11 +38,8 @@ static int load_piece(struct outgoing *out, int number, struct buf *to, struct e
 static struct dispatch_stream *find_segment(const struct outgoing *out, int64_t *i)
 {
 	struct dispatch_stream *s = dispatch_find(out->http->dispatch, out->address.stream);
-	struct plan_segment segment = { .start = out->address.start, .duration = out->address.duration };
-	char name[PLAYLIST_NAME_MAX];
 
-	playlist_segment_name(&segment, name);
-	*i = s && s->has_plan ? playlist_find_segment(&s->plan, name) : -1;
+	*i = s && s->has_plan ? plan_find_segment(&s->plan, out->address.rendition, out->address.start, out->address.duration) : -1;
 	return *i >= 0 ? s : NULL;
 }
 
@@ -218,7 +215,7 @@ static int send_made(struct http_call *call, struct dispatch_stream *s, size_t i
 	}
 	out->http = call->http;
 	out->connection = call->connection;
-	out->type = s->plan.video.is_present ? HTTP_TYPE_MP4 : HTTP_TYPE_MP4_AUDIO;
+	out->type = http_segment_type(s, i);
 	dispatch_address(s, i, &out->address);
 	ret = open_segment(out, &err);
 	if (ret <= 0)
@@ -274,20 +271,31 @@ static uint64_t player_of(struct MHD_Connection *connection)
 
 /* A segment without a sample, for players whose playlist is older than the gap: hls.js and Shaka pass over it, while an error ends
  * them. A styp box (ISO/IEC 14496-12, 8.16.2) alone. */
-static enum MHD_Result send_gap(struct http_call *call, const struct dispatch_stream *s)
+static enum MHD_Result send_gap(struct http_call *call, const struct dispatch_stream *s, size_t i)
 {
-	static char styp[] = "\0\0\0\x18stypmsdh\0\0\0\0msdhmsix";
-	struct MHD_Response *response = MHD_create_response_from_buffer(sizeof(styp) - 1, styp, MHD_RESPMEM_PERSISTENT);
+	static char styp[] = "\0\0\0\x18stypmsdh\0\0\0\0msdhmsix", vtt[] = "WEBVTT\n";
+	bool is_text = plan_is_text(&s->plan, i);
+	struct MHD_Response *response = MHD_create_response_from_buffer(is_text ? sizeof(vtt) - 1 : sizeof(styp) - 1, is_text ? vtt : styp,
+									MHD_RESPMEM_PERSISTENT);
 
 	if (response)
 		MHD_add_response_header(response, "X-Gap-Reason", s->error);
-	return http_send(call, MHD_HTTP_OK, response, HTTP_TYPE_MP4, HTTP_CACHE_NEVER);
+	return http_send(call, MHD_HTTP_OK, response, http_segment_type(s, i), HTTP_CACHE_NEVER);
 }
 
-enum MHD_Result http_send_segment(struct http_call *call, struct dispatch_stream *s, const char *name)
+const char *http_segment_type(const struct dispatch_stream *s, size_t i)
+{
+	const struct record_track *track = plan_track(&s->plan, i);
+
+	if (track)
+		return track->text.is_present ? HTTP_TYPE_VTT : HTTP_TYPE_MP4_AUDIO;
+	return s->plan.video.is_present ? HTTP_TYPE_MP4 : HTTP_TYPE_MP4_AUDIO;
+}
+
+enum MHD_Result http_send_segment(struct http_call *call, struct dispatch_stream *s, size_t first, const char *name)
 {
 	struct dispatch *d = call->http->dispatch;
-	int64_t i = playlist_find_segment(&s->plan, name);
+	int64_t i = playlist_find_segment(&s->plan, first, name);
 	enum MHD_Result result;
 
 	if (i < 0)
@@ -300,7 +308,7 @@ enum MHD_Result http_send_segment(struct http_call *call, struct dispatch_stream
 		dispatch_remake(d, s, (size_t)i);
 	}
 	if (s->segments[i] == DISPATCH_QUARANTINED)
-		return send_gap(call, s);
+		return send_gap(call, s, (size_t)i);
 	if (s->state == DISPATCH_FAILED)
 		return http_send_problem(call, MHD_HTTP_NOT_FOUND, s->error);
 	if (d->is_store_down)

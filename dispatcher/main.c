@@ -17,6 +17,7 @@ static const char usage[] =
 	"  run FILE        a whole farm for one file on this machine: make it, serve it\n"
 	"  serve           dispatch jobs to workers and serve HLS from Redis\n"
 	"  keygen FILE     make keys for workers on other hosts\n"
+	"  sign-url URL... sign what may be played for a while\n"
 	"  submit FILE...  hand files to a farm that runs\n"
 	"  status          what it does: streams, queue, workers, what failed\n"
 	"  cancel KEY...   make nothing more of a stream ahead\n"
@@ -36,6 +37,7 @@ static const struct {
 	{ "run", run_main },
 	{ "serve", serve_main },
 	{ "keygen", keygen_main },
+	{ "sign-url", sign_main },
 	{ "submit", submit_main },
 	{ "status", status_main },
 	{ "cancel", cancel_main },

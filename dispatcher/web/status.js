@@ -65,7 +65,7 @@ function doing(worker) {
 		return "idle";
 	if (!worker.stream)
 		return "plays a stream";
-	return `${stream ? nameOf(stream.source) : worker.stream}, ${worker.slot ? `segment ${number(worker.slot)}` : "looks at it"}`;
+	return `${stream ? nameOf(stream.source) : worker.stream}, ${worker.slot ? `segment ${number(worker.slot)}${stream ? ` of ${number(stream.segments)}` : ""}` : "looks at it"}`;
 }
 
 function workerItem(worker) {
