@@ -173,14 +173,17 @@ const players = {
 		const player = new shaka.Player();
 		const note = (e) => seen.errors.push(`Shaka ${e.category}.${e.code} ${JSON.stringify(e.data || []).slice(0, 200)}`);
 
+		const jumps = [];
+
 		shaka.polyfill.installAll();
 		await player.attach(video);
 		/* not "sequence", its default for HLS, which puts segments where it thinks that they belong: the times count */
 		player.configure({ manifest: { hls: { sequenceMode: false } }, streaming: { bufferingGoal: 60, rebufferingGoal: 0.1 } });
 		player.addEventListener("error", (e) => note(e.detail));
+		player.addEventListener("gapjumped", () => jumps.push({ to: video.currentTime, buffered: player.getBufferedInfo() }));
 		await player.load(url).catch(note);
 		return {
-			stop: () => player.destroy(), jumped: () => player.getStats().gapsJumped,
+			stop: () => player.destroy(), jumped: () => jumps,
 			audio: () => [...new Set(player.getVariantTracks().map((t) => t.label || t.language))],
 			setAudio: (i) => {
 				const names = [...new Set(player.getVariantTracks().map((t) => t.label || t.language))];
@@ -304,7 +307,7 @@ async function check(kind, url, options) {
 		report.ranges = all;
 		report.decoded = decoded();
 		report.corrupted = video.getVideoPlaybackQuality().corruptedVideoFrames;
-		report.jumped = player.jumped?.();
+		report.jumped = player.jumped?.() || [];
 		report.borders = borders(0.001);
 		report.fragments = seen.appended.length;
 		report.size = `${video.videoWidth}x${video.videoHeight}`;
