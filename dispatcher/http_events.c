@@ -266,9 +266,20 @@ static int put_changed(struct listener *l, const struct dispatch *d, const struc
 	return n;
 }
 
-static void tell_segments(struct listener *l, const struct dispatch *d, struct buf *out)
+/* Another dispatcher's stream is known for as long as somebody asks for it. */
+static struct dispatch_stream *find_followed(const struct listener *l, struct dispatch *d)
 {
-	struct dispatch_stream *s = dispatch_find(d, l->key);
+	struct err err = { 0 };
+	struct dispatch_stream *s = d->is_store_down ? dispatch_find(d, l->key) : cluster_find(d, l->key, &err);
+
+	if (s)
+		http_refresh(d, s);
+	return s;
+}
+
+static void tell_segments(struct listener *l, struct dispatch *d, struct buf *out)
+{
+	const struct dispatch_stream *s = find_followed(l, d);
 	int n = 0;
 
 	if (!s || !keep_states(l, d, s))
@@ -382,7 +393,7 @@ void http_events_note_gone(struct http_events *events, const char *key)
 
 /* --- the clock */
 
-static void look_after(struct http_events *events, const struct dispatch *d, struct buf *out, int64_t now_ms)
+static void look_after(struct http_events *events, struct dispatch *d, struct buf *out, int64_t now_ms)
 {
 	for (struct list *at = events->all.next; at != &events->all; at = at->next) {
 		struct listener *l = LIST_OF(at, struct listener, link);
@@ -412,8 +423,8 @@ void http_events_work(struct http *h)
 	}
 	if (events->n && now_ms >= events->tick_ms) {
 		tell_farm(h, &out);
-		tell_streams(h, &out);
 		look_after(events, h->dispatch, &out, now_ms);
+		tell_streams(h, &out);
 		events->tick_ms = now_ms + TICK_MS;
 	}
 	buf_finish(&out);

@@ -181,7 +181,7 @@ export function follow(path, on, isQuiet = false) {
 				await readEvents(response.body, on);
 			} catch (e) {
 				reason = e instanceof ApiError ? e.message : "no connection";
-				if (isQuiet && e.status === 401)
+				if (isQuiet && e.status >= 400 && e.status < 500)
 					return;
 			}
 			if (!own.signal.aborted)

@@ -51,11 +51,12 @@ async function checkGone(key) {
 /* ---- the farm */
 
 function countStreams() {
-	const all = streams.all(), busy = all.filter((s) => s.state === "making" || s.state === "probing").length;
-	const bad = all.filter((s) => s.state === "partial" || s.state === "failed").length;
+	const all = streams.all(), count = (is) => all.filter(is).length;
+	const parts = [[count((s) => s.state === "probing" || (s.state === "making" && !s.on_demand)), "being made"],
+		[count((s) => s.state === "making" && s.on_demand), "on demand"], [count((s) => s.state === "partial" || s.state === "failed"), "with trouble"]];
 
 	setText($("n-streams"), number(all.length));
-	setText($("n-making"), `${number(busy)} being made${bad ? `, ${number(bad)} with trouble` : ""}`);
+	setText($("n-making"), parts.filter(([n]) => n).map(([n, what]) => `${number(n)} ${what}`).join(", "));
 }
 
 function doing(worker) {

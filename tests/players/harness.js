@@ -5,7 +5,7 @@
  */
 "use strict";
 const video = document.getElementById("video");
-const seen = { errors: [], appended: [], mimes: [] };
+const seen = { errors: [], stalls: [], appended: [], mimes: [] };
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function until(isSo, ms, what) {
@@ -147,7 +147,9 @@ const players = {
 		const hls = new Hls({ enableWorker: false, maxBufferLength: 60 });
 
 		hls.on(Hls.Events.ERROR, (event, data) => {
-			if (data.fatal || !["bufferStalledError", "aborted"].includes(data.details)) /* a request that a seek has made idle */
+			if (!data.fatal && /Stall/.test(data.details)) /* of the stream, or of a machine that is busy */
+				seen.stalls.push(`${data.details} at ${video.currentTime.toFixed(2)}`);
+			else if (data.fatal || data.details !== "aborted") /* a request that a seek has made idle */
 				seen.errors.push(`${data.type} ${data.details}${data.fatal ? " (fatal)" : ""} ${data.error?.message || ""}`);
 		});
 		hls.loadSource(url);
@@ -284,6 +286,7 @@ async function check(kind, url, options) {
 	const watch = setInterval(() => all = join(all, ranges()), 50);
 
 	seen.errors = [];
+	seen.stalls = [];
 	seen.appended = [];
 	video.muted = true;
 	try {
@@ -315,6 +318,7 @@ async function check(kind, url, options) {
 		seen.errors.push(e.message);
 	}
 	clearInterval(watch);
+	report.stalls = seen.stalls;
 	report.errors = [...new Set(seen.errors)].slice(0, 5);
 	await Promise.resolve(player?.stop()).catch(() => {});
 	return report;

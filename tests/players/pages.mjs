@@ -156,6 +156,17 @@ const claims = {
 		}
 	},
 
+	async "without hls.js the browser plays, or the page says what is missing"({ page }) {
+		await page.route("**/hls.min.js", (route) => route.fulfill({ status: 404, body: "" }));
+		await page.reload();
+		await page.waitForFunction(() => document.querySelector("#video").currentTime > 101, null, WAIT);
+		claim(/hls.js is not installed/.test(await page.locator("#notes").textContent()), "the page does not tell that hls.js is missing");
+		await page.addInitScript(() => HTMLMediaElement.prototype.canPlayType = () => "");
+		await page.reload();
+		await until(async () => /hls.js, which would, is not installed/.test(await page.locator("#trouble").textContent()), "the sentence");
+		await page.unroute("**/hls.min.js");
+	},
+
 	async "the player says what is wrong"({ page, farm }) {
 		await page.goto(`${farm.base}/player/0123456789abcdef`);
 		await until(async () => /no such stream/.test(await page.locator("#trouble").textContent()), "the sentence");
@@ -204,10 +215,27 @@ async function look(farm, name, options, isPlayer) {
 	}
 }
 
+/* Who was given the player's address needs no token: it is signed. */
+async function checkSigned(farm) {
+	const { urls } = await farm.submit(TITLE), browser = await openBrowser(), page = await browser.newPage();
+
+	try {
+		await page.goto(farm.url(urls.player));
+		await page.waitForFunction(() => document.querySelector("#video").currentTime > 0.5, null, WAIT);
+		claim(await page.locator("dialog").count() === 0, "a viewer is asked for a token");
+		await page.goto(farm.url(urls.player.replace(/s=.../, "s=xyz")));
+		await until(async () => /not signed/.test(await page.locator("#trouble").textContent()), "the sentence");
+	} finally {
+		await browser.close();
+	}
+}
+
 async function checkToken() {
-	const token = path.join(DIR, "tokens"), farm = new Farm({ roots: [DIR], workers: 0, serve: ["--api-token-file", token] });
+	const token = path.join(DIR, "tokens"), keys = path.join(DIR, "url-keys");
+	const farm = new Farm({ roots: [DIR], workers: 1, serve: ["--api-token-file", token, "--url-key-file", keys], token: "right-token-0123456789" });
 
 	fs.writeFileSync(token, "right-token-0123456789\n", { mode: 0o600 });
+	fs.writeFileSync(keys, `${"0123456789abcdef".repeat(4)}\n`, { mode: 0o600 });
 	const browser = await openBrowser();
 
 	try {
@@ -222,6 +250,7 @@ async function checkToken() {
 		await page.fill("#token", "right-token-0123456789");
 		await page.click("dialog button");
 		await page.waitForSelector(".link.on", WAIT);
+		await checkSigned(farm);
 	} finally {
 		await browser.close();
 		await farm.stop();
@@ -263,7 +292,7 @@ export async function checkPages(tell, isQuick) {
 		await attempt(tell, "a phone, light", () => look(farm, "phone", { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2 }, true));
 		if (!isQuick)
 			await attempt(tell, "a desktop, dark", () => look(farm, "dark", { viewport: { width: 1280, height: 860 }, colorScheme: "dark" }, true));
-		await attempt(tell, "a token is asked for, once more if it is wrong", checkToken);
+		await attempt(tell, "a token is asked for, once more if it is wrong; a signed player needs none", checkToken);
 	} finally {
 		await browser.close();
 		await farm.stop();
