@@ -134,6 +134,7 @@ START_TEST(title_plays_from_the_url_that_the_api_gives)
 	ck_assert_msg(last, "%s", index.body);
 	init = strndup(last + strlen("URI=\"init.mp4?"), strcspn(last + strlen("URI=\"init.mp4?"), "\""));
 	check("main/init.mp4", init, 200);
+	ck_assert(json_is_null(json_object_get(json_object_get(json, "urls"), "mpd")));
 	url = json_string_value(json_object_get(json_object_get(json, "urls"), "stream"));
 	client_ask(&r, server.port, "HEAD", url, "", NULL);
 	ck_assert_int_eq(r.status, 200);

@@ -7,13 +7,18 @@
 #include "tests/e2e/sh.h"
 #include "tests/suites.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #define PIECE 262144
+#define SLOW 1000
 #define FOREVER "public, max-age=31536000, immutable"
 
 static struct server server;
@@ -193,6 +198,10 @@ START_TEST(types_and_times_are_those_of_the_thing)
 		client_check_header(&r, "Cache-Control", i < 2 ? "public, max-age=86400" : FOREVER);
 		client_free(&r);
 	}
+	get("manifest.mpd", "", 200, &r);
+	client_check_header(&r, "Content-Type", "application/dash+xml");
+	client_check_header(&r, "Cache-Control", "public, max-age=86400");
+	client_free(&r);
 	get("main/0-1.m4s", "", 404, &r);
 	client_check_header(&r, "Cache-Control", "no-store");
 	client_free(&r);
@@ -414,6 +423,62 @@ START_TEST(access_log_has_a_line_for_each_request)
 }
 END_TEST
 
+/* KiB of memory that the server has. */
+static long memory(void)
+{
+	char *text = sh("awk '/^VmRSS/ { print $2 }' /proc/%d/status", server.serve.pid);
+	long kib = strtol(text, NULL, 10);
+
+	free(text);
+	ck_assert_int_gt(kib, 0);
+	return kib;
+}
+
+/* One that asks for the segment, and takes a byte of the answer and no more; -1: there is no place for it. */
+static int ask_slowly(void)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)server.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), small = 2048, size;
+	char *request, byte;
+
+	ck_assert_int_ge(fd, 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	size = asprintf(&request, "GET /hls/%s/%s HTTP/1.1\r\nHost: x\r\n\r\n", server.key, segment);
+	ck_assert_int_eq(send(fd, request, (size_t)size, MSG_NOSIGNAL), size);
+	free(request);
+	ck_assert_int_eq(recv(fd, &byte, 1, 0), 1);
+	return fd;
+}
+
+START_TEST(slow_clients_cost_no_more_than_their_requests)
+{
+	struct rlimit limit;
+	struct reply r;
+	long before;
+	int n = SLOW, *fds = calloc(SLOW, sizeof(*fds));
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_max < 2 * SLOW) /* the server keeps some for itself */
+		n = (int)limit.rlim_max * 3 / 4;
+	for (int i = 0; i < 3; i++) {
+		get(segment, "", 200, &r);
+		client_free(&r);
+	}
+	before = memory();
+	for (int i = 0; i < n; i++)
+		fds[i] = ask_slowly();
+	ck_assert_msg(memory() - before < n * 48L, "%d clients cost %ld KiB", n, memory() - before); /* microhttpd has 32 for each */
+	get(segment, "", 200, &r);
+	client_free(&r);
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+	free(fds);
+}
+END_TEST
+
 Suite *suite_http_headers(void)
 {
 	Suite *s = suite_create("http_headers");
@@ -432,6 +497,7 @@ Suite *suite_http_headers(void)
 	tcase_add_test(t, every_error_is_a_problem_document);
 	tcase_add_test(t, what_is_still_made_is_kept_for_seconds);
 	tcase_add_test(t, access_log_has_a_line_for_each_request);
+	tcase_add_test(t, slow_clients_cost_no_more_than_their_requests);
 	suite_add_tcase(s, t);
 	return s;
 }
