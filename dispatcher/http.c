@@ -404,12 +404,13 @@ enum MHD_Result http_answer(void *http, struct MHD_Connection *connection, const
 	struct http_call *call = *state;
 	bool is_taken;
 
-	(void)http, (void)version;
+	(void)http;
 	if (!call)
 		return MHD_NO;
 	if (!call->connection) {
 		call->connection = connection;
 		call->method = method;
+		call->version = version;
 		call->path = url;
 		http_parse_path(url, &call->target);
 		return begin(call);
