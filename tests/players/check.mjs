@@ -36,10 +36,12 @@ function faults(report, title, stream, jobMs) {
 
 	if (list.length)
 		return list;
-	if (report.ranges.length !== 1)
+	const [first, last] = report.ranges.slice(-1)[0] || [];
+
+	if (report.ranges.length !== 1 && !report.from)
 		list.push(`buffered in ${report.ranges.length} pieces: ${JSON.stringify(report.ranges)}`);
-	else if (report.ranges[0][0] > 0.05 || Math.abs(report.ranges[0][1] - report.duration) > 0.1)
-		list.push(`buffered ${JSON.stringify(report.ranges[0])} of ${report.duration}`);
+	else if (!(first <= (report.from || 0.05)) || Math.abs(last - report.duration) > 0.1)
+		list.push(`buffered ${first} to ${last} of ${report.duration}`);
 	if (Math.abs(report.duration - stream.duration) > 0.1 || Math.abs(report.end - report.duration) > 0.1)
 		list.push(`lasts ${report.duration}, ended at ${report.end}; the stream lasts ${stream.duration}`);
 	list.push(...report.borders.slice(0, 3));
