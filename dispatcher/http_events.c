@@ -349,7 +349,8 @@ enum MHD_Result http_events_send(struct http_call *call)
 	if (key && !key_is_valid(key))
 		return http_send_problem(call, MHD_HTTP_BAD_REQUEST, "stream takes the key of a stream");
 	if (key && !cluster_find(call->http->dispatch, key, &err))
-		return err.code ? http_send_trouble(call) : http_send_problem(call, MHD_HTTP_NOT_FOUND, "there is no such stream");
+		return err.code || call->http->dispatch->is_store_down ? http_send_trouble(call)
+								       : http_send_problem(call, MHD_HTTP_NOT_FOUND, "there is no such stream");
 	if (events->n >= HTTP_EVENTS_MAX || events->is_stopping)
 		return http_send_problem(call, MHD_HTTP_SERVICE_UNAVAILABLE, "too many listen");
 	if (http_call_is_head(call))
