@@ -263,7 +263,7 @@ END_TEST
 START_TEST(renditions_are_served_and_made_when_they_are_asked_for)
 {
 	start("", "--on-demand --read-ahead 0");
-	check_head("audio-3/540000-540000.m4s", "content-type: video/mp4");
+	check_head("audio-3/540000-540000.m4s", "content-type: audio/mp4");
 	check_head("text-1/540000-540000.vtt", "content-type: text/vtt");
 	check_head("manifest.mpd", "content-type: application/dash+xml");
 	/* nothing else was made for them */
