@@ -562,11 +562,7 @@ int main(int argc, char **argv)
 	} makers[] = { { "fuzz_mkv", seed_mkv },       { "fuzz_transcode", seed_mkv }, { "fuzz_nal", seed_nal },
 		       { "fuzz_fmp4", seed_fmp4 },     { "fuzz_record", seed_record }, { "fuzz_msg", seed_msg },
 		       { "fuzz_store", seed_store },   { "fuzz_av", seed_av },
-<<<<<<< HEAD
-		       { "fuzz_http", seed_http } };
-=======
-		       { "fuzz_text", seed_text } };
->>>>>>> tracks
+		       { "fuzz_http", seed_http },     { "fuzz_text", seed_text } };
 
 	for (size_t i = 0; argc == 3 && i < sizeof makers / sizeof *makers; i++)
 		if (!strcmp(argv[1], makers[i].target)) {
