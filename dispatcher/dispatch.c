@@ -279,7 +279,7 @@ void dispatch_remake(struct dispatch *d, struct dispatch_stream *stream, size_t 
 	struct store_segment address;
 	struct err err = { 0 };
 
-	if (!stream->has_plan || segment >= stream->plan.n_segments ||
+	if (!stream->has_plan || segment >= plan_count(&stream->plan) ||
 	    (stream->is_mine && stream->segments[segment] != DISPATCH_MADE))
 		return;
 	dispatch_address(stream, segment, &address);

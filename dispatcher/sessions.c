@@ -92,7 +92,7 @@ static bool fail_item(struct dispatch *d, struct queue_item *item, enum queue_fa
 
 static int64_t ticks_of(const struct dispatch_stream *s, uint32_t slot)
 {
-	return s && slot && s->has_plan && slot <= s->plan.n_segments ? s->plan.segments[slot - 1].duration : 0;
+	return s && slot && s->has_plan && slot <= plan_count(&s->plan) ? plan_segment(&s->plan, slot - 1)->duration : 0;
 }
 
 /* DONE is a hint: the store says whether it is so. */

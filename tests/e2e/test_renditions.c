@@ -253,7 +253,7 @@ START_TEST(an_audio_segment_that_cannot_be_made_is_a_gap_of_its_own_playlist)
 	ck_assert_int_eq(get_of("audio-1/index.m3u8"), 200);
 	free(sh("! grep GAP '%s/got'", s.serve[0].dir));
 	ck_assert_int_eq(cluster_admin(&s, &told, "status", key), 0);
-	ck_assert_msg(strstr(told, "partial") && strstr(told, "quarantined: audio-2 540000-540000 after 3 attempts"), "%s", told);
+	ck_assert_msg(strstr(told, "partial") && strstr(told, "quarantined: audio-2 540000-540000 after "), "%s", told);
 	free(told);
 	/* nothing of any rendition is left of a stream that is removed */
 	ck_assert_int_eq(cluster_admin(&s, NULL, "rm", key), 0);
@@ -275,6 +275,9 @@ START_TEST(renditions_are_served_and_made_when_they_are_asked_for)
 	free(sh("cd '%s' && for f in */init.mp4 */index.m3u8 */*.m4s */*.vtt; do curl -sSf --max-time 100 '%s/hls/%s/'$f | cmp - $f || exit 1; done; "
 		"for f in audio-1/540000.m4s text-2/540000.vtt video/540000.m4s; do curl -sSf '%s/hls/%s/'$f | cmp - ${f%%.*}-540000.${f##*.} || exit 1; done",
 		several_out, s.root[0], key, s.root[0], key));
+	/* one that Redis drops is made again */
+	ck_assert_int_eq(cluster_redis(&s, "DEL segfarm:{%s}:seg:audio-3:540000:540000:0", key), 1);
+	free(sh("curl -sSf --max-time 100 '%s/hls/%s/audio-3/540000-540000.m4s' | cmp - '%s/audio-3/540000-540000.m4s'", s.root[0], key, several_out));
 	ck_assert_int_eq(get_of("manifest.mpd"), 200);
 	free(sh("cd '%s' && test $(grep -c '<AdaptationSet' got) = 7 && test $(grep -c '<S t=' got) -ge 1 && xmllint --noout got", s.serve[0].dir));
 	for (int i = 0; i < 6; i++) {
