@@ -49,6 +49,10 @@ void http_parse_path(const char *path, struct http_target *target)
 		target->what = HTTP_ROOT;
 	else if (!strcmp(path, "/healthz"))
 		target->what = HTTP_HEALTH;
+	else if (!strcmp(path, "/readyz"))
+		target->what = HTTP_READY;
+	else if (!strcmp(path, "/metrics"))
+		target->what = HTTP_METRICS;
 	else if (!strncmp(path, "/stream/", 8))
 		parse_stream(path + 8, target);
 	if (strncmp(path, "/hls/", 5) || strlen(path) < (size_t)(rest - path))
@@ -315,6 +319,7 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, cons
 		unsigned wrong = http_guard_check_body(connection, method);
 
 		*request = &new_request;
+		h->n_calls++;
 		http_guard_begin(connection);
 		return wrong ? http_send_text(connection, wrong, "no body is taken here") : MHD_YES;
 	}
@@ -333,8 +338,12 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, cons
 		return http_send_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are answered here");
 	if (target.what == HTTP_HEALTH)
 		return http_send_text(connection, MHD_HTTP_OK, "ok");
+	if (target.what == HTTP_READY)
+		return http_answer_ready(h, connection);
 	if (!h->dispatch)
 		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the farm is starting");
+	if (target.what == HTTP_METRICS)
+		return http_answer_metrics(h, connection);
 	if (target.what == HTTP_ROOT)
 		return answer_root(h, connection);
 	if (target.what == HTTP_STREAM)
@@ -347,7 +356,8 @@ static void complete(void *arg, struct MHD_Connection *connection, void **state,
 {
 	struct http_request *request = *state;
 
-	(void)arg, (void)code;
+	(void)code;
+	((struct http *)arg)->n_calls -= request != NULL;
 	http_guard_end(connection);
 	if (request && request->kind == HTTP_REQUEST_PLAY)
 		http_play_end(request);

@@ -30,6 +30,12 @@ int http_create(struct http **http, const struct cli_listen *listen, const struc
 void http_attach(struct http *http, struct dispatch *dispatch, const char *redis_url);
 void http_destroy(struct http *http); /* NULL is fine */
 
+/* Before the end: whoever waits for something to be made is answered 503, and so are those who come; connections are closed behind their
+ * responses. */
+void http_drain(struct http *http);
+/* A response is under way. */
+bool http_is_busy(const struct http *http);
+
 /* "http://127.0.0.1:8090", with the port that it really has. */
 const char *http_base(const struct http *http);
 int http_fd(const struct http *http);
@@ -38,7 +44,7 @@ void http_work(struct http *http);
 int http_timeout_ms(const struct http *http);
 
 /* Pure, for tests: what a path asks for. */
-enum http_what { HTTP_NOTHING, HTTP_ROOT, HTTP_HEALTH, HTTP_MASTER, HTTP_MEDIA, HTTP_INIT, HTTP_SEGMENT, HTTP_STREAM };
+enum http_what { HTTP_NOTHING, HTTP_ROOT, HTTP_HEALTH, HTTP_READY, HTTP_METRICS, HTTP_MASTER, HTTP_MEDIA, HTTP_INIT, HTTP_SEGMENT, HTTP_STREAM };
 struct http_target {
 	enum http_what what;
 	char key[RECORD_KEY_SIZE];

@@ -25,6 +25,8 @@ struct http {
 	struct http_plays plays;
 	struct http_waits waits;
 	struct http_guard guard;
+	int n_calls; /* requests that are under way */
+	bool is_draining;
 	char base[CLI_HOST_MAX + 32];
 };
 
@@ -36,6 +38,10 @@ enum MHD_Result http_send_text(struct MHD_Connection *connection, unsigned statu
 
 /* 503, and what is wrong with the store. */
 enum MHD_Result http_send_trouble(struct http *h, struct MHD_Connection *connection);
+
+/* http_ops.c */
+enum MHD_Result http_answer_ready(struct http *h, struct MHD_Connection *connection);
+enum MHD_Result http_answer_metrics(struct http *h, struct MHD_Connection *connection);
 
 /* http_segment.c: sends it, now or when it is made. */
 enum MHD_Result http_send_segment(struct http *h, struct MHD_Connection *connection, struct dispatch_stream *s, const char *name,

@@ -198,6 +198,7 @@ static void join_pending(struct queue *q, struct queue_item *item, bool is_first
 	struct queue_stream *s = item->stream;
 	int c = item->class;
 
+	item->pending_ms = (uint32_t)q->now_ms;
 	if (is_first)
 		list_prepend(&s->pending[c], &item->link);
 	else
@@ -684,6 +685,7 @@ int queue_give(struct queue *q, int64_t now_ms, struct queue_item **given)
 	struct queue_worker *w;
 	struct queue_item *item;
 
+	q->now_ms = now_ms;
 	wake_waiting(q, now_ms);
 	w = take_next(q, now_ms, &item);
 	if (!w)

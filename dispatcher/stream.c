@@ -552,6 +552,7 @@ void stream_give_up(struct dispatch *d, struct dispatch_stream *s, uint32_t slot
 	if (s->segments[i] != DISPATCH_MISSING) /* an earlier attempt has made it in the end */
 		return;
 	quarantine(s, i, reason);
+	d->metrics.quarantined++;
 	log_error("segment quarantined", "stream=%s start=%" PRId64 " attempts=%d reason=\"%s\"", s->key,
 		  s->plan.segments[i].start, attempts, reason);
 	dispatch_address(s, i, &address);
