@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/e2e/cluster.h"
 
+#include "tests/e2e/programs.h"
 #include "tests/e2e/sh.h"
 
 #include <check.h>
 #include <jansson.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,9 +23,7 @@ void cluster_open(struct cluster *s)
 
 void cluster_serve(struct cluster *s, int i, const char *options)
 {
-	bg_start(&s->serve[i], "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus --listen 127.0.0.1:0 --media-root \"$BUILD\" -v %s",
-		 s->redis.url, s->serve[i].dir, options);
-	bg_wait_log(&s->serve[i], "streams on http", 1);
+	programs_serve(&s->serve[i], &s->redis, "%s", options);
 	free(s->root[i]);
 	s->root[i] = bg_log_after(&s->serve[i], "streams on ");
 	s->root[i][strcspn(s->root[i], ", \n")] = '\0';
@@ -33,32 +31,26 @@ void cluster_serve(struct cluster *s, int i, const char *options)
 
 void cluster_pool(struct cluster *s, int i, int workers)
 {
-	bg_start(&s->pool[i], "\"$WORKER\" -j %d --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus -v", workers, s->redis.url,
-		 s->serve[i].dir);
+	programs_pool(&s->pool[i], &s->redis, &s->serve[i], workers, "-v");
 }
 
 void cluster_pool_of_two(struct cluster *s, int i, int workers)
 {
-	bg_start(&s->pool[i], "\"$WORKER\" -j %d --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus --connect ipc://%s/bus -v",
-		 workers, s->redis.url, s->serve[0].dir, s->serve[1].dir);
-}
+	char options[128];
 
-static void stop(struct bg *b, int number)
-{
-	if (b->pid > 0) {
-		kill(b->pid, number);
-		ck_assert_int_eq(bg_wait(b), 0);
-	}
-	bg_check_clean(b);
-	bg_close(b);
+	snprintf(options, sizeof options, "-v --connect ipc://%s/bus.sock", s->serve[1].tmp);
+	programs_pool(&s->pool[i], &s->redis, &s->serve[0], workers, options);
 }
 
 void cluster_close(struct cluster *s)
 {
-	for (int i = 0; i < CLUSTER_MAX; i++)
-		stop(&s->pool[i], SIGTERM);
 	for (int i = 0; i < CLUSTER_MAX; i++) {
-		stop(&s->serve[i], SIGINT);
+		programs_end(&s->pool[i]);
+		bg_close(&s->pool[i]);
+	}
+	for (int i = 0; i < CLUSTER_MAX; i++) {
+		programs_end(&s->serve[i]);
+		bg_close(&s->serve[i]);
 		free(s->root[i]);
 	}
 	redis_fixture_stop(&s->redis);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/e2e/stack.h"
 
+#include "tests/e2e/programs.h"
 #include "tests/e2e/sh.h"
 
 #include <check.h>
@@ -11,14 +12,13 @@
 
 void stack_start_serve(struct stack *s)
 {
-	bg_start(&s->serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 --media-root \"$BUILD\" -v %s", s->redis.url,
-		 s->serve.tmp, s->title);
+	programs_start_serve(&s->serve, &s->redis, s->title);
 }
 
 void stack_start_pool(struct stack *s)
 {
 	if (s->n_workers)
-		bg_start(&s->pool, "\"$WORKER\" -j %d --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock", s->n_workers, s->redis.url, s->serve.tmp);
+		programs_pool(&s->pool, &s->redis, &s->serve, s->n_workers, "");
 }
 
 void stack_start(struct stack *s, const char *title, int n_workers, bool is_kept)
@@ -45,14 +45,8 @@ void stack_kill(struct bg *program)
 
 void stack_stop(struct stack *s)
 {
-	if (s->n_workers) {
-		kill(s->pool.pid, SIGTERM);
-		ck_assert_int_eq(bg_wait(&s->pool), 0);
-	}
-	bg_check_clean(&s->pool);
-	kill(s->serve.pid, SIGINT);
-	ck_assert_int_eq(bg_wait(&s->serve), 0);
-	bg_check_clean(&s->serve);
+	programs_end(&s->pool);
+	programs_end(&s->serve);
 	bg_close(&s->pool);
 	bg_close(&s->serve);
 	redis_fixture_stop(&s->redis);

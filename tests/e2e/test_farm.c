@@ -6,6 +6,7 @@
 #include "common/buf.h"
 #include "tests/e2e/bg.h"
 #include "tests/e2e/media.h"
+#include "tests/e2e/programs.h"
 #include "tests/e2e/sh.h"
 #include "tests/redis_fixture.h"
 #include "tests/suites.h"
@@ -175,22 +176,15 @@ static void start_stack(struct stack *s, int workers, const char *options)
 	redis_fixture_start(&s->redis);
 	bg_open(&s->serve);
 	bg_open(&s->pool);
-	bg_start(&s->serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 -v %s '%s'",
-		 s->redis.url, s->serve.tmp, options, title);
-	bg_wait_log(&s->serve, "serving 1 streams", 1);
-	bg_start(&s->pool, "\"$WORKER\" -j %d --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock", workers, s->redis.url,
-		 s->serve.tmp);
+	programs_serve(&s->serve, &s->redis, "%s '%s'", options, title);
+	programs_pool(&s->pool, &s->redis, &s->serve, workers, "");
 }
 
 /* Workers and dispatcher go, with all that is theirs. */
 static void stop_stack(struct stack *s)
 {
-	kill(s->pool.pid, SIGTERM);
-	ck_assert_int_eq(bg_wait(&s->pool), 0);
-	bg_check_clean(&s->pool);
-	kill(s->serve.pid, SIGINT);
-	ck_assert_int_eq(bg_wait(&s->serve), 0);
-	bg_check_clean(&s->serve);
+	programs_end(&s->pool);
+	programs_end(&s->serve);
 	bg_close(&s->pool);
 	bg_close(&s->serve);
 	redis_fixture_stop(&s->redis);
@@ -322,10 +316,8 @@ START_TEST(state_of_a_stream_outlives_what_the_store_lost)
 	bg_open(&serve);
 	bg_open(&pool);
 	free(sh("echo This is a text. > %s/text.mkv", sh_scratch()));
-	bg_start(&serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 -v %s/text.mkv", redis.url, serve.tmp,
-		 sh_scratch());
-	bg_wait_log(&serve, "serving 1 streams", 1);
-	bg_start(&pool, "\"$WORKER\" -j 1 --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock", redis.url, serve.tmp);
+	programs_serve(&serve, &redis, "%s/text.mkv", sh_scratch());
+	programs_pool(&pool, &redis, &serve, 1, "");
 	bg_wait_log(&serve, "msg=\"stream failed\"", 1);
 	redis_fixture_restart(&redis);
 	c = redisConnectUnix(redis.socket);
@@ -350,7 +342,7 @@ START_TEST(pool_that_is_killed_takes_its_workers_along)
 	kill(s.pool.pid, SIGKILL);
 	ck_assert_int_eq(bg_wait(&s.pool), 128 + SIGKILL);
 	bg_check_clean(&s.pool);
-	bg_start(&s.pool, "\"$WORKER\" -j 2 --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock", s.redis.url, s.serve.tmp);
+	programs_pool(&s.pool, &s.redis, &s.serve, 2, "");
 	bg_wait_log(&s.serve, "state=done", 1);
 	stop_stack(&s);
 }

@@ -4,6 +4,7 @@
  */
 #include "tests/e2e/bg.h"
 #include "tests/e2e/media.h"
+#include "tests/e2e/programs.h"
 #include "tests/e2e/sh.h"
 #include "tests/redis_fixture.h"
 #include "tests/suites.h"
@@ -399,22 +400,12 @@ struct stack {
 
 static void start_serve(struct stack *s, int port, const char *file)
 {
-	bg_start(&s->server.bg, "\"$SEGFARM\" serve --media-root \"$BUILD\" --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:%d -v %s",
-		 s->redis.url, s->server.bg.tmp, port, file);
-	bg_wait_log(&s->server.bg, "serving 1 streams", 1);
+	programs_serve(&s->server.bg, &s->redis, "--listen 127.0.0.1:%d %s", port, file);
 }
 
 static void start_workers(struct stack *s)
 {
-	bg_start(&s->workers, "\"$WORKER\" -j 1 --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock", s->redis.url,
-		 s->server.bg.tmp);
-}
-
-static void stop(struct bg *b)
-{
-	kill(b->pid, SIGTERM);
-	ck_assert_int_eq(bg_wait(b), 0);
-	bg_check_clean(b);
+	programs_pool(&s->workers, &s->redis, &s->server.bg, 1, "");
 }
 
 static void start_stack(struct stack *s)
@@ -429,9 +420,8 @@ static void start_stack(struct stack *s)
 
 static void stop_stack(struct stack *s)
 {
-	if (s->workers.pid)
-		stop(&s->workers);
-	stop(&s->server.bg);
+	programs_end(&s->workers);
+	programs_end(&s->server.bg);
 	bg_close(&s->workers);
 	bg_close(&s->server.bg);
 	redis_fixture_stop(&s->redis);
@@ -456,7 +446,7 @@ START_TEST(accepted_stream_stays_accepted_when_serve_is_killed)
 	bg_wait_log(&s.server.bg, "job done", 2);
 	replace_serve(&s); /* in the middle */
 	check_all_soon(&s.server);
-	stop(&s.workers);
+	programs_end(&s.workers);
 	replace_serve(&s); /* when all is made: nobody is needed to make it */
 	check_all(&s.server);
 	stop_stack(&s);

@@ -5,6 +5,7 @@
 #include "tests/e2e/bg.h"
 #include "tests/e2e/craft.h"
 #include "tests/e2e/media.h"
+#include "tests/e2e/programs.h"
 #include "tests/e2e/sh.h"
 #include "tests/redis_fixture.h"
 #include "tests/suites.h"
@@ -48,14 +49,12 @@ struct stack {
 
 static void start_serve(struct stack *s, const char *file)
 {
-	bg_start(&s->serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:%d -v %s", s->redis.url,
-		 s->serve.tmp, s->port, file);
-	bg_wait_log(&s->serve, "serving 1 streams", 1);
+	programs_serve(&s->serve, &s->redis, "--listen 127.0.0.1:%d %s", s->port, file);
 }
 
 static void start_workers(struct stack *s, int n)
 {
-	bg_start(&s->workers, "\"$WORKER\" -j %d --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock", n, s->redis.url, s->serve.tmp);
+	programs_pool(&s->workers, &s->redis, &s->serve, n, "");
 }
 
 static void find_url(struct stack *s)
@@ -82,18 +81,10 @@ static void start(struct stack *s, const char *file, int n_workers)
 	bg_wait_log(&s->serve, "stream planned", 1);
 }
 
-static void end(struct bg *b)
-{
-	kill(b->pid, SIGTERM);
-	ck_assert_int_eq(bg_wait(b), 0);
-	bg_check_clean(b);
-}
-
 static void stop(struct stack *s)
 {
-	if (s->workers.pid)
-		end(&s->workers);
-	end(&s->serve);
+	programs_end(&s->workers);
+	programs_end(&s->serve);
 	bg_close(&s->workers);
 	bg_close(&s->serve);
 	redis_fixture_stop(&s->redis);
@@ -205,7 +196,7 @@ START_TEST(without_a_worker_a_player_is_told_to_come_again)
 
 	start(&s, title, 1);
 	bg_wait_log(&s.serve, "state=done", 1);
-	end(&s.workers);
+	programs_end(&s.workers);
 	got = sh(CURL "-i '%s'", s.url);
 	check_header(got, " 503 ");
 	check_header(got, "\r\nRetry-After: ");
@@ -226,7 +217,7 @@ START_TEST(broken_source_is_an_error_not_an_empty_stream)
 	free(sh("cp '%s' %s", title, path));
 	start(&s, path, 1);
 	bg_wait_log(&s.serve, "state=done", 1);
-	end(&s.workers); /* who has the file open keeps what it was */
+	programs_end(&s.workers); /* who has the file open keeps what it was */
 	free(sh("echo more >> %s", path));
 	start_workers(&s, 1);
 	got = sh(CURL "-w '%%{http_code}' '%s'", s.url);

@@ -9,6 +9,7 @@
 #include "tests/e2e/hls.h"
 #include "tests/e2e/httpd.h"
 #include "tests/e2e/media.h"
+#include "tests/e2e/programs.h"
 #include "tests/e2e/sh.h"
 #include "tests/redis_fixture.h"
 #include "tests/suites.h"
@@ -144,10 +145,8 @@ START_TEST(worker_that_met_every_broken_file_does_the_next_job)
 	redis_fixture_start(&redis);
 	bg_open(&serve);
 	bg_open(&pool);
-	bg_start(&serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 -v%.*s $M/hostile-plain.mp4",
-		 redis.url, serve.tmp, (int)files.size, (const char *)files.data);
-	bg_wait_log(&serve, "serving ", 1);
-	bg_start(&pool, "\"$WORKER\" -j 1 --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock", redis.url, serve.tmp);
+	programs_serve(&serve, &redis, "%.*s $M/hostile-plain.mp4", (int)files.size, (const char *)files.data);
+	programs_pool(&pool, &redis, &serve, 1, "");
 	worker = bg_role(&pool, "worker");
 	bg_wait_log(&serve, "msg=\"stream failed\"", n_failed);
 	bg_wait_log(&serve, "state=done", 1);
