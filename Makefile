@@ -21,7 +21,7 @@ LDFLAGS ?= -pie -Wl,-z,relro,-z,now
 BASE := -std=c17 -D_GNU_SOURCE -DSEGFARM_VERSION='"$(VERSION)"' -I. $(WARN) -MMD -MP
 
 COMMON_LIBS     := libzmq hiredis jansson libsodium libxxhash
-DISPATCHER_LIBS := libmicrohttpd
+DISPATCHER_LIBS := libmicrohttpd zlib
 WORKER_LIBS     := libavformat libavcodec libavfilter libavutil libswresample x264 zlib libseccomp
 TEST_LIBS       := check
 # asked only when something is compiled, so that `make run` can install first
@@ -53,6 +53,9 @@ $(BUILD)/unit-tests: $(TESTS) $(filter-out %/main.o,$(DISPATCHER) $(WORKER)) $(C
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(BASE) $(CFLAGS) $(COMMON_CFLAGS) -c -o $@ $<
+
+# what is in it as it is
+$(BUILD)/dispatcher/http_api.o: dispatcher/openapi.json
 
 deps:
 	@deploy/install-deps

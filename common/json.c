@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/json.h"
 
+#include "common/timeline.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,6 +47,34 @@ void jput_int(struct buf *b, const char *name, int64_t v)
 		buf_put(b, "null", 4);
 	else
 		buf_printf(b, "%" PRId64, v);
+}
+
+/* v of 1/10^places, without zeros at the end. */
+static void put_decimal(struct buf *b, const char *name, int64_t v, int places)
+{
+	char digits[24];
+	int64_t one = 1;
+	size_t n;
+
+	for (int i = 0; i < places; i++)
+		one *= 10;
+	put_name(b, name);
+	buf_printf(b, "%" PRId64, v / one);
+	n = (size_t)snprintf(digits, sizeof(digits), "%0*" PRId64, places, v % one);
+	while (n && digits[n - 1] == '0')
+		n--;
+	if (n)
+		buf_printf(b, ".%.*s", (int)n, digits);
+}
+
+void jput_thousandths(struct buf *b, const char *name, int64_t v)
+{
+	put_decimal(b, name, v, 3);
+}
+
+void jput_ticks(struct buf *b, const char *name, int64_t ticks)
+{
+	put_decimal(b, name, timeline_scale_round(ticks, 1000000, TICKS_PER_SECOND), 6);
 }
 
 void jput_bool(struct buf *b, const char *name, bool v)

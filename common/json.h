@@ -2,7 +2,7 @@
  *
  * JSON, as records and messages use it. Writing: fields are put one after the other, commas come by themselves.
  * Reading: a reader on one object with a sticky error; every field must be there, of its type and in its range, and
- * no other field may be there (jget_end). Only for records, messages and mail.
+ * no other field may be there (jget_end). The API's JSON is read otherwise, and written with these.
  */
 #ifndef SEGFARM_COMMON_JSON_H
 #define SEGFARM_COMMON_JSON_H
@@ -20,6 +20,8 @@ void jput_begin(struct buf *b); /* the object that is the whole text: '{' */
 void jput_open(struct buf *b, const char *name, char bracket);
 void jput_close(struct buf *b, char bracket);
 void jput_int(struct buf *b, const char *name, int64_t v); /* INT64_MAX as null */
+void jput_thousandths(struct buf *b, const char *name, int64_t v); /* >= 0, as a decimal */
+void jput_ticks(struct buf *b, const char *name, int64_t ticks);   /* >= 0, as seconds to the microsecond */
 void jput_bool(struct buf *b, const char *name, bool v);
 void jput_null(struct buf *b, const char *name);
 /* Bytes that are not UTF-8 become '?': for sentences. Names are checked before they get here. */

@@ -99,6 +99,26 @@ int keys_read_pair(const char *path, struct keys_pair *pair, struct err *err)
 	return ret;
 }
 
+int keys_read_secrets(const char *path, const char *kind, int (*fn)(void *arg, const char *word), void *arg, struct err *err)
+{
+	struct buf text = { 0 };
+	char *at, *word, *remark;
+	int number = 0;
+	struct stat st;
+	int ret = read_file(path, &text, &st, err);
+
+	if (!ret && st.st_mode & 077)
+		ret = err_set(err, ERR_USAGE, "others can read %.200s; chmod 600 it", path);
+	at = (char *)text.data;
+	while (!ret && next_line(&at, &number, &word, &remark))
+		if (fn(arg, word) < 0)
+			ret = err_set(err, ERR_USAGE, "line %d of %.200s is not %s", number, path, kind);
+	if (text.data)
+		explicit_bzero(text.data, text.size);
+	buf_finish(&text);
+	return ret;
+}
+
 static int compare_keys(const void *a, const void *b)
 {
 	return strcmp(a, b);

@@ -32,6 +32,10 @@ int keys_read_pair(const char *path, struct keys_pair *pair, struct err *err);
 /* The one key of a file of public keys. */
 int keys_read_public(const char *path, char key[KEYS_SIZE], struct err *err);
 
+/* Calls fn with the first word of each line of a file that nobody else may read; fn returns 0, or < 0 for a word that is none of its
+ * kind ("a token", for the message). */
+int keys_read_secrets(const char *path, const char *kind, int (*fn)(void *arg, const char *word), void *arg, struct err *err);
+
 /* A list of public keys that its file may change at any time. */
 struct keys_list {
 	const char *path;        /* the caller's */

@@ -86,128 +86,179 @@ int options_parse_int(const char *option, const char *text, int low, int high, s
 	return (int)value;
 }
 
-static void parse_audio_track(struct record_options *options, const char *text, struct argp_state *state)
+/* --- what is made. Each setter: 0, or ERR_USAGE. */
+
+static int set_int(const char *option, const char *text, int low, int high, int scale, int *value, struct err *err)
 {
-	struct err err = { 0 };
-	size_t n = strlen(text);
+	int64_t number;
+	int ret = cli_parse_int(text, low, high, &number, err);
 
-	options->audio_track = 0;
-	options->audio_language[0] = 0;
-	if (text[strspn(text, "0123456789")] == 0) {
-		options->audio_track = options_parse_int("--audio-track", text, 1, RECORD_TRACK_MAX, state);
-		return;
-	}
-	for (size_t i = 0; i < n && i < sizeof(options->audio_language) - 1; i++) {
-		options->audio_language[i] = (char)tolower((unsigned char)text[i]);
-		options->audio_language[i + 1] = 0;
-	}
-	if (n >= sizeof(options->audio_language) || options->audio_language[strspn(options->audio_language, RECORD_LANGUAGE_CHARS)])
-		options_check(err_set(&err, ERR_USAGE, "an audio track is a number or a language, not '%.40s'", text), &err, state);
-}
-
-static void parse_reencode(struct record_options *options, const char *text, struct argp_state *state)
-{
-	struct err err = { 0 };
-
-	if (!*text || strlen(text) >= sizeof(options->encoded_codecs) || text[strspn(text, RECORD_CODEC_CHARS)])
-		options_check(err_set(&err, ERR_USAGE, "--reencode takes names of codecs like hevc,aac, not '%.40s'", text), &err, state);
-	snprintf(options->encoded_codecs, sizeof(options->encoded_codecs), "%s", text);
-}
-
-/* Whether there is one of that name only workers know. */
-static void parse_encoder(struct record_options *options, const char *text, struct argp_state *state)
-{
-	struct err err = { 0 };
-
-	if (!*text || strlen(text) >= sizeof(options->video_encoder) || text[strspn(text, RECORD_ENCODER_CHARS)])
-		options_check(err_set(&err, ERR_USAGE, "an encoder is auto, libx264, h264_nvenc, h264_qsv, h264_vaapi or another name that "
-				      "libavcodec has, not '%.40s'", text), &err, state);
-	snprintf(options->video_encoder, sizeof(options->video_encoder), "%s", text);
-}
-
-static int parse_preset(const char *text, struct argp_state *state)
-{
-	static const char *const names[RECORD_PRESETS] = { "ultrafast", "superfast", "veryfast", "faster",   "fast",
-							   "medium",	"slow",	     "slower",	 "veryslow", "placebo" };
-	struct err err = { 0 };
-
-	for (int i = 0; i < RECORD_PRESETS; i++)
-		if (!strcmp(text, names[i]))
-			return i;
-	options_check(err_set(&err, ERR_USAGE, "a preset is ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, "
-			      "veryslow or placebo, not '%.40s'", text), &err, state);
+	if (ret < 0)
+		return err_prefix(err, "%s", option);
+	*value = (int)number * scale;
 	return 0;
+}
+
+/* In thousandths. */
+static int set_decimal(const char *what, const char *text, int low, int high, int *value, struct err *err)
+{
+	int64_t number;
+	int ret = cli_parse_decimal(text, 3, &number, err);
+
+	if (ret < 0)
+		return ret;
+	if (number < low || number > high)
+		return err_set(err, ERR_USAGE, "%s, not %.40s", what, text);
+	*value = (int)number;
+	return 0;
+}
+
+/* A word of these characters. */
+static int set_word(const char *what, const char *text, const char *characters, char *word, size_t size, struct err *err)
+{
+	if (!*text || strlen(text) >= size || text[strspn(text, characters)])
+		return err_set(err, ERR_USAGE, "%s, not '%.40s'", what, text);
+	snprintf(word, size, "%s", text);
+	return 0;
+}
+
+static int set_audio_track(struct record_options *options, const char *text, struct err *err)
+{
+	char lower[sizeof(options->audio_language)];
+	size_t n = strlen(text);
+	int track = 0, ret;
+
+	if (n && text[strspn(text, "0123456789")] == 0) {
+		ret = set_int("--audio-track", text, 1, RECORD_TRACK_MAX, 1, &track, err);
+		options->audio_language[0] = 0;
+	} else {
+		for (size_t i = 0; i < sizeof(lower); i++)
+			lower[i] = i < n ? (char)tolower((unsigned char)text[i]) : 0;
+		ret = set_word("an audio track is a number or a language", n < sizeof(lower) ? lower : text, RECORD_LANGUAGE_CHARS,
+			       options->audio_language, sizeof(options->audio_language), err);
+	}
+	options->audio_track = track;
+	return ret;
+}
+
+static const char *const presets[RECORD_PRESETS] = { "ultrafast", "superfast", "veryfast", "faster",   "fast",
+						     "medium",	  "slow",      "slower",   "veryslow", "placebo" };
+
+const char *options_preset_name(int preset)
+{
+	return presets[preset];
+}
+
+static int set_preset(struct record_options *options, const char *text, struct err *err)
+{
+	for (int i = 0; i < RECORD_PRESETS; i++)
+		if (!strcmp(text, presets[i])) {
+			options->video_preset = i;
+			return 0;
+		}
+	return err_set(err, ERR_USAGE, "a preset is ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, "
+		       "veryslow or placebo, not '%.40s'", text);
+}
+
+static int set_channels(struct record_options *options, const char *text, struct err *err)
+{
+	int n = 0, ret = set_int("--audio-channels", text, 1, 6, 1, &n, err);
+
+	if (ret < 0)
+		return ret;
+	if (n != 1 && n != 2 && n != 6)
+		return err_set(err, ERR_USAGE, "audio channels are 1, 2 or 6");
+	options->audio_channels = n;
+	return 0;
+}
+
+static int set_audio(struct record_options *options, const char *text, struct err *err)
+{
+	if (strcmp(text, "copy") && strcmp(text, "aac"))
+		return err_set(err, ERR_USAGE, "--audio is 'copy' or 'aac', not '%.40s'", text);
+	options->is_audio_copied = !strcmp(text, "copy");
+	return 0;
+}
+
+/* key: of the option; text: NULL where it takes none. 1 it is set, 0 there is no such option. */
+static int set_encode(struct record_options *o, int key, const char *text, struct err *err)
+{
+	int ret = 0, track = 0;
+
+	switch (key) {
+	case OPTIONS_KEY_DURATION:
+		ret = cli_parse_segment_duration(text, &o->target_ticks, err);
+		break;
+	case OPTIONS_KEY_AUDIO:
+		ret = set_audio(o, text, err);
+		break;
+	case OPTIONS_KEY_QUALITY:
+		ret = set_decimal("an audio quality is 0.1 to 10", text, 100, 10000, &o->audio_quality, err);
+		o->audio_mode = RECORD_AUDIO_QUALITY;
+		break;
+	case OPTIONS_KEY_BITRATE:
+		ret = set_int("--audio-bitrate", text, 16, 512, 1000, &o->audio_bitrate, err);
+		o->audio_mode = RECORD_AUDIO_BITRATE;
+		break;
+	case OPTIONS_KEY_CHANNELS:
+		ret = set_channels(o, text, err);
+		break;
+	case OPTIONS_KEY_VIDEO_TRACK:
+		ret = set_int("--video-track", text, 1, RECORD_TRACK_MAX, 1, &track, err);
+		o->video_track = ret < 0 ? 0 : track;
+		break;
+	case OPTIONS_KEY_AUDIO_TRACK:
+		ret = set_audio_track(o, text, err);
+		break;
+	case OPTIONS_KEY_FORCE_VIDEO:
+		o->is_video_encoded = true;
+		break;
+	case OPTIONS_KEY_FORCE_AUDIO:
+		o->is_audio_encoded = true;
+		break;
+	case OPTIONS_KEY_REENCODE:
+		ret = set_word("--reencode takes names of codecs like hevc,aac", text, RECORD_CODEC_CHARS, o->encoded_codecs,
+			       sizeof(o->encoded_codecs), err);
+		break;
+	case OPTIONS_KEY_CRF:
+		ret = set_decimal("a constant rate factor is 0 to 51", text, 0, 51000, &o->video_crf, err);
+		break;
+	case OPTIONS_KEY_PRESET:
+		ret = set_preset(o, text, err);
+		break;
+	case OPTIONS_KEY_VIDEO_BITRATE:
+		ret = set_int("--video-bitrate", text, 16, 1000000, 1000, &o->video_bitrate, err);
+		break;
+	case OPTIONS_KEY_HEIGHT:
+		ret = set_int("--video-height", text, 16, 16384, 1, &o->video_height, err);
+		break;
+	case OPTIONS_KEY_ENCODER: /* whether there is one of that name only workers know */
+		ret = set_word("an encoder is auto, libx264, h264_nvenc, h264_qsv, h264_vaapi or another name that libavcodec has", text,
+			       RECORD_ENCODER_CHARS, o->video_encoder, sizeof(o->video_encoder), err);
+		break;
+	default:
+		return 0;
+	}
+	return ret < 0 ? ret : 1;
 }
 
 static error_t parse_encode(int key, char *arg, struct argp_state *state)
 {
-	struct record_options *options = state->input;
 	struct err err = { 0 };
-	int64_t value;
+	int ret = set_encode(state->input, key, arg, &err);
 
-	switch (key) {
-	case OPTIONS_KEY_DURATION:
-		options_check(cli_parse_segment_duration(arg, &options->target_ticks, &err), &err, state);
-		break;
-	case OPTIONS_KEY_AUDIO:
-		options->is_audio_copied = !strcmp(arg, "copy");
-		if (!options->is_audio_copied && strcmp(arg, "aac"))
-			options_check(err_set(&err, ERR_USAGE, "--audio is 'copy' or 'aac', not '%.40s'", arg), &err, state);
-		break;
-	case OPTIONS_KEY_QUALITY:
-		options_check(cli_parse_decimal(arg, 3, &value, &err), &err, state);
-		if (value < 100 || value > 10000)
-			options_check(err_set(&err, ERR_USAGE, "an audio quality is 0.1 to 10, not %.40s", arg),
-				      &err, state);
-		options->audio_mode = RECORD_AUDIO_QUALITY;
-		options->audio_quality = (int)value;
-		break;
-	case OPTIONS_KEY_BITRATE:
-		options->audio_mode = RECORD_AUDIO_BITRATE;
-		options->audio_bitrate = options_parse_int("--audio-bitrate", arg, 16, 512, state) * 1000;
-		break;
-	case OPTIONS_KEY_CHANNELS:
-		value = options_parse_int("--audio-channels", arg, 1, 6, state);
-		if (value != 1 && value != 2 && value != 6)
-			options_check(err_set(&err, ERR_USAGE, "audio channels are 1, 2 or 6"), &err, state);
-		options->audio_channels = (int)value;
-		break;
-	case OPTIONS_KEY_VIDEO_TRACK:
-		options->video_track = options_parse_int("--video-track", arg, 1, RECORD_TRACK_MAX, state);
-		break;
-	case OPTIONS_KEY_FORCE_VIDEO:
-		options->is_video_encoded = true;
-		break;
-	case OPTIONS_KEY_FORCE_AUDIO:
-		options->is_audio_encoded = true;
-		break;
-	case OPTIONS_KEY_REENCODE:
-		parse_reencode(options, arg, state);
-		break;
-	case OPTIONS_KEY_CRF:
-		options_check(cli_parse_decimal(arg, 3, &value, &err), &err, state);
-		if (value < 0 || value > 51000)
-			options_check(err_set(&err, ERR_USAGE, "a constant rate factor is 0 to 51, not %.40s", arg), &err, state);
-		options->video_crf = (int)value;
-		break;
-	case OPTIONS_KEY_PRESET:
-		options->video_preset = parse_preset(arg, state);
-		break;
-	case OPTIONS_KEY_VIDEO_BITRATE:
-		options->video_bitrate = options_parse_int("--video-bitrate", arg, 16, 1000000, state) * 1000;
-		break;
-	case OPTIONS_KEY_HEIGHT:
-		options->video_height = options_parse_int("--video-height", arg, 16, 16384, state);
-		break;
-	case OPTIONS_KEY_ENCODER:
-		parse_encoder(options, arg, state);
-		break;
-	case OPTIONS_KEY_AUDIO_TRACK:
-		parse_audio_track(options, arg, state);
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
+	options_check(ret, &err, state);
+	return ret ? 0 : ARGP_ERR_UNKNOWN;
+}
+
+int options_set_encode(struct record_options *options, const char *name, const char *text, struct err *err)
+{
+	for (const struct argp_option *o = encode_options; o->name || o->doc; o++)
+		if (o->name && !strcmp(o->name, name)) {
+			if (!o->arg != !text)
+				return err_set(err, ERR_DATA, o->arg ? "%s takes a value" : "%s is true or false", name);
+			return set_encode(options, o->key, text, err);
+		}
 	return 0;
 }
 

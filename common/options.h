@@ -40,8 +40,6 @@ enum { /* keys of long options without a letter */
 	OPTIONS_KEY_KEYS,
 	OPTIONS_KEY_ALLOW_WORKERS,
 	OPTIONS_KEY_INSECURE,
-	OPTIONS_KEY_CONNECTIONS,
-	OPTIONS_KEY_PER_ADDRESS,
 	OPTIONS_KEY_MEDIA_ROOT,
 	OPTIONS_KEY_ALLOW_URL,
 	OPTIONS_KEY_ON_DEMAND,
@@ -57,6 +55,11 @@ enum { /* keys of long options without a letter */
 /* For argp_child; the input is a struct record_options. */
 extern const struct argp options_encode;
 extern const struct argp options_stream; /* without what only segments have */
+
+/* Sets one of them by its name ("segment-duration"); text NULL: one that takes no value. 1; 0 there is none of that name; ERR_USAGE: not
+ * such a value; ERR_DATA: it takes no value, or has to have one. */
+int options_set_encode(struct record_options *options, const char *name, const char *text, struct err *err);
+const char *options_preset_name(int preset);
 
 extern const struct argp options_allow;  /* --media-root, --allow-url; the input is a struct allow */
 

@@ -52,18 +52,15 @@ static int value_key(const struct store *s, char key[STORE_KEY_MAX], const char 
 
 /* --- streams */
 
-static const char *mode_name(bool is_on_demand)
-{
-	return is_on_demand ? "on-demand" : "precompute";
-}
+static const char *const modes[] = { "precompute", "on-demand", "cancelled" };
 
 static int send_stream(struct store *s, const char *key, const char *stream, const struct buf *source,
-		       const struct buf *options, bool is_on_demand, struct err *err)
+		       const struct buf *options, enum store_mode mode, struct err *err)
 {
 	int rc = store_send(s, err, "MULTI");
 	if (!rc)
 		rc = store_send(s, err, "HSET %s source %b options %b mode %s", key, source->data, source->size, options->data,
-				options->size, mode_name(is_on_demand));
+				options->size, modes[mode]);
 	if (!rc)
 		rc = store_send(s, err, "HSETNX %s created %lld", key, (long long)time(NULL));
 	if (!rc)
@@ -84,11 +81,12 @@ int store_put_stream(struct store *s, const char *stream, const struct store_str
 {
 	char key[STORE_KEY_MAX];
 	struct buf source = { 0 }, options = { 0 };
+	enum store_mode mode = what->is_cancelled ? STORE_CANCELLED : what->is_on_demand ? STORE_ON_DEMAND : STORE_PRECOMPUTE;
 	int rc = store_key(s, key, stream, err, "stream");
 	if (!rc && (record_source_put(&what->source, &source) || record_options_put(&what->options, &options)))
 		rc = err_set(err, ERR_NOMEM, "no memory for a stream's record");
 	if (!rc)
-		rc = send_stream(s, key, stream, &source, &options, what->is_on_demand, err);
+		rc = send_stream(s, key, stream, &source, &options, mode, err);
 	buf_finish(&source);
 	buf_finish(&options);
 	return rc;
@@ -122,7 +120,9 @@ static int read_stream(redisReply *const *r, struct store_stream *what, struct e
 	int rc = record_source_get(reply_bytes(r[FIELD_SOURCE]), &what->source, err);
 	if (!rc)
 		rc = record_options_get(reply_bytes(r[FIELD_OPTIONS]), &what->options, err);
-	what->is_on_demand = r[FIELD_MODE]->type == REDIS_REPLY_STRING && !strcmp(r[FIELD_MODE]->str, mode_name(true));
+	what->is_cancelled = r[FIELD_MODE]->type == REDIS_REPLY_STRING && !strcmp(r[FIELD_MODE]->str, modes[STORE_CANCELLED]);
+	what->is_on_demand = what->is_cancelled ||
+			     (r[FIELD_MODE]->type == REDIS_REPLY_STRING && !strcmp(r[FIELD_MODE]->str, modes[STORE_ON_DEMAND]));
 	read_text(r[FIELD_STATE], what->state, sizeof(what->state));
 	read_text(r[FIELD_ERROR], what->error, sizeof(what->error));
 	what->n_segments = read_number(r[FIELD_SEGMENTS]);
@@ -146,7 +146,7 @@ int store_get_stream(struct store *s, const char *stream, struct store_stream *w
 	return rc;
 }
 
-int store_set_mode(struct store *s, const char *stream, bool is_on_demand, struct err *err)
+int store_set_mode(struct store *s, const char *stream, enum store_mode mode, struct err *err)
 {
 	struct store_stream what;
 	char key[STORE_KEY_MAX];
@@ -155,7 +155,7 @@ int store_set_mode(struct store *s, const char *stream, bool is_on_demand, struc
 		return rc;
 	rc = store_key(s, key, stream, err, "stream");
 	if (!rc)
-		rc = store_send(s, err, "HSET %s mode %s", key, mode_name(is_on_demand));
+		rc = store_send(s, err, "HSET %s mode %s", key, modes[mode]);
 	if (!rc)
 		rc = store_replies(s, 1, err);
 	return rc ? rc : 1;

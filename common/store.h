@@ -66,10 +66,15 @@ struct store_commit {
 };
 
 /* --- streams (dispatcher) */
+
+/* How a stream is made: ahead, only when somebody asks, or only when somebody asks because a person does not want more. */
+enum store_mode { STORE_PRECOMPUTE, STORE_ON_DEMAND, STORE_CANCELLED };
+
 struct store_stream {
 	struct record_source source;
 	struct record_options options;
-	bool is_on_demand;   /* mode "on-demand": made only when somebody asks; else "precompute" */
+	bool is_on_demand;   /* mode "on-demand" or "cancelled"; else "precompute" */
+	bool is_cancelled;
 	/* read only */
 	char state[16], error[400];
 	int64_t n_segments, created; /* of the plan, 0: none yet; seconds since 1970 */
@@ -79,8 +84,8 @@ struct store_stream {
 int store_put_stream(struct store *s, const char *stream, const struct store_stream *what, struct err *err);
 /* 1 there, 0 no such stream, ERR_DATA: it cannot be read. */
 int store_get_stream(struct store *s, const char *stream, struct store_stream *what, struct err *err);
-/* It is made only when somebody asks, or ahead. 1, 0: no such stream. */
-int store_set_mode(struct store *s, const char *stream, bool is_on_demand, struct err *err);
+/* 1, 0: no such stream. */
+int store_set_mode(struct store *s, const char *stream, enum store_mode mode, struct err *err);
 /* Forgets what could not be made, so that it is tried again. */
 int store_clear_fails(struct store *s, const char *stream, struct err *err);
 /* Removes all there is of a stream. */
@@ -122,6 +127,9 @@ int store_delete_segment(struct store *s, const struct store_segment *seg, int p
 int store_list_commits(struct store *s, const char *stream, const char *rendition,
 		       int (*fn)(void *arg, int64_t start, int64_t duration, const struct store_commit *c), void *arg,
 		       struct err *err);
+
+/* How many there are. */
+int store_count_commits(struct store *s, const char *stream, const char *rendition, int64_t *n, struct err *err);
 
 /* --- plays: a continuous stream on its way from the worker that makes it to the one who passes it on. Nothing of it
  * outlives either of them for long: the writer stops when the reader's lease is gone, and what is unread has a lifetime. */

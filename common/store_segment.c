@@ -380,6 +380,24 @@ int store_list_commits(struct store *s, const char *stream, const char *renditio
 	return rc;
 }
 
+int store_count_commits(struct store *s, const char *stream, const char *rendition, int64_t *n, struct err *err)
+{
+	char key[STORE_KEY_MAX];
+	redisReply *reply;
+	int rc = store_is_rendition(rendition) ? 0 : err_set(err, ERR_USAGE, "\"%.40s\" is not a rendition's name", rendition);
+	if (!rc)
+		rc = store_key(s, key, stream, err, "segs:%s", rendition);
+	if (!rc)
+		rc = store_call(s, &reply, err, "HLEN %s", key);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_INTEGER)
+		return store_surprise(s, reply, err);
+	*n = reply->integer;
+	freeReplyObject(reply);
+	return 0;
+}
+
 /* --- failures */
 
 int store_put_fail(struct store *s, const char *owner, const struct store_segment *seg, const char *class_name, int attempts,

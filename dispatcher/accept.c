@@ -120,6 +120,8 @@ static void set_record(struct dispatch_stream *s, const struct store_stream *wha
 	s->source = what->source;
 	s->options = what->options;
 	s->is_on_demand = what->is_on_demand;
+	s->is_cancelled = what->is_cancelled;
+	s->created = what->created;
 	if (strcmp(what->state, "failed"))
 		return;
 	s->state = DISPATCH_FAILED;
@@ -173,6 +175,7 @@ static void change(struct dispatch *d, struct dispatch_stream *s, const struct s
 	if (what->is_on_demand && !s->is_on_demand)
 		queue_drop_pending(&d->queue, s->number, QUEUE_PRECOMPUTE);
 	s->is_on_demand = what->is_on_demand;
+	s->is_cancelled = what->is_cancelled;
 	if (s->state == DISPATCH_FAILED ? strcmp(what->state, "failed") : s->n_quarantined && !strcmp(what->state, "working"))
 		stream_retry(s);
 	if (cluster_own(d, s, &err) < 0 || dispatch_take_up(d, s, &err) < 0)

@@ -4,7 +4,7 @@
 #include "common/json.h"
 #include "common/key.h"
 #include "common/log.h"
-#include "common/mail.h"
+#include "dispatcher/command.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,53 +49,28 @@ error_t admin_parse(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-/* --- dispatchers */
-
-static int note_dispatcher(void *arg, const char *id, struct bytes status)
-{
-	struct admin *a = arg;
-	json_t *json = json_loadb((const char *)status.data, status.size, 0, NULL);
-
-	json_object_set_new(a->dispatchers, id, json ? json : json_object());
-	return 0;
-}
+/* --- dispatchers and streams */
 
 int admin_list_dispatchers(struct admin *a)
 {
-	json_object_clear(a->dispatchers);
-	return store_list_dispatchers(a->store, note_dispatcher, a, a->err);
+	json_decref(a->dispatchers);
+	a->dispatchers = command_list_dispatchers(a->store, a->err);
+	return a->dispatchers ? 0 : a->err->code;
 }
 
-int admin_tell(struct admin *a, const char *stream)
+int admin_check_key(struct admin *a, const char *key, int ret)
 {
-	struct mail look = { .verb = MAIL_LOOK };
-	struct buf json = { 0 };
-	const char *id;
-	json_t *status;
-	int ret;
-
-	memcpy(look.stream, stream, sizeof(look.stream));
-	ret = mail_put(&look, &json);
-	json_object_foreach(a->dispatchers, id, status)
-		if (ret >= 0)
-			ret = store_send_mail(a->store, id, buf_bytes(&json), a->err);
-	buf_finish(&json);
-	return ret;
-}
-
-/* --- streams */
-
-int admin_check_key(struct admin *a, const char *key)
-{
-	struct store_stream what;
-	int ret;
-
 	if (!key_is_valid(key))
 		return err_set(a->err, ERR_USAGE, "'%.40s' is not a stream's key; 'segfarm status' lists them", key);
-	ret = store_get_stream(a->store, key, &what, a->err);
-	if (!ret)
-		return err_set(a->err, ERR_USAGE, "there is no stream %s; 'segfarm status' lists them", key);
-	return ret == ERR_DATA ? 1 : ret;
+	return ret ? ret : err_set(a->err, ERR_USAGE, "there is no stream %s; 'segfarm status' lists them", key);
+}
+
+int admin_find(struct admin *a, const char *key)
+{
+	struct store_stream what;
+	int ret = store_get_stream(a->store, key, &what, a->err);
+
+	return admin_check_key(a, key, ret == ERR_DATA ? 1 : ret);
 }
 
 json_t *admin_text(const char *s)
@@ -119,7 +94,7 @@ int admin_main(const char *name, const struct argp *argp, admin_fn *one, int (*a
 {
 	struct admin_options options = { .redis = ADMIN_REDIS };
 	struct err err = { 0 };
-	struct admin a = { .options = &options, .dispatchers = json_object(), .err = &err };
+	struct admin a = { .options = &options, .err = &err };
 	int ret;
 
 	record_options_init(&options.encode);

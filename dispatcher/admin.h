@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the commands of a person share: submit, status, cancel, retry, rm, export, probe. Each writes to Redis what is to be, and then tells a
- * dispatcher to look: what was accepted stays so whoever dies. Internal to admin*.c and watch.c.
+ * What the commands of a person share: submit, status, cancel, retry, rm, export, probe. Internal to admin*.c and watch.c.
  */
 #ifndef SEGFARM_DISPATCHER_ADMIN_H
 #define SEGFARM_DISPATCHER_ADMIN_H
@@ -43,16 +42,12 @@ int admin_main(const char *name, const struct argp *argp, admin_fn *one, int (*a
 
 /* Asks anew who the dispatchers are. */
 int admin_list_dispatchers(struct admin *a);
-/* All of them are to look at a stream: the owner acts, or whoever becomes that. */
-int admin_tell(struct admin *a, const char *stream);
+/* What was to be done with a stream gave ret; 0, there is none, is ERR_USAGE. */
+int admin_check_key(struct admin *a, const char *key, int ret);
 /* 1: there is such a stream. ERR_USAGE: there is not. */
-int admin_check_key(struct admin *a, const char *key);
+int admin_find(struct admin *a, const char *key);
 /* A text from outside, made UTF-8. */
 json_t *admin_text(const char *s);
-
-/* Accepts a file, as `submit` does; is_on_demand: nothing of it is made. 1 it is new, 0 it was there (and its mode is not changed where
- * is_on_demand). */
-int admin_submit(struct admin *a, const char *path, bool is_on_demand, char key[RECORD_KEY_SIZE]);
 
 /* What `status` shows: a new reference. NULL: err says why. */
 json_t *admin_look(struct admin *a);

@@ -82,7 +82,7 @@ static int export_one(struct admin *a, const char *key)
 	struct dispatch d = { 0 };
 	struct export e = { .dir_fd = -1 };
 	struct dispatch_stream *s = NULL;
-	int ret = admin_check_key(a, key);
+	int ret = admin_find(a, key);
 
 	if (ret > 0 && !a->options->output)
 		ret = err_set(a->err, ERR_USAGE, "where shall it be written? (-o DIR)");

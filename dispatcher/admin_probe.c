@@ -7,7 +7,9 @@
 #include "common/key.h"
 #include "common/proc.h"
 #include "common/timeline.h"
+#include "dispatcher/command.h"
 #include "dispatcher/commands.h"
+#include "dispatcher/dispatch.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -141,7 +143,21 @@ static int look(struct admin *a, const char *key)
 	return ret;
 }
 
-/* A KEY, or a FILE, of which nothing is made ahead unless it was submitted before. */
+/* What is not there yet becomes a stream of which nothing is made ahead. */
+static int find_file(struct admin *a, const char *path, char key[RECORD_KEY_SIZE])
+{
+	struct record_source source;
+	struct store_stream what;
+	int ret = dispatch_look_at(path, NULL, &source, a->err);
+
+	if (ret < 0)
+		return ret;
+	key_derive_source(&source, &a->options->encode, key);
+	ret = store_get_stream(a->store, key, &what, a->err);
+	return ret ? ret : command_submit(a->store, a->dispatchers, path, &a->options->encode, true, key, &what, a->err);
+}
+
+/* A KEY, or a FILE. */
 static int probe_one(struct admin *a, const char *name)
 {
 	int64_t end_ms = proc_now_ms() + WAIT_MS;
@@ -151,7 +167,7 @@ static int probe_one(struct admin *a, const char *name)
 	if (key_is_valid(name))
 		snprintf(key, sizeof(key), "%s", name);
 	else
-		ret = admin_submit(a, name, true, key);
+		ret = find_file(a, name, key);
 	while (ret >= 0 && (ret = look(a, key)) == 0) {
 		if (proc_now_ms() >= end_ms)
 			return err_set(a->err, ERR_RETRY, "%.200s has not been looked at within %d s: does the farm have a worker?", name,

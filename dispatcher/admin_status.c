@@ -141,7 +141,7 @@ json_t *admin_look(struct admin *a)
 	int ret = 0;
 
 	for (int i = 0; i < a->options->n_names && ret >= 0; i++) {
-		ret = admin_check_key(a, a->options->names[i]);
+		ret = admin_find(a, a->options->names[i]);
 		if (ret > 0)
 			ret = list_key(&listing, a->options->names[i]);
 	}

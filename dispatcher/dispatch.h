@@ -45,6 +45,8 @@ struct dispatch_stream {
 	char owner[STORE_OWNER_SIZE];
 	int64_t seen_ms, looked_ms; /* of others' streams: when it was asked for last, and compared with the store */
 	bool is_on_demand;     /* made only when somebody asks */
+	bool is_cancelled;     /* because a person wants no more */
+	int64_t created;       /* seconds since 1970 */
 	struct list wants, players; /* see want.h */
 	int n_players;
 	int n_encoder_crashes; /* of workers, while they encoded with another encoder than libx264 */

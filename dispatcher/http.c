@@ -1,32 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "dispatcher/http_internal.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include "common/key.h"
 #include "common/proc.h"
 #include "common/timeline.h"
+#include "dispatcher/api.h"
 #include "dispatcher/cluster.h"
 #include "dispatcher/playlist.h"
 #include "dispatcher/stream.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #define STORE_WAIT_MS 2000
 #define REFRESH_MS 2000
+#define THROWN_AWAY_MAX ((size_t)1 << 20) /* bytes of a body that is too long, before the connection is cut */
 
-#define TYPE_PLAYLIST "application/vnd.apple.mpegurl"
-#define TYPE_TEXT "text/plain; charset=utf-8"
-#define TYPE_HTML "text/html; charset=utf-8"
-#define CACHE_SHORTLY "no-cache"
-
-/* Kept for a request until there is more to keep. */
-static struct http_request new_request = { HTTP_REQUEST_NEW };
+/* --- paths */
 
 /* "/stream/K.mp4" */
 static void parse_stream(const char *path, struct http_target *target)
@@ -40,24 +31,42 @@ static void parse_stream(const char *path, struct http_target *target)
 		target->what = HTTP_STREAM;
 }
 
-void http_parse_path(const char *path, struct http_target *target)
+/* "/v1/streams/K", and with something behind it */
+static void parse_api_stream(const char *path, struct http_target *target)
 {
-	const char *rest = path + strlen("/hls/") + RECORD_KEY_SIZE - 1;
+	static const struct {
+		const char *rest;
+		enum http_what what;
+	} rests[] = { { "", HTTP_API_STREAM }, { "/cancel", HTTP_API_CANCEL }, { "/retry", HTTP_API_RETRY } };
 
-	memset(target, 0, sizeof(*target));
-	if (!strcmp(path, "/"))
-		target->what = HTTP_ROOT;
-	else if (!strcmp(path, "/healthz"))
-		target->what = HTTP_HEALTH;
-	else if (!strcmp(path, "/readyz"))
-		target->what = HTTP_READY;
-	else if (!strcmp(path, "/metrics"))
-		target->what = HTTP_METRICS;
-	else if (!strncmp(path, "/stream/", 8))
-		parse_stream(path + 8, target);
-	if (strncmp(path, "/hls/", 5) || strlen(path) < (size_t)(rest - path))
+	if (strlen(path) < RECORD_KEY_SIZE - 1)
 		return;
-	memcpy(target->key, path + 5, RECORD_KEY_SIZE - 1);
+	memcpy(target->key, path, RECORD_KEY_SIZE - 1);
+	for (size_t i = 0; i < sizeof(rests) / sizeof(rests[0]); i++)
+		if (key_is_valid(target->key) && !strcmp(path + RECORD_KEY_SIZE - 1, rests[i].rest))
+			target->what = rests[i].what;
+}
+
+static void parse_api(const char *path, struct http_target *target)
+{
+	if (!strcmp(path, "streams"))
+		target->what = HTTP_API_STREAMS;
+	else if (!strcmp(path, "farm"))
+		target->what = HTTP_API_FARM;
+	else if (!strcmp(path, "openapi.json"))
+		target->what = HTTP_API_DESCRIPTION;
+	else if (!strncmp(path, "streams/", 8))
+		parse_api_stream(path + 8, target);
+}
+
+/* "/hls/K/..." */
+static void parse_hls(const char *path, struct http_target *target)
+{
+	const char *rest = path + RECORD_KEY_SIZE - 1;
+
+	if (strlen(path) < RECORD_KEY_SIZE - 1)
+		return;
+	memcpy(target->key, path, RECORD_KEY_SIZE - 1);
 	if (!key_is_valid(target->key))
 		return;
 	if (!strcmp(rest, "/" PLAYLIST_MASTER)) {
@@ -75,65 +84,62 @@ void http_parse_path(const char *path, struct http_target *target)
 		target->what = HTTP_SEGMENT;
 }
 
-enum MHD_Result http_send(struct MHD_Connection *connection, unsigned status, struct MHD_Response *response,
-				     const char *type, const char *cache)
+void http_parse_path(const char *path, struct http_target *target)
 {
-	enum MHD_Result result;
+	static const struct {
+		const char *begin;
+		enum http_area area;
+		void (*parse)(const char *rest, struct http_target *target);
+	} parts[] = {
+		{ "/hls/", HTTP_AREA_MEDIA, parse_hls },
+		{ "/stream/", HTTP_AREA_MEDIA, parse_stream },
+		{ "/v1/", HTTP_AREA_API, parse_api },
+	};
 
-	if (!response)
-		return MHD_NO;
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, cache);
-	MHD_add_response_header(response, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-	if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-	if (status == MHD_HTTP_CONTENT_TOO_LARGE || status == MHD_HTTP_METHOD_NOT_ALLOWED) /* what is behind it is no request */
-		MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-	result = MHD_queue_response(connection, status, response);
-	MHD_destroy_response(response);
-	return result;
+	memset(target, 0, sizeof(*target));
+	if (!strcmp(path, "/"))
+		target->what = HTTP_ROOT;
+	else if (!strcmp(path, "/healthz"))
+		target->what = HTTP_HEALTH;
+	else if (!strcmp(path, "/readyz"))
+		target->what = HTTP_READY;
+	else if (!strcmp(path, "/metrics"))
+		target->what = HTTP_METRICS;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (!strncmp(path, parts[i].begin, strlen(parts[i].begin))) {
+			target->area = parts[i].area;
+			parts[i].parse(path + strlen(parts[i].begin), target);
+		}
 }
 
-enum MHD_Result http_send_text(struct MHD_Connection *connection, unsigned status, const char *text)
+const char *http_allowed_methods(const struct http_target *target)
 {
-	char line[512];
-	int size = snprintf(line, sizeof(line), "%s\n", text);
-
-	if (size >= (int)sizeof(line))
-		size = sizeof(line) - 1;
-	return http_send(connection, status,
-			     MHD_create_response_from_buffer((size_t)size, line, MHD_RESPMEM_MUST_COPY), TYPE_TEXT,
-			     HTTP_CACHE_NEVER);
-}
-
-enum MHD_Result http_send_trouble(struct http *h, struct MHD_Connection *connection)
-{
-	return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-			      h->dispatch->is_store_down ? h->dispatch->trouble : "the store does not answer");
-}
-
-/* Sends a buffer and frees it. */
-static enum MHD_Result send_buf(struct MHD_Connection *connection, struct buf *body, const char *type,
-				const char *cache)
-{
-	enum MHD_Result result;
-
-	if (buf_failed(body)) {
-		result = http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
-	} else {
-		struct MHD_Response *response =
-			MHD_create_response_from_buffer(body->size, body->data, MHD_RESPMEM_MUST_COPY);
-
-		http_guard_send(connection, body->size);
-
-		result = http_send(connection, MHD_HTTP_OK, response, type, cache);
+	switch (target->what) {
+	case HTTP_API_STREAMS:
+		return "GET, HEAD, OPTIONS, POST";
+	case HTTP_API_STREAM:
+		return "GET, HEAD, OPTIONS, DELETE";
+	case HTTP_API_CANCEL:
+	case HTTP_API_RETRY:
+		return "OPTIONS, POST";
+	default:
+		return "GET, HEAD, OPTIONS";
 	}
-	buf_finish(body);
-	return result;
 }
+
+/* Whether a method is in that list. */
+static bool is_allowed(const struct http_call *call)
+{
+	const char *list = http_allowed_methods(&call->target), *at;
+	size_t n = strlen(call->method);
+
+	for (at = list; n && (at = strstr(at, call->method)); at += n)
+		if ((at == list || at[-1] == ' ') && (!at[n] || at[n] == ','))
+			return true;
+	return false;
+}
+
+/* --- media */
 
 struct store *http_store(struct http *h, struct err *err)
 {
@@ -142,48 +148,52 @@ struct store *http_store(struct http *h, struct err *err)
 	return h->store;
 }
 
-static enum MHD_Result answer_init(struct http *h, struct MHD_Connection *connection, const struct dispatch_stream *s)
+static const char *type_of(const struct dispatch_stream *s)
 {
+	return s->plan.video.is_present ? HTTP_TYPE_MP4 : HTTP_TYPE_MP4_AUDIO;
+}
+
+static enum MHD_Result answer_init(struct http_call *call, const struct dispatch_stream *s)
+{
+	struct http *h = call->http;
 	struct buf body = { 0 };
 	struct err err = { 0 };
 	struct store *store = http_store(h, &err);
 	int ret = store ? store_get_value(store, s->key, "init:" RECORD_RENDITION, &body, &err) : ERR_RETRY;
 
 	if (ret > 0)
-		return send_buf(connection, &body, HTTP_TYPE_MP4, CACHE_SHORTLY);
+		return http_send_body(call, &body, type_of(s), HTTP_CACHE_FOREVER);
 	buf_finish(&body);
 	if (ret)
-		return http_send_trouble(h, connection);
+		return http_send_trouble(call);
 	h->dispatch->is_store_suspect |= s->is_mine; /* it was there when the title was planned */
-	return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the init segment is gone and is made again");
+	return http_send_problem(call, MHD_HTTP_SERVICE_UNAVAILABLE, "the init segment is gone and is made again");
 }
 
 /* The title that is asked for, with its plan; NULL: *result is what was answered, or the request waits. */
-static struct dispatch_stream *find_planned(struct http *h, struct MHD_Connection *connection, const char *key,
-					    struct http_request **request, enum MHD_Result *result)
+static struct dispatch_stream *find_planned(struct http_call *call, enum MHD_Result *result)
 {
+	struct dispatch *d = call->http->dispatch;
 	struct err err = { 0 };
-	struct dispatch_stream *s = cluster_find(h->dispatch, key, &err);
+	struct dispatch_stream *s = cluster_find(d, call->target.key, &err);
 
 	if (s && s->has_plan)
 		return s;
-	if (!s && (h->dispatch->is_store_down || err.code)) {
-		*result = http_send_trouble(h, connection);
-		return NULL;
-	}
-	if (!s || s->is_noop)
-		*result = http_send_text(connection, MHD_HTTP_NOT_FOUND, "there is no such stream");
+	if (!s && (d->is_store_down || err.code))
+		*result = http_send_trouble(call);
+	else if (!s || s->is_noop)
+		*result = http_send_problem(call, MHD_HTTP_NOT_FOUND, "there is no such stream");
 	else if (s->state == DISPATCH_FAILED)
-		*result = http_send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
-	else if (h->dispatch->is_store_down)
-		*result = http_send_trouble(h, connection);
+		*result = http_send_problem(call, MHD_HTTP_NOT_FOUND, s->error);
+	else if (d->is_store_down)
+		*result = http_send_trouble(call);
 	else
-		*result = http_wait(&h->waits, connection, s, 0, request);
+		*result = http_wait(call, s, 0);
 	return NULL;
 }
 
 /* Of another dispatcher's stream we know what we have looked at. */
-static void refresh(struct dispatch *d, struct dispatch_stream *s)
+void http_refresh(struct dispatch *d, struct dispatch_stream *s)
 {
 	struct err err;
 
@@ -194,45 +204,54 @@ static void refresh(struct dispatch *d, struct dispatch_stream *s)
 		dispatch_note_trouble(d, &err);
 }
 
-static enum MHD_Result answer_stream(struct http *h, struct MHD_Connection *connection, const struct http_target *target,
-				     struct http_request **request)
+static enum MHD_Result answer_playlist(struct http_call *call, const struct dispatch_stream *s)
 {
+	enum http_cache cache = s->state == DISPATCH_DONE ? HTTP_CACHE_LONG : HTTP_CACHE_SHORT;
 	struct buf body = { 0 };
 	uint8_t *gaps;
-	enum MHD_Result result;
-	struct dispatch_stream *s = find_planned(h, connection, target->key, request, &result);
 
-	if (!s)
-		return result;
-	refresh(h->dispatch, s);
-	switch (target->what) {
-	case HTTP_MASTER:
+	if (call->target.what == HTTP_MASTER) {
 		playlist_put_master(&s->plan, s->sizes, &body);
-		return send_buf(connection, &body, TYPE_PLAYLIST, CACHE_SHORTLY);
-	case HTTP_MEDIA:
+	} else {
 		gaps = dispatch_gaps(s);
 		playlist_put_media(&s->plan, gaps, &body);
 		free(gaps);
-		return send_buf(connection, &body, TYPE_PLAYLIST, CACHE_SHORTLY);
+	}
+	http_sign_playlist(call, &body);
+	return http_send_body(call, &body, HTTP_TYPE_PLAYLIST, cache);
+}
+
+static enum MHD_Result answer_hls(struct http_call *call)
+{
+	enum MHD_Result result;
+	struct dispatch_stream *s = find_planned(call, &result);
+
+	if (!s)
+		return result;
+	http_refresh(call->http->dispatch, s);
+	switch (call->target.what) {
+	case HTTP_MASTER:
+	case HTTP_MEDIA:
+		return answer_playlist(call, s);
 	case HTTP_INIT:
-		return answer_init(h, connection, s);
+		return answer_init(call, s);
 	default:
-		return http_send_segment(h, connection, s, target->name, request);
+		return http_send_segment(call, s, call->target.name);
 	}
 }
 
 /* It has waited, and something else is to be kept for it. */
-static void end_wait(struct http_request **request)
+static void end_wait(struct http_call *call)
 {
-	if ((*request)->kind == HTTP_REQUEST_WAIT)
-		http_wait_end(*request);
-	*request = &new_request;
+	if (call->request)
+		http_wait_end(call->request);
+	call->request = NULL;
 }
 
 /* Whether the request says where to start, and what: 0, or the status to answer with and *why. */
-static unsigned parse_start(struct MHD_Connection *connection, const struct dispatch_stream *s, int64_t *ticks, const char **why)
+static unsigned parse_start(const struct http_call *call, const struct dispatch_stream *s, int64_t *ticks, const char **why)
 {
-	const char *text = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "start");
+	const char *text = http_call_argument(call, "start");
 	int64_t ns;
 
 	*ticks = 0;
@@ -246,11 +265,10 @@ static unsigned parse_start(struct MHD_Connection *connection, const struct disp
 	return *ticks < http_play_duration(s) ? 0 : MHD_HTTP_RANGE_NOT_SATISFIABLE;
 }
 
-static enum MHD_Result answer_play(struct http *h, struct MHD_Connection *connection, const struct http_target *target,
-				   bool is_head, struct http_request **request)
+static enum MHD_Result answer_play(struct http_call *call)
 {
 	enum MHD_Result result;
-	struct dispatch_stream *s = find_planned(h, connection, target->key, request, &result);
+	struct dispatch_stream *s = find_planned(call, &result);
 	struct err err = { 0 };
 	const char *why;
 	unsigned status;
@@ -258,15 +276,15 @@ static enum MHD_Result answer_play(struct http *h, struct MHD_Connection *connec
 
 	if (!s)
 		return result;
-	status = parse_start(connection, s, &start, &why);
+	status = parse_start(call, s, &start, &why);
 	if (status)
-		return http_send_text(connection, status, why);
-	if (is_head)
-		return http_play_send_head(connection, s, start);
-	if (!http_store(h, &err))
-		return http_send_trouble(h, connection);
-	end_wait(request);
-	return http_play_begin(&h->plays, h->dispatch, h->store, connection, s, start, request);
+		return http_send_problem(call, status, why);
+	if (http_call_is_head(call))
+		return http_play_send_head(call, s, start);
+	if (!http_store(call->http, &err))
+		return http_send_trouble(call);
+	end_wait(call);
+	return http_play_begin(call, s, start);
 }
 
 /* Text inside HTML. */
@@ -280,10 +298,10 @@ static void put_escaped(struct buf *out, const char *text)
 	}
 }
 
-static enum MHD_Result answer_root(struct http *h, struct MHD_Connection *connection)
+static enum MHD_Result answer_root(struct http_call *call)
 {
 	static const char *const states[] = { "being looked at", "being made", "complete", "complete but for what failed", "failed" };
-	const struct dispatch *d = h->dispatch;
+	const struct dispatch *d = call->http->dispatch;
 	struct buf body = { 0 };
 
 	buf_put_str(&body,
@@ -304,224 +322,111 @@ static enum MHD_Result answer_root(struct http *h, struct MHD_Connection *connec
 			   s->n_made, s->plan.n_segments, s->key, s->key);
 	}
 	buf_put_str(&body, "</table></html>\n");
-	return send_buf(connection, &body, TYPE_HTML, HTTP_CACHE_NEVER);
+	return http_send_body(call, &body, HTTP_TYPE_HTML, HTTP_CACHE_NEVER);
 }
 
-static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
-			      const char *version, const char *upload, size_t *upload_size, void **state)
+/* What can be told from the header alone; 0: nothing is wrong with it. */
+static unsigned check_header(struct http_call *call, const char **why)
 {
-	struct http_request **request = (struct http_request **)state;
-	struct http *h = arg;
-	struct http_target target;
+	bool is_api = call->target.area == HTTP_AREA_API, is_options = !strcmp(call->method, MHD_HTTP_METHOD_OPTIONS);
+	unsigned status = is_api && !is_options ? http_check_api(call, why) : 0;
 
-	(void)version, (void)upload;
-	if (!*request) { /* only the header is there */
-		unsigned wrong = http_guard_check_body(connection, method);
+	if (status)
+		return status;
+	*why = "there is nothing here";
+	if (call->target.what == HTTP_NOTHING)
+		return MHD_HTTP_NOT_FOUND;
+	*why = "only the methods of Allow are answered here";
+	if (!is_allowed(call))
+		return MHD_HTTP_METHOD_NOT_ALLOWED;
+	if (!strcmp(call->method, MHD_HTTP_METHOD_POST))
+		return http_api_check_body(call, why);
+	*why = "no body is taken here";
+	status = http_guard_check_body(call->connection, call->method) ? MHD_HTTP_CONTENT_TOO_LARGE : 0;
+	if (!status && call->target.area == HTTP_AREA_MEDIA && !is_options)
+		status = http_check_signature(call, why);
+	return status;
+}
 
-		*request = &new_request;
-		h->n_calls++;
-		http_guard_begin(connection);
-		return wrong ? http_send_text(connection, wrong, "no body is taken here") : MHD_YES;
-	}
-	if (*upload_size) {
-		*upload_size = 0;
+/* The header is there; what is wrong is answered before a body is read. */
+static enum MHD_Result begin(struct http_call *call)
+{
+	const char *why;
+	unsigned wrong = check_header(call, &why);
+
+	if (!wrong)
 		return MHD_YES;
-	}
-	if ((*request)->kind == HTTP_REQUEST_PLAY)
-		return http_play_answer(*request);
-	if (http_wait_is_gone(*request))
+	call->is_unread = http_guard_check_body(call->connection, call->method);
+	http_guard_begin(call->connection);
+	return http_send_problem(call, wrong, why);
+}
+
+/* What a dispatcher that ends leaves to others. */
+static bool is_new_work(const struct http_call *call)
+{
+	return call->target.what == HTTP_STREAM || (strcmp(call->method, MHD_HTTP_METHOD_GET) && !http_call_is_head(call));
+}
+
+static enum MHD_Result answer(struct http_call *call)
+{
+	if (call->request && call->request->kind == HTTP_REQUEST_PLAY)
+		return http_play_answer(call->request);
+	if (http_wait_is_gone(call))
 		return MHD_NO;
-	http_parse_path(url, &target);
-	if (target.what == HTTP_NOTHING)
-		return http_send_text(connection, MHD_HTTP_NOT_FOUND, "there is nothing here");
-	if (strcmp(method, MHD_HTTP_METHOD_GET) && strcmp(method, MHD_HTTP_METHOD_HEAD))
-		return http_send_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are answered here");
-	if (target.what == HTTP_HEALTH)
-		return http_send_text(connection, MHD_HTTP_OK, "ok");
-	if (target.what == HTTP_READY)
-		return http_answer_ready(h, connection);
-	if (!h->dispatch)
-		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the farm is starting");
-	if (target.what == HTTP_METRICS)
-		return http_answer_metrics(h, connection);
-	if (target.what == HTTP_ROOT)
-		return answer_root(h, connection);
-	if (target.what == HTTP_STREAM)
-		return answer_play(h, connection, &target, !strcmp(method, MHD_HTTP_METHOD_HEAD), request);
-	return answer_stream(h, connection, &target, request);
+	if (!strcmp(call->method, MHD_HTTP_METHOD_OPTIONS))
+		return http_send_options(call);
+	if (call->target.what == HTTP_HEALTH)
+		return http_send_text(call, "ok\n");
+	if (call->target.what == HTTP_READY)
+		return http_answer_ready(call);
+	if (!call->http->dispatch)
+		return http_send_problem(call, MHD_HTTP_SERVICE_UNAVAILABLE, "the farm is starting");
+	if (call->target.what == HTTP_METRICS)
+		return http_answer_metrics(call);
+	if (call->http->is_draining && is_new_work(call))
+		return http_send_problem(call, MHD_HTTP_SERVICE_UNAVAILABLE, "this dispatcher is about to end");
+	if (call->target.area == HTTP_AREA_API)
+		return http_api_answer(call);
+	if (call->target.what == HTTP_ROOT)
+		return answer_root(call);
+	if (call->target.what == HTTP_STREAM)
+		return answer_play(call);
+	return answer_hls(call);
 }
 
-/* The request is over, well or not. */
-static void complete(void *arg, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode code)
+/* False: it goes on and on. */
+static bool take_body(struct http_call *call, const char *data, size_t size)
 {
-	struct http_request *request = *state;
-
-	(void)code;
-	((struct http *)arg)->n_calls -= request != NULL;
-	http_guard_end(connection);
-	if (request && request->kind == HTTP_REQUEST_PLAY)
-		http_play_end(request);
-	else if (request && request->kind == HTTP_REQUEST_WAIT)
-		http_wait_end(request);
-	*state = NULL;
+	if (call->body.size + size <= API_BODY_MAX)
+		buf_put(&call->body, data, size);
+	else if (size > THROWN_AWAY_MAX - call->n_thrown_away)
+		return false;
+	else
+		call->n_thrown_away += size;
+	return true;
 }
 
-/* --- set up */
-
-static socklen_t make_address(const struct cli_listen *listen_at, struct sockaddr_storage *address)
+enum MHD_Result http_answer(void *http, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
+			    const char *upload, size_t *upload_size, void **state)
 {
-	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(listen_at->port) };
-	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(listen_at->port) };
+	struct http_call *call = *state;
+	bool is_taken;
 
-	memset(address, 0, sizeof(*address));
-	if (inet_pton(AF_INET, listen_at->host, &four.sin_addr) == 1) {
-		memcpy(address, &four, sizeof(four));
-		return sizeof(four);
+	(void)http, (void)version;
+	if (!call)
+		return MHD_NO;
+	if (!call->connection) {
+		call->connection = connection;
+		call->method = method;
+		call->path = url;
+		http_parse_path(url, &call->target);
+		return begin(call);
 	}
-	inet_pton(AF_INET6, listen_at->host, &six.sin6_addr);
-	memcpy(address, &six, sizeof(six));
-	return sizeof(six);
-}
-
-static uint16_t bound_port(int fd)
-{
-	struct sockaddr_storage address = { 0 };
-	socklen_t size = sizeof(address);
-	struct sockaddr_in6 six;
-	struct sockaddr_in four;
-
-	getsockname(fd, (struct sockaddr *)&address, &size);
-	memcpy(&four, &address, sizeof(four));
-	memcpy(&six, &address, sizeof(six));
-	return ntohs(address.ss_family == AF_INET ? four.sin_port : six.sin6_port);
-}
-
-static int listen_on(struct http *h, const struct cli_listen *at, struct err *err)
-{
-	bool is_six = strchr(at->host, ':');
-	struct sockaddr_storage address;
-	socklen_t size = make_address(at, &address);
-	int on = 1;
-
-	h->socket = socket(is_six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (h->socket >= 0) {
-		setsockopt(h->socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-		if (is_six)
-			setsockopt(h->socket, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (!*upload_size) {
+		http_guard_begin(connection); /* the request is complete */
+		return answer(call);
 	}
-	if (h->socket < 0 || bind(h->socket, (struct sockaddr *)&address, size) < 0 || listen(h->socket, SOMAXCONN) < 0)
-		return err_set(err, ERR_USAGE,
-			       "cannot listen on %s port %u: %s; choose another with --listen ADDRESS:PORT",
-			       at->host, at->port, errno == EADDRINUSE ? "the port is in use" : strerror(errno));
-	snprintf(h->base, sizeof(h->base), is_six ? "http://[%s]:%u" : "http://%s:%u", at->host, bound_port(h->socket));
-	return 0;
-}
-
-/* Paths here have nothing to unescape, and one that is escaped is another one: a %00 would hide what is behind it. */
-static size_t keep_escapes(void *arg, struct MHD_Connection *connection, char *text)
-{
-	(void)arg, (void)connection;
-	return strlen(text);
-}
-
-static struct MHD_Daemon *start_daemon(struct http *h, bool is_six, const struct http_limits *limits)
-{
-	unsigned connections = limits && limits->connections ? limits->connections : HTTP_CONNECTIONS;
-	unsigned per_address = limits && limits->per_address ? limits->per_address : HTTP_CONNECTIONS_PER_ADDRESS;
-
-	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (is_six ? MHD_USE_IPv6 : 0), 0, NULL, NULL, answer, h,
-				MHD_OPTION_LISTEN_SOCKET, h->socket,
-				MHD_OPTION_CONNECTION_LIMIT, http_guard_connections(connections),
-				MHD_OPTION_PER_IP_CONNECTION_LIMIT, per_address,
-				MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEADER_MAX,
-				MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_S,
-				MHD_OPTION_STRICT_FOR_CLIENT, 1,
-				MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-				MHD_OPTION_NOTIFY_CONNECTION, http_guard_notify, &h->guard,
-				MHD_OPTION_NOTIFY_COMPLETED, complete, h, MHD_OPTION_END);
-}
-
-int http_create(struct http **http, const struct cli_listen *listen, const struct http_limits *limits, struct err *err)
-{
-	struct http *h = calloc(1, sizeof(*h));
-	int ret;
-
-	if (!h)
-		return err_set(err, ERR_NOMEM, "out of memory for the HTTP server");
-	ret = http_waits_init(&h->waits, err);
-	if (ret >= 0)
-		ret = listen_on(h, listen, err);
-	if (ret < 0)
-		goto fail;
-	h->daemon = start_daemon(h, strchr(listen->host, ':'), limits);
-	if (!h->daemon) {
-		ret = err_set(err, ERR_USAGE, "the HTTP server cannot be started on %s", h->base);
-		goto fail;
-	}
-	ret = http_waits_watch(&h->waits, MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, err);
-	if (ret < 0) {
-		http_destroy(h);
-		return ret;
-	}
-	*http = h;
-	return 0;
-fail:
-	if (h->socket >= 0)
-		close(h->socket);
-	http_waits_finish(&h->waits);
-	free(h);
-	return ret;
-}
-
-void http_attach(struct http *http, struct dispatch *dispatch, const char *redis_url)
-{
-	http->dispatch = dispatch;
-	http->waits.dispatch = dispatch;
-	http->redis_url = redis_url;
-}
-
-void http_destroy(struct http *http)
-{
-	if (!http)
-		return;
-	http_plays_stop(&http->plays);
-	http_waits_stop(&http->waits);
-	MHD_stop_daemon(http->daemon);
-	http_waits_finish(&http->waits);
-	store_close(http->store);
-	free(http);
-}
-
-const char *http_base(const struct http *http)
-{
-	return http->base;
-}
-
-int http_fd(const struct http *http)
-{
-	return http->waits.epoll_fd;
-}
-
-void http_work(struct http *http)
-{
-	http_plays_work(&http->plays);
-	http_guard_work(&http->guard, proc_now_ms());
-	http_waits_work(&http->waits);
-	MHD_run(http->daemon);
-}
-
-/* The sooner of two waits, -1: none. */
-static int sooner(int a, int b)
-{
-	return a < 0 || (b >= 0 && b < a) ? b : a;
-}
-
-int http_timeout_ms(const struct http *http)
-{
-	int wait_ms = sooner(http_plays_wait(&http->plays) ? HTTP_PLAY_POLL_MS : -1, http_waits_next_ms(&http->waits));
-	MHD_UNSIGNED_LONG_LONG timeout_ms;
-
-	if (MHD_get_timeout(http->daemon, &timeout_ms) != MHD_YES)
-		return wait_ms;
-	return sooner(wait_ms, timeout_ms < 60000 ? (int)timeout_ms : 60000);
+	is_taken = take_body(call, upload, *upload_size);
+	*upload_size = 0;
+	return is_taken ? MHD_YES : MHD_NO;
 }

@@ -12,16 +12,13 @@
 
 #define FIRST_WAIT_MS 15000 /* for a worker to become free; looking for the place may take it longer */
 #define IDLE_TIMEOUT_S 300u /* a player that does not read keeps its worker for so long */
-#define TYPE "video/mp4"
-#define CACHE "no-store"
 
 struct http_play {
 	struct http_request request; /* first */
 	struct http_play *next;
 	struct http_plays *plays;
 	struct dispatch *dispatch;
-	struct store *store;
-	struct MHD_Connection *connection;
+	struct http_call *call;
 	struct dispatch_stream *stream;
 	struct play *play;
 	int64_t start, until_ms;
@@ -66,7 +63,6 @@ static void add_headers(struct MHD_Response *response, const struct dispatch_str
 	snprintf(text, sizeof(text), "%" PRId64, estimate(s, start));
 	MHD_add_response_header(response, "X-Estimated-Content-Length", text);
 	MHD_add_response_header(response, MHD_HTTP_HEADER_ACCEPT_RANGES, "none");
-	MHD_add_response_header(response, "Access-Control-Expose-Headers", "X-Content-Duration, X-Estimated-Content-Length");
 }
 
 static ssize_t read_nothing(void *arg, uint64_t position, char *to, size_t max)
@@ -75,34 +71,37 @@ static ssize_t read_nothing(void *arg, uint64_t position, char *to, size_t max)
 	return MHD_CONTENT_READER_END_OF_STREAM;
 }
 
-enum MHD_Result http_play_send_head(struct MHD_Connection *connection, const struct dispatch_stream *s, int64_t start)
+static enum MHD_Result send_play(struct http_call *call, struct MHD_Response *response, const struct dispatch_stream *s, int64_t start)
 {
-	struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 1, read_nothing, NULL, NULL);
-
 	add_headers(response, s, start);
-	return http_send(connection, MHD_HTTP_OK, response, TYPE, CACHE);
+	return http_send(call, MHD_HTTP_OK, response, s->plan.video.is_present ? HTTP_TYPE_MP4 : HTTP_TYPE_MP4_AUDIO, HTTP_CACHE_NEVER);
 }
 
-enum MHD_Result http_play_begin(struct http_plays *plays, struct dispatch *d, struct store *store,
-				struct MHD_Connection *connection, struct dispatch_stream *s, int64_t start,
-				struct http_request **request)
+enum MHD_Result http_play_send_head(struct http_call *call, const struct dispatch_stream *s, int64_t start)
 {
+	return send_play(call, MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 1, read_nothing, NULL, NULL), s, start);
+}
+
+enum MHD_Result http_play_begin(struct http_call *call, struct dispatch_stream *s, int64_t start)
+{
+	struct http_plays *plays = &call->http->plays;
+	struct dispatch *d = call->http->dispatch;
 	struct http_play *p = calloc(1, sizeof(*p));
 	struct err err = { 0 };
 
 	if (!p)
-		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
+		return http_send_problem(call, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
 	if (play_begin(d, s, start, &p->play, &err) < 0) {
 		free(p);
-		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, err.msg);
+		return http_send_problem(call, MHD_HTTP_SERVICE_UNAVAILABLE, err.msg);
 	}
-	*p = (struct http_play){ .request.kind = HTTP_REQUEST_PLAY, .next = plays->first, .plays = plays, .dispatch = d, .store = store, .connection = connection,
+	*p = (struct http_play){ .request.kind = HTTP_REQUEST_PLAY, .next = plays->first, .plays = plays, .dispatch = d, .call = call,
 				 .stream = s, .play = p->play, .start = start, .until_ms = proc_now_ms() + FIRST_WAIT_MS,
 				 .is_suspended = true };
 	plays->first = p;
-	*request = &p->request;
-	MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, IDLE_TIMEOUT_S);
-	MHD_suspend_connection(connection);
+	call->request = &p->request;
+	MHD_set_connection_option(call->connection, MHD_CONNECTION_OPTION_TIMEOUT, IDLE_TIMEOUT_S);
+	MHD_suspend_connection(call->connection);
 	return MHD_YES;
 }
 
@@ -130,7 +129,7 @@ static int take(struct http_play *p)
 
 	buf_reset(&p->piece);
 	p->at = 0;
-	ret = store_take_play(p->store, &p->play->name, &number, &p->piece, &err);
+	ret = store_take_play(p->call->http->store, &p->play->name, &number, &p->piece, &err);
 	if (!ret && !is_over)
 		return 0;
 	if (ret == 1 && number == p->number++)
@@ -154,7 +153,7 @@ static bool is_too_late(const struct http_play *p)
 /* Microhttpd does not look at a connection that is suspended: a worker would begin for a player that has left while it waited. */
 static bool is_gone(const struct http_play *p)
 {
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(p->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(p->call->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	char byte;
 
 	return info && recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
@@ -171,7 +170,7 @@ static ssize_t read_play(void *arg, uint64_t position, char *to, size_t max)
 		if (p->plays->is_stopping)
 			return MHD_CONTENT_READER_END_WITH_ERROR;
 		p->is_suspended = true;
-		MHD_suspend_connection(p->connection);
+		MHD_suspend_connection(p->call->connection);
 		return 0;
 	}
 	if (p->is_broken)
@@ -187,18 +186,15 @@ static ssize_t read_play(void *arg, uint64_t position, char *to, size_t max)
 enum MHD_Result http_play_answer(struct http_request *request)
 {
 	struct http_play *p = (struct http_play *)request;
-	struct MHD_Response *response;
 
 	if (!has_something(p) || p->is_broken) {
 		if (p->play->is_failed)
-			return http_send_text(p->connection, MHD_HTTP_BAD_GATEWAY, p->play->error);
-		return http_send_text(p->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-				      p->is_broken ? "the store does not answer" : "no worker is free");
+			return http_send_problem(p->call, MHD_HTTP_BAD_GATEWAY, p->play->error);
+		return http_send_problem(p->call, MHD_HTTP_SERVICE_UNAVAILABLE,
+					 p->is_broken ? "the store does not answer" : "no worker is free");
 	}
-	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STORE_PIECE, read_play, p, NULL);
-	add_headers(response, p->stream, p->start);
 	p->is_answered = true;
-	return http_send(p->connection, MHD_HTTP_OK, response, TYPE, CACHE);
+	return send_play(p->call, MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STORE_PIECE, read_play, p, NULL), p->stream, p->start);
 }
 
 void http_plays_work(struct http_plays *plays)
@@ -209,7 +205,7 @@ void http_plays_work(struct http_plays *plays)
 		p->is_broken |= is_gone(p);
 		if (has_something(p) || take(p) || is_too_late(p)) {
 			p->is_suspended = false;
-			MHD_resume_connection(p->connection);
+			MHD_resume_connection(p->call->connection);
 		}
 	}
 }
@@ -228,6 +224,6 @@ void http_plays_stop(struct http_plays *plays)
 	for (struct http_play *p = plays->first; p; p = p->next)
 		if (p->is_suspended) {
 			p->is_suspended = false;
-			MHD_resume_connection(p->connection);
+			MHD_resume_connection(p->call->connection);
 		}
 }

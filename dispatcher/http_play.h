@@ -18,11 +18,9 @@ struct http_plays {
 
 /* Of the title, ticks. */
 int64_t http_play_duration(const struct dispatch_stream *s);
-enum MHD_Result http_play_send_head(struct MHD_Connection *connection, const struct dispatch_stream *s, int64_t start);
-/* Queues the job and suspends the connection; *request becomes the play. The store outlives it. */
-enum MHD_Result http_play_begin(struct http_plays *plays, struct dispatch *d, struct store *store,
-				struct MHD_Connection *connection, struct dispatch_stream *s, int64_t start,
-				struct http_request **request);
+enum MHD_Result http_play_send_head(struct http_call *call, const struct dispatch_stream *s, int64_t start);
+/* Queues the job and suspends the connection; the call's request becomes the play. Its store is open. */
+enum MHD_Result http_play_begin(struct http_call *call, struct dispatch_stream *s, int64_t start);
 /* The connection is awake: sends what there is, or why there is nothing. */
 enum MHD_Result http_play_answer(struct http_request *request);
 void http_play_end(struct http_request *request);

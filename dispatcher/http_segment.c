@@ -4,20 +4,21 @@
 #include "dispatcher/playlist.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <xxhash.h>
-
-#define CACHE_FOREVER "public, max-age=31536000, immutable"
 
 /* A segment on its way out. */
 struct outgoing {
 	struct http *http;
 	struct MHD_Connection *connection;
 	struct http_request *wait; /* it has waited midway; NULL: it has not */
+	const char *type;
 	struct store_segment address;
 	struct store_commit commit;
+	uint64_t first; /* byte of it that is sent first */
 	struct buf piece;
 	int number; /* of the piece held */
 	bool is_waiting;
@@ -82,10 +83,12 @@ static ssize_t wait_midway(struct outgoing *out)
 static ssize_t read_segment(void *arg, uint64_t position, char *to, size_t max)
 {
 	struct outgoing *out = arg;
-	size_t offset = position % STORE_PIECE, size;
+	size_t offset, size;
 	struct err err;
 	int ret;
 
+	position += out->first;
+	offset = position % STORE_PIECE;
 	if (position >= (uint64_t)out->commit.bytes)
 		return MHD_CONTENT_READER_END_OF_STREAM;
 	if (out->is_waiting && !is_same_again(out))
@@ -129,21 +132,43 @@ static int open_segment(struct outgoing *out, struct err *err)
 	return load_piece(out, 0, err);
 }
 
+/* Of what is in hand. */
+static enum MHD_Result send_outgoing(struct http_call *call, struct outgoing *out)
+{
+	struct MHD_Response *response;
+	char etag[HTTP_ETAG_SIZE];
+	struct http_part part;
+	enum MHD_Result result;
+
+	snprintf(etag, sizeof(etag), "\"%s\"", out->commit.checksum);
+	if (!http_check_part(call, etag, (uint64_t)out->commit.bytes, HTTP_CACHE_FOREVER, &part, &result)) {
+		free_outgoing(out);
+		return result;
+	}
+	out->first = part.first;
+	http_guard_send(call->connection, part.size);
+	response = MHD_create_response_from_callback(part.size, STORE_PIECE, read_segment, out, free_outgoing);
+	if (!response)
+		free_outgoing(out);
+	http_add_tag(response, etag);
+	http_note_first_byte(call, http_wait_has_waited(call));
+	return http_send(call, part.status, response, out->type, HTTP_CACHE_FOREVER);
+}
+
 /* 1 sent (*result), 0 it is gone. */
-static int send_made(struct http *h, struct MHD_Connection *connection, struct dispatch_stream *s, size_t i,
-		     enum MHD_Result *result)
+static int send_made(struct http_call *call, struct dispatch_stream *s, size_t i, enum MHD_Result *result)
 {
 	struct outgoing *out = calloc(1, sizeof(*out));
-	struct MHD_Response *response;
 	struct err err = { 0 };
 	int ret;
 
 	if (!out) {
-		*result = http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
+		*result = http_send_problem(call, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
 		return 1;
 	}
-	out->http = h;
-	out->connection = connection;
+	out->http = call->http;
+	out->connection = call->connection;
+	out->type = s->plan.video.is_present ? HTTP_TYPE_MP4 : HTTP_TYPE_MP4_AUDIO;
 	out->number = -1;
 	dispatch_address(s, i, &out->address);
 	ret = open_segment(out, &err);
@@ -151,15 +176,7 @@ static int send_made(struct http *h, struct MHD_Connection *connection, struct d
 		free_outgoing(out);
 	if (!ret)
 		return 0;
-	if (ret < 0) {
-		*result = http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, err.msg);
-		return 1;
-	}
-	http_guard_send(connection, (uint64_t)out->commit.bytes);
-	response = MHD_create_response_from_callback((uint64_t)out->commit.bytes, STORE_PIECE, read_segment, out, free_outgoing);
-	if (!response)
-		free_outgoing(out);
-	*result = http_send(connection, MHD_HTTP_OK, response, HTTP_TYPE_MP4, CACHE_FOREVER);
+	*result = ret < 0 ? http_send_problem(call, MHD_HTTP_SERVICE_UNAVAILABLE, err.msg) : send_outgoing(call, out);
 	return 1;
 }
 
@@ -208,36 +225,36 @@ static uint64_t player_of(struct MHD_Connection *connection)
 
 /* A segment without a sample, for players whose playlist is older than the gap: hls.js and Shaka pass over it, while an error ends
  * them. A styp box (ISO/IEC 14496-12, 8.16.2) alone. */
-static enum MHD_Result send_gap(struct MHD_Connection *connection, const struct dispatch_stream *s)
+static enum MHD_Result send_gap(struct http_call *call, const struct dispatch_stream *s)
 {
 	static char styp[] = "\0\0\0\x18stypmsdh\0\0\0\0msdhmsix";
 	struct MHD_Response *response = MHD_create_response_from_buffer(sizeof(styp) - 1, styp, MHD_RESPMEM_PERSISTENT);
 
 	if (response)
 		MHD_add_response_header(response, "X-Gap-Reason", s->error);
-	return http_send(connection, MHD_HTTP_OK, response, HTTP_TYPE_MP4, HTTP_CACHE_NEVER);
+	return http_send(call, MHD_HTTP_OK, response, HTTP_TYPE_MP4, HTTP_CACHE_NEVER);
 }
 
-enum MHD_Result http_send_segment(struct http *h, struct MHD_Connection *connection, struct dispatch_stream *s, const char *name,
-				  struct http_request **request)
+enum MHD_Result http_send_segment(struct http_call *call, struct dispatch_stream *s, const char *name)
 {
+	struct dispatch *d = call->http->dispatch;
 	int64_t i = playlist_find_segment(&s->plan, name);
 	enum MHD_Result result;
 
 	if (i < 0)
-		return http_send_text(connection, MHD_HTTP_NOT_FOUND, "this title has no such segment");
-	if (!http_wait_has_waited(*request))
-		want_follow(h->dispatch, s, player_of(connection), (size_t)i);
+		return http_send_problem(call, MHD_HTTP_NOT_FOUND, "this title has no such segment");
+	if (!http_wait_has_waited(call))
+		want_follow(d, s, player_of(call->connection), (size_t)i);
 	if (s->segments[i] == DISPATCH_MADE || !s->is_mine) {
-		if (send_made(h, connection, s, (size_t)i, &result))
+		if (send_made(call, s, (size_t)i, &result))
 			return result;
-		dispatch_remake(h->dispatch, s, (size_t)i);
+		dispatch_remake(d, s, (size_t)i);
 	}
 	if (s->segments[i] == DISPATCH_QUARANTINED)
-		return send_gap(connection, s);
+		return send_gap(call, s);
 	if (s->state == DISPATCH_FAILED)
-		return http_send_text(connection, MHD_HTTP_NOT_FOUND, s->error);
-	if (h->dispatch->is_store_down)
-		return http_send_trouble(h, connection);
-	return http_wait(&h->waits, connection, s, (uint32_t)i + 1, request);
+		return http_send_problem(call, MHD_HTTP_NOT_FOUND, s->error);
+	if (d->is_store_down)
+		return http_send_trouble(call);
+	return http_wait(call, s, (uint32_t)i + 1);
 }

@@ -111,16 +111,17 @@ static int begin(struct http_waiting *w, struct dispatch_stream *s, uint32_t slo
 	return err_set(err, ERR_NOMEM, "out of memory");
 }
 
-enum MHD_Result http_wait(struct http_waits *waits, struct MHD_Connection *connection, struct dispatch_stream *s, uint32_t slot,
-			  struct http_request **request)
+enum MHD_Result http_wait(struct http_call *call, struct dispatch_stream *s, uint32_t slot)
 {
-	struct http_waiting *w = (*request)->kind == HTTP_REQUEST_WAIT ? (struct http_waiting *)*request : create(waits, connection);
+	struct http_waiting *w = (struct http_waiting *)call->request;
 	struct err err = { 0 };
 
 	if (!w)
-		return http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
-	*request = &w->request;
-	return begin(w, s, slot, &err) ? http_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, err.msg) : MHD_YES;
+		w = create(&call->http->waits, call->connection);
+	if (!w)
+		return http_send_problem(call, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
+	call->request = &w->request;
+	return begin(w, s, slot, &err) ? http_send_problem(call, MHD_HTTP_SERVICE_UNAVAILABLE, err.msg) : MHD_YES;
 }
 
 bool http_wait_midway(struct http_waits *waits, struct MHD_Connection *connection, struct dispatch_stream *s, uint32_t slot,
@@ -144,14 +145,26 @@ void http_wait_end(struct http_request *request)
 	free(w);
 }
 
-bool http_wait_has_waited(const struct http_request *request)
+/* NULL: it does not wait, and has not. */
+static const struct http_waiting *wait_of(const struct http_call *call)
 {
-	return request->kind == HTTP_REQUEST_WAIT && ((const struct http_waiting *)request)->want.slot;
+	bool is_wait = call->request && call->request->kind == HTTP_REQUEST_WAIT;
+
+	return is_wait ? (const struct http_waiting *)call->request : NULL;
 }
 
-bool http_wait_is_gone(const struct http_request *request)
+bool http_wait_has_waited(const struct http_call *call)
 {
-	return request->kind == HTTP_REQUEST_WAIT && ((const struct http_waiting *)request)->is_gone;
+	const struct http_waiting *w = wait_of(call);
+
+	return w && w->want.slot;
+}
+
+bool http_wait_is_gone(const struct http_call *call)
+{
+	const struct http_waiting *w = wait_of(call);
+
+	return w && w->is_gone;
 }
 
 void http_waits_work(struct http_waits *waits)

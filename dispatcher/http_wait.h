@@ -6,17 +6,12 @@
 #ifndef SEGFARM_DISPATCHER_HTTP_WAIT_H
 #define SEGFARM_DISPATCHER_HTTP_WAIT_H
 
+#include "dispatcher/http_call.h"
 #include "dispatcher/want.h"
 
 #include <microhttpd.h>
 
 #define HTTP_WAIT_MS 30000 /* then 503: the client may ask again */
-
-/* What microhttpd keeps for a request. */
-enum http_request_kind { HTTP_REQUEST_NEW, HTTP_REQUEST_WAIT, HTTP_REQUEST_PLAY };
-struct http_request {
-	enum http_request_kind kind;
-};
 
 struct http_waits {
 	struct list all; /* those suspended, the oldest first */
@@ -32,9 +27,8 @@ int http_waits_watch(struct http_waits *waits, int fd, struct err *err);
 /* All connections are gone. */
 void http_waits_finish(struct http_waits *waits);
 
-/* Waits for a slot of the stream, or answers 503 when too many wait, or this request has waited for long. *request becomes the wait. */
-enum MHD_Result http_wait(struct http_waits *waits, struct MHD_Connection *connection, struct dispatch_stream *s, uint32_t slot,
-			  struct http_request **request);
+/* Waits for a slot of the stream, or answers 503 when too many wait, or this request has waited for long. */
+enum MHD_Result http_wait(struct http_call *call, struct dispatch_stream *s, uint32_t slot);
 /* The same for a request whose answer is on its way: it goes on when the slot is there again. False: it cannot wait (any longer).
  * *request: NULL at first, and another one than that of microhttpd. */
 bool http_wait_midway(struct http_waits *waits, struct MHD_Connection *connection, struct dispatch_stream *s, uint32_t slot,
@@ -42,9 +36,9 @@ bool http_wait_midway(struct http_waits *waits, struct MHD_Connection *connectio
 /* The request is over. */
 void http_wait_end(struct http_request *request);
 /* For a segment. */
-bool http_wait_has_waited(const struct http_request *request);
+bool http_wait_has_waited(const struct http_call *call);
 /* The client of the request has left. */
-bool http_wait_is_gone(const struct http_request *request);
+bool http_wait_is_gone(const struct http_call *call);
 
 /* Wakes whose time is up, and ends those whose clients have left. */
 void http_waits_work(struct http_waits *waits);

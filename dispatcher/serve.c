@@ -25,7 +25,7 @@ struct serve_options {
 	int n_paths;
 	struct record_options encode;
 	struct cli_listen listen;
-	struct http_limits limits;
+	struct http_settings http;
 	struct options_log log;
 	bool is_on_demand, is_insecure;
 	int drain_ms;
@@ -49,10 +49,6 @@ static const struct argp_option serve_argp_options[] = {
 	{ "insecure", OPTIONS_KEY_INSECURE, NULL, 0, "tcp:// without keys: whoever reaches the port may give and take jobs", 1 },
 	{ "listen", OPTIONS_KEY_LISTEN, "ADDR:PORT", 0,
 	  "Where to serve (default " OPTIONS_LISTEN "; port 0: any free one)", 1 },
-	{ "max-connections", OPTIONS_KEY_CONNECTIONS, "N", 0,
-	  "HTTP connections at a time (default 12000; fewer where ulimit -Hn does not allow so many)", 1 },
-	{ "max-connections-per-address", OPTIONS_KEY_PER_ADDRESS, "N", 0,
-	  "Of one client address; raise it behind a proxy (default 4096)", 1 },
 	{ "on-demand", OPTIONS_KEY_ON_DEMAND, NULL, 0, "Make nothing of the FILEs before a player asks for it", 1 },
 	{ "read-ahead", OPTIONS_KEY_READ_AHEAD, "N", 0,
 	  "Segments to make before a player asks for them (default 3)", 1 },
@@ -70,7 +66,8 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &o->encode;
 		state->child_inputs[1] = &o->allow;
-		state->child_inputs[2] = &o->log;
+		state->child_inputs[2] = &o->http;
+		state->child_inputs[3] = &o->log;
 		break;
 	case OPTIONS_KEY_DRAIN:
 		o->drain_ms = options_parse_drain_ms(arg, state);
@@ -99,12 +96,6 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 	case OPTIONS_KEY_LISTEN:
 		options_check(cli_parse_listen(arg, &o->listen, &err), &err, state);
 		break;
-	case OPTIONS_KEY_CONNECTIONS:
-		o->limits.connections = (unsigned)options_parse_int("--max-connections", arg, 1, HTTP_CONNECTIONS_MAX, state);
-		break;
-	case OPTIONS_KEY_PER_ADDRESS:
-		o->limits.per_address = (unsigned)options_parse_int("--max-connections-per-address", arg, 1, HTTP_CONNECTIONS_MAX, state);
-		break;
 	case OPTIONS_KEY_ORDER:
 		options_check(options_parse_order(arg, &o->shuffle_seed, &err), &err, state);
 		break;
@@ -119,7 +110,7 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_child serve_children[] = { { &options_encode, 0, NULL, 0 }, { &options_allow, 0, NULL, 2 },
-						    { &options_program, 0, NULL, 0 }, { 0 } };
+						    { &http_options, 0, NULL, 3 }, { &options_program, 0, NULL, 0 }, { 0 } };
 const struct argp serve_argp = {
 	.options = serve_argp_options,
 	.parser = parse_serve,
@@ -133,8 +124,8 @@ const struct argp serve_argp = {
 	       "Sources are what lies in a --media-root or begins with an --allow-url, and each FILE. Workers go by lists "
 	       "of their own.\n\n"
 	       "SIGTERM or SIGINT hands the streams to the other dispatchers there are, and lets responses come to their end (see "
-	       "--drain-timeout); a second one ends it at once. SIGHUP reads the configuration file again: log, media roots and URLs, "
-	       "read-ahead and time-outs change, what else is changed is named in the log.\n\n"
+	       "--drain-timeout); a second one ends it at once. SIGHUP reads the configuration file, keys and tokens again, and opens the "
+	       "access log anew; which options only a new start changes stands in the log.\n\n"
 	       "An ipc:// endpoint is for this user only. For workers on other hosts see 'segfarm keygen --help'.",
 	.children = serve_children,
 };
@@ -171,7 +162,7 @@ static int start(struct serve_options *o, struct loop *loop, struct dispatch *d,
 	int ret = keys_access_open(&o->access, o->keys, o->allow_workers, true, err);
 
 	if (ret >= 0)
-		ret = http_create(&loop->http, &o->listen, &o->limits, err);
+		ret = http_create(&loop->http, &o->listen, &o->http, err);
 	if (ret >= 0)
 		ret = dispatch_init(d, o->bind, &o->access, o->redis, err);
 	if (ret < 0)
@@ -195,6 +186,7 @@ static void init(struct serve_options *o, int argc, char **argv)
 	*o = (struct serve_options){ .redis = DEFAULT_REDIS, .bind = DEFAULT_BIND, .read_ahead = WANT_READ_AHEAD, .argc = argc, .argv = argv,
 				     .log.level = LOG_LEVEL_INFO, .drain_ms = OPTIONS_DRAIN_MS };
 	record_options_init(&o->encode);
+	http_settings_init(&o->http);
 	cli_parse_listen(OPTIONS_LISTEN, &o->listen, NULL);
 }
 
@@ -216,8 +208,9 @@ static void warn_of_fixed(const struct serve_options *old, const struct serve_op
 		{ "allow-workers", is_other(old->allow_workers, new->allow_workers) },
 		{ "listen", is_other(old->listen.host, new->listen.host) || old->listen.port != new->listen.port },
 		{ "insecure", old->is_insecure != new->is_insecure },
-		{ "max-connections", old->limits.connections != new->limits.connections },
-		{ "max-connections-per-address", old->limits.per_address != new->limits.per_address },
+		{ "max-connections", old->http.connections != new->http.connections },
+		{ "max-connections-per-address", old->http.per_address != new->http.per_address },
+		{ "cache", old->http.cache_mib != new->http.cache_mib },
 	};
 
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
@@ -225,16 +218,26 @@ static void warn_of_fixed(const struct serve_options *old, const struct serve_op
 			log_warn("takes effect when the dispatcher is started anew", "option=%s", fixed[i].name);
 }
 
-static void reload(struct serve_options *o, struct dispatch *d)
+static int read_again(struct serve_options *o, struct loop *loop, struct serve_options *new, struct err *err)
+{
+	int ret = 0;
+
+	init(new, o->argc, o->argv);
+	if (!options_parse_again(&serve_argp, NAME, o->argc, o->argv, new))
+		ret = err_set(err, ERR_USAGE, "the options are wrong");
+	if (!ret)
+		ret = allow_files(new, err);
+	return ret < 0 ? ret : http_reload(loop->http, &new->http, err);
+}
+
+static void reload(struct serve_options *o, struct loop *loop, struct dispatch *d)
 {
 	struct serve_options new;
-	struct err err = { .msg = "the options are wrong" };
-	bool is_right;
+	struct err err;
+	int ret = read_again(o, loop, &new, &err);
 
-	init(&new, o->argc, o->argv);
-	is_right = options_parse_again(&serve_argp, NAME, o->argc, o->argv, &new) && allow_files(&new, &err) >= 0;
-	d->metrics.reloads[is_right]++;
-	if (!is_right) {
+	d->metrics.reloads[ret >= 0]++;
+	if (ret < 0) {
 		log_error("not read again, everything stays as it was", "reason=\"%s\"", err.msg);
 		allow_finish(&new.allow);
 		return;
@@ -246,7 +249,8 @@ static void reload(struct serve_options *o, struct dispatch *d)
 	o->drain_ms = new.drain_ms;
 	d->read_ahead = new.read_ahead;
 	options_start_log(&o->log, "segfarm");
-	log_info("options read again", "media_roots=%d allow_urls=%d read_ahead=%d", o->allow.n_roots, o->allow.n_urls, d->read_ahead);
+	log_info("options, keys and tokens read again", "media_roots=%d allow_urls=%d read_ahead=%d", o->allow.n_roots, o->allow.n_urls,
+		 d->read_ahead);
 }
 
 /* --- its end */
@@ -279,7 +283,7 @@ static int serve(struct serve_options *o, struct loop *loop, struct dispatch *d,
 	while (ret >= 0) {
 		ret = loop_step(loop, WAIT_MS, err);
 		if (loop->must_reload)
-			reload(o, d);
+			reload(o, loop, d);
 		loop->must_reload = false;
 	}
 	if (ret == ERR_STOPPED)

@@ -364,7 +364,8 @@ static int note_fail(void *arg, int64_t start, int64_t duration, const char *cla
 
 static int put_stream(struct dispatch *d, const struct dispatch_stream *s, struct err *err)
 {
-	struct store_stream what = { .source = s->source, .options = s->options, .is_on_demand = s->is_on_demand };
+	struct store_stream what = { .source = s->source, .options = s->options, .is_on_demand = s->is_on_demand,
+				     .is_cancelled = s->is_cancelled };
 
 	return store_put_stream(d->store, s->key, &what, err);
 }

@@ -85,6 +85,8 @@ START_TEST(a_path_is_understood_in_its_one_spelling_only)
 	} paths[] = {
 		{ "/", HTTP_ROOT },
 		{ "/healthz", HTTP_HEALTH },
+		{ "/readyz", HTTP_READY },
+		{ "/metrics", HTTP_METRICS },
 		{ "/hls/0123456789abcdef/master.m3u8", HTTP_MASTER },
 		{ "/hls/0123456789abcdef/main/index.m3u8", HTTP_MEDIA },
 		{ "/hls/0123456789abcdef/main/init.mp4", HTTP_INIT },
