@@ -259,7 +259,7 @@ static int complain_unknown(const struct build *b, const char *section, const ch
 
 	for (size_t i = 0; i < b->n_known; i++) {
 		const struct argp_option *o = b->known[i].option;
-		int far = o->flags & OPTION_HIDDEN ? best : distance(name, o->name);
+		int far = o->flags & OPTION_HIDDEN || !is_for_file(o) ? best : distance(name, o->name);
 
 		if (far < best)
 			nearest = o->name;

@@ -73,12 +73,15 @@ static void write_json(const char *pairs)
 static void close_quote(char *line, size_t n)
 {
 	bool is_open = false;
+	size_t i;
 
-	for (size_t i = 0; i < n; i++)
-		if (line[i] == '\\' && i + 2 < n)
+	for (i = 0; i + 1 < n; i++)
+		if (line[i] == '\\')
 			i++;
 		else
 			is_open ^= line[i] == '"';
+	if (is_open && i == n) /* what was escaped would be our quote */
+		line[n - 2] = '?';
 	if (is_open)
 		line[n - 1] = '"';
 }
