@@ -267,22 +267,26 @@ static void put_fish(const struct manual *m, struct buf *out)
 	}
 }
 
-/* A case of bash or zsh for each command, which sets $names. */
+/* A case of bash or zsh for each command, which sets $names; the last one is for where there is none yet. */
 static void put_cases(const struct manual *m, struct buf *out)
 {
 	struct names n = { out, " ", NULL, NULL };
 
 	for (const struct manual_command *c = m->commands; c->name; c++) {
-		buf_printf(out, "\t%s) names='--help", *c->name ? c->name : "*");
+		if (!*c->name)
+			continue;
+		buf_printf(out, "\t%s) names='--help", c->name);
 		config_walk(c->argp, put_name, &n);
 		buf_put_str(out, "' ;;\n");
 	}
-	if (*m->commands[0].name) {
-		buf_put_str(out, "\t*) names='--help --version");
-		for (const struct manual_command *c = m->commands; c->name; c++)
+	buf_put_str(out, "\t*) names='--help --version");
+	for (const struct manual_command *c = m->commands; c->name; c++) {
+		if (*c->name)
 			buf_printf(out, " %s", c->name);
-		buf_put_str(out, "' ;;\n");
+		else
+			config_walk(c->argp, put_name, &n);
 	}
+	buf_put_str(out, "' ;;\n");
 }
 
 /* A name for a function of a shell. */

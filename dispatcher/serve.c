@@ -242,13 +242,12 @@ static void reload(struct serve_options *o, struct loop *loop, struct dispatch *
 		allow_finish(&new.allow);
 		return;
 	}
+	options_start_log(&new.log, "segfarm");
 	warn_of_fixed(o, &new);
 	allow_finish(&o->allow);
 	o->allow = new.allow;
-	o->log = new.log;
 	o->drain_ms = new.drain_ms;
 	d->read_ahead = new.read_ahead;
-	options_start_log(&o->log, "segfarm");
 	log_info("options, keys and tokens read again", "media_roots=%d allow_urls=%d read_ahead=%d", o->allow.n_roots, o->allow.n_urls,
 		 d->read_ahead);
 }
