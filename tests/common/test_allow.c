@@ -201,7 +201,7 @@ END_TEST
 
 /* ---- files */
 
-static char top[] = "/tmp/segfarm-allow.XXXXXX";
+static char top[32];
 
 static const char *at(const char *name)
 {
@@ -223,6 +223,7 @@ static void make_file(const char *name)
 
 static void setup(void)
 {
+	strcpy(top, "/tmp/segfarm-allow.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(top));
 	ck_assert(!mkdir(at("in"), 0700) && !mkdir(at("in/deep"), 0700) && !mkdir(at("inside"), 0700));
 	make_file("in/film");
