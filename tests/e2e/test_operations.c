@@ -148,7 +148,7 @@ static void start_long_job(const char *pool_options)
 	const char *title = media_make("operations.mkv", SMALL);
 	char *options;
 
-	ck_assert_int_ge(asprintf(&options, "--force-video-reencode --preset veryslow --segment-duration 12 '%s'", title), 0);
+	ck_assert_int_ge(asprintf(&options, "--force-video-reencode --preset veryslow --video-height 240 --segment-duration 12 '%s'", title), 0);
 	cluster_open(&s);
 	cluster_serve(&s, 0, options);
 	programs_pool(&s.pool[0], &s.redis, &s.serve[0], 1, pool_options);
