@@ -93,7 +93,7 @@ void key_derive_source(const struct record_source *source, const struct record_o
 		 is_bitrate ? options->audio_bitrate : options->audio_quality, options->audio_channels,
 		 options->is_audio_copied ? ":copy" : "");
 	crypto_hash_sha256_init(&h);
-	hash_str(&h, "segfarm:1\npath=");
+	hash_str(&h, "segfarm:2\npath=");
 	hash_str(&h, source->path);
 	hash_str(&h, rest);
 	hash_tracks(&h, options);

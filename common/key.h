@@ -17,7 +17,7 @@
 void key_derive(const char *file_id, const char *chat, const char *message, char key[RECORD_KEY_SIZE]);
 
 /* Of a local file and the options that change the output: SHA-256 of the canonical string
- *   segfarm:1\n path=<path>\n size=<bytes>\n mtime_ns=<ns>\n target=<ticks>\n audio=<mode>:<value>:<channels>\n
+ *   segfarm:2\n path=<path>\n size=<bytes>\n mtime_ns=<ns>\n target=<ticks>\n audio=<mode>:<value>:<channels>\n
  * (without the spaces). mode:value is q:<quality> or b:<bitrate>. */
 void key_derive_source(const struct record_source *source, const struct record_options *options,
 		       char key[RECORD_KEY_SIZE]);

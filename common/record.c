@@ -4,218 +4,18 @@
 #include "common/key.h"
 #include "common/timeline.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT 4 /* of index and plan; part of the plan's hash */
+#define FORMAT 5 /* of index and plan; part of the plan's hash */
 
-#define SAMPLES_MAX (INT64_C(2000) * 3600 * RECORD_RATE_MAX) /* TIMELINE_MAX_NS in samples */
-#define CHANNELS_MAX 64
-#define UNIT_MAX 65536
-#define SOURCE_UNIT_MAX (1 << 24)
-#define LEAD_MAX (1 << 26)
-#define DELAY_MAX 65535
-#define FRAME_RATE_MAX (INT64_C(1) << 40) /* numerator and denominator */
-#define GRID_WITHIN_MAX_NS 500000
 #define DEADLINE_MAX_MS (INT64_C(7) * 24 * 3600 * 1000)
 
-#define CODECS_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.,-"
-#define RENDITION_CHARS "abcdefghijklmnopqrstuvwxyz0123456789_-"
 
 static bool in_range(int64_t v, int64_t min, int64_t max)
 {
 	return v >= min && v <= max;
-}
-
-static void get_key(struct jget *g, const char *name, char key[RECORD_KEY_SIZE], bool may_be_empty)
-{
-	jget_str(g, name, key, RECORD_KEY_SIZE, NULL);
-	if (!key_is_valid(key) && !(may_be_empty && !key[0]))
-		jget_fail(g, name, "is not a key");
-}
-
-/* --- video */
-
-static void put_encode(struct buf *b, const struct record_video *v)
-{
-	const struct record_encode *e = &v->encode;
-
-	if (v->is_copy) {
-		jput_null(b, "encode");
-		return;
-	}
-	jput_open(b, "encode", '{');
-	jput_int(b, "width", e->width);
-	jput_int(b, "height", e->height);
-	jput_int(b, "rotation", e->rotation);
-	jput_int(b, "sar_num", e->sar_num);
-	jput_int(b, "sar_den", e->sar_den);
-	jput_int(b, "rate_num", e->rate_num);
-	jput_int(b, "rate_den", e->rate_den);
-	jput_int(b, "primaries", e->primaries);
-	jput_int(b, "transfer", e->transfer);
-	jput_int(b, "matrix", e->matrix);
-	jput_bool(b, "is_full_range", e->is_full_range);
-	jput_int(b, "hdr_peak", e->hdr_peak);
-	jput_int(b, "lag_ticks", e->lag_ticks);
-	jput_int(b, "lead_ticks", e->lead_ticks);
-	jput_str(b, "encoder", e->encoder);
-	jput_str(b, "sets", e->sets);
-	jput_int(b, "software_id", e->software_id);
-	jput_close(b, '}');
-}
-
-static int get_encode(struct jget *parent, struct record_video *v)
-{
-	struct record_encode *e = &v->encode;
-	const json_t *object = jget_object_or_null(parent, "encode");
-	v->is_copy = !object;
-	if (!object)
-		return parent->code;
-	struct jget g = jget_begin(object, "encoded video", parent->err);
-	e->width = (int)jget_int(&g, "width", 2, SIZE_MAX_SAMPLES);
-	e->height = (int)jget_int(&g, "height", 2, SIZE_MAX_SAMPLES);
-	if (e->width % 2 || e->height % 2)
-		jget_fail(&g, "width", "or height is odd");
-	e->rotation = (int)jget_int(&g, "rotation", 0, 270);
-	if (e->rotation % 90)
-		jget_fail(&g, "rotation", "is not a multiple of 90");
-	e->sar_num = (int)jget_int(&g, "sar_num", 1, 65535);
-	e->sar_den = (int)jget_int(&g, "sar_den", 1, 65535);
-	e->rate_num = jget_int(&g, "rate_num", 1, FRAME_RATE_MAX);
-	e->rate_den = jget_int(&g, "rate_den", 1, FRAME_RATE_MAX);
-	e->primaries = (int)jget_int(&g, "primaries", 0, 255);
-	e->transfer = (int)jget_int(&g, "transfer", 0, 255);
-	e->matrix = (int)jget_int(&g, "matrix", 0, 255);
-	e->is_full_range = jget_bool(&g, "is_full_range");
-	e->hdr_peak = (int)jget_int(&g, "hdr_peak", 0, 10000);
-	e->lag_ticks = jget_int(&g, "lag_ticks", 0, TICKS_PER_SECOND * INT64_C(60));
-	e->lead_ticks = jget_int(&g, "lead_ticks", 0, TICKS_PER_SECOND * INT64_C(60));
-	record_get_encoder(&g, "encoder", e->encoder);
-	get_key(&g, "sets", e->sets, true);
-	if (!e->sets[0] != !strcmp(e->encoder, RECORD_SOFTWARE))
-		jget_fail(&g, "sets", "does not go with its encoder");
-	e->software_id = (int)jget_int(&g, "software_id", 0, RECORD_SET_ID_MAX);
-	return parent->code = jget_end(&g);
-}
-
-static void put_video(struct buf *b, const struct record_video *v)
-{
-	if (!v->is_present) {
-		jput_null(b, "video");
-		return;
-	}
-	jput_open(b, "video", '{');
-	jput_int(b, "track", v->track);
-	jput_str(b, "codecs", v->codecs);
-	jput_str(b, "supplemental", v->supplemental);
-	jput_int(b, "width", v->width);
-	jput_int(b, "height", v->height);
-	jput_int(b, "rate_num", v->rate_num);
-	jput_int(b, "rate_den", v->rate_den);
-	jput_int(b, "grid_ns", v->grid_ns);
-	jput_int(b, "grid_within_ns", v->grid_within_ns);
-	jput_str(b, "range", v->range);
-	jput_int(b, "start_ticks", v->start_ticks);
-	jput_int(b, "end_ticks", v->end_ticks);
-	jput_int(b, "delay_ticks", v->delay_ticks);
-	jput_int(b, "bitrate", v->bitrate);
-	put_encode(b, v);
-	jput_close(b, '}');
-}
-
-static bool is_video_range(const char *s)
-{
-	return !strcmp(s, "SDR") || !strcmp(s, "PQ") || !strcmp(s, "HLG");
-}
-
-static int get_video(struct jget *parent, struct record_video *v)
-{
-	*v = (struct record_video){ 0 };
-	const json_t *object = jget_object_or_null(parent, "video");
-	if (!object)
-		return parent->code;
-	struct jget g = jget_begin(object, "video track", parent->err);
-	v->is_present = true;
-	v->track = jget_int(&g, "track", 0, INT64_MAX - 1);
-	jget_str(&g, "codecs", v->codecs, sizeof(v->codecs), CODECS_CHARS);
-	if (!v->codecs[0])
-		jget_fail(&g, "codecs", "is empty");
-	jget_str(&g, "supplemental", v->supplemental, sizeof(v->supplemental), CODECS_CHARS "/");
-	v->width = (int)jget_int(&g, "width", 1, SIZE_MAX_SAMPLES);
-	v->height = (int)jget_int(&g, "height", 1, SIZE_MAX_SAMPLES);
-	v->rate_num = jget_int(&g, "rate_num", 0, FRAME_RATE_MAX);
-	v->rate_den = jget_int(&g, "rate_den", 0, FRAME_RATE_MAX);
-	if (!v->rate_num != !v->rate_den)
-		jget_fail(&g, "rate_num", "is 0 alone");
-	v->grid_ns = jget_int(&g, "grid_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
-	v->grid_within_ns = jget_int(&g, "grid_within_ns", 0, GRID_WITHIN_MAX_NS);
-	if (v->grid_within_ns && (!v->rate_num || v->rate_num > NS_PER_SECOND || v->rate_den > INT32_MAX))
-		jget_fail(&g, "grid_within_ns", "needs a frame rate");
-	jget_str(&g, "range", v->range, sizeof(v->range), NULL);
-	if (!is_video_range(v->range))
-		jget_fail(&g, "range", "is not SDR, PQ or HLG");
-	v->start_ticks = jget_int(&g, "start_ticks", 0, TIMELINE_MAX_TICKS);
-	v->end_ticks = jget_int(&g, "end_ticks", v->start_ticks, TIMELINE_MAX_TICKS);
-	v->delay_ticks = jget_int(&g, "delay_ticks", 0, TIMELINE_MAX_TICKS);
-	v->bitrate = jget_int(&g, "bitrate", 0, BITRATE_MAX);
-	get_encode(&g, v);
-	return parent->code = jget_end(&g);
-}
-
-/* --- audio */
-
-static void put_audio(struct buf *b, const struct record_audio *a)
-{
-	if (!a->is_present) {
-		jput_null(b, "audio");
-		return;
-	}
-	jput_open(b, "audio", '{');
-	jput_bool(b, "is_copy", a->is_copy);
-	jput_int(b, "track", a->track);
-	jput_str(b, "codecs", a->codecs);
-	jput_int(b, "rate", a->rate);
-	jput_int(b, "channels", a->channels);
-	jput_int(b, "unit", a->unit);
-	jput_int(b, "base", a->base);
-	jput_int(b, "frames", a->frames);
-	jput_int(b, "source_rate", a->source_rate);
-	jput_int(b, "source_unit", a->source_unit);
-	jput_int(b, "source_base", a->source_base);
-	jput_int(b, "source_end", a->source_end);
-	jput_int(b, "lead", a->lead);
-	jput_int(b, "delay", a->delay);
-	jput_close(b, '}');
-}
-
-static int get_audio(struct jget *parent, struct record_audio *a)
-{
-	*a = (struct record_audio){ 0 };
-	const json_t *object = jget_object_or_null(parent, "audio");
-	if (!object)
-		return parent->code;
-	struct jget g = jget_begin(object, "audio track", parent->err);
-	a->is_present = true;
-	a->is_copy = jget_bool(&g, "is_copy");
-	a->track = jget_int(&g, "track", 0, INT64_MAX - 1);
-	jget_str(&g, "codecs", a->codecs, sizeof(a->codecs), CODECS_CHARS);
-	if (!a->codecs[0])
-		jget_fail(&g, "codecs", "is empty");
-	a->rate = (int)jget_int(&g, "rate", RECORD_RATE_MIN, RECORD_RATE_MAX);
-	a->channels = (int)jget_int(&g, "channels", 1, CHANNELS_MAX);
-	a->unit = jget_int(&g, "unit", 1, UNIT_MAX);
-	a->base = jget_int(&g, "base", -SAMPLES_MAX, SAMPLES_MAX);
-	a->frames = jget_int(&g, "frames", 0, SAMPLES_MAX);
-	a->source_rate = (int)jget_int(&g, "source_rate", RECORD_RATE_MIN, RECORD_RATE_MAX);
-	if (a->is_copy && a->source_rate != a->rate)
-		jget_fail(&g, "source_rate", "of copied audio is not rate");
-	a->source_unit = jget_int(&g, "source_unit", 0, SOURCE_UNIT_MAX);
-	a->source_base = jget_int(&g, "source_base", -SAMPLES_MAX, SAMPLES_MAX);
-	a->source_end = jget_int(&g, "source_end", a->source_base, SAMPLES_MAX);
-	a->lead = jget_int(&g, "lead", 0, LEAD_MAX);
-	a->delay = jget_int(&g, "delay", 0, DELAY_MAX);
-	return parent->code = jget_end(&g);
 }
 
 /* --- shifts */
@@ -303,9 +103,51 @@ static void get_syncs(struct jget *g, struct index *index)
 	index->n_syncs = n;
 }
 
+/* One position for each sync sample. */
+static void get_positions(struct jget *g, struct record_track *t, void *arg)
+{
+	const struct index *index = arg;
+	const json_t *row = jget_array(g, "positions", 0, RECORD_SYNCS_MAX);
+	size_t n = t->audio.is_present ? index->n_syncs : 0;
+	if (row && json_array_size(row) != n)
+		jget_fail(g, "positions", "are not one for each sync sample");
+	if (g->code || !n)
+		return;
+	t->positions = malloc(n * sizeof(t->positions[0]));
+	if (!t->positions) {
+		g->code = err_set(g->err, ERR_NOMEM, "no memory for %zu positions", n);
+		return;
+	}
+	if (!jget_row(row, t->positions, n))
+		jget_fail(g, "positions", "are not numbers");
+	for (size_t i = 0; i < n && !g->code; i++)
+		if (!is_audio_pos(t->positions[i]))
+			jget_fail(g, "positions", "has one that is out of its range");
+}
+
+static void put_index_track(struct buf *b, const struct record_track *t, size_t n_syncs)
+{
+	jput_open(b, NULL, '{');
+	record_put_track(b, t);
+	jput_open(b, "positions", '[');
+	for (size_t i = 0; t->positions && i < n_syncs; i++)
+		jput_int(b, NULL, t->positions[i]);
+	jput_close(b, ']');
+	jput_close(b, '}');
+}
+
+/* Audio is together with the video, or a rendition of its own. */
+static void check_tracks(struct jget *g, const struct record_video *v, const struct record_audio *a,
+			 const struct record_track *tracks, int n)
+{
+	if (!g->code && n && !tracks[0].text.is_present && (a->is_present || !v->is_present))
+		jget_fail(g, "tracks", "has audio beside the audio, or without video");
+}
+
 void index_finish(struct index *index)
 {
 	free(index->syncs);
+	record_free_tracks(index->tracks, index->n_tracks);
 	*index = (struct index){ 0 };
 }
 
@@ -314,14 +156,18 @@ int index_put(const struct index *index, struct buf *json)
 	size_t start = json->size;
 	jput_begin(json);
 	jput_int(json, "format", FORMAT);
-	put_video(json, &index->video);
-	put_audio(json, &index->audio);
+	record_put_video(json, &index->video);
+	record_put_audio(json, &index->audio);
 	jput_int(json, "origin_ns", index->origin_ns);
 	jput_int(json, "first_place", index->first_place);
 	put_shifts(json, &index->shifts);
 	jput_open(json, "syncs", '[');
 	for (size_t i = 0; i < index->n_syncs; i++)
 		put_sync(json, &index->syncs[i]);
+	jput_close(json, ']');
+	jput_open(json, "tracks", '[');
+	for (int i = 0; i < index->n_tracks; i++)
+		put_index_track(json, &index->tracks[i], index->n_syncs);
 	jput_close(json, ']');
 	jput_close(json, '}');
 	return jput_result(json, start, RECORD_JSON_MAX);
@@ -336,12 +182,14 @@ int index_get(struct bytes json, struct index *index, struct err *err)
 		return rc;
 	struct jget g = jget_begin(root, "index", err);
 	jget_int(&g, "format", FORMAT, FORMAT);
-	get_video(&g, &index->video);
-	get_audio(&g, &index->audio);
+	record_get_video(&g, &index->video);
+	record_get_audio(&g, &index->audio);
 	index->origin_ns = jget_int(&g, "origin_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
 	index->first_place = jget_int(&g, "first_place", 0, OFFSET_MAX);
 	get_shifts(&g, &index->shifts);
 	get_syncs(&g, index);
+	index->tracks = record_get_tracks(&g, "track of the index", &index->n_tracks, get_positions, index);
+	check_tracks(&g, &index->video, &index->audio, index->tracks, index->n_tracks);
 	rc = jget_end(&g);
 	json_decref(root);
 	if (rc)
@@ -393,38 +241,64 @@ static bool is_segment_after(const struct plan_segment *s, const struct plan_seg
 }
 
 /* Everything to the end, once. */
-static bool is_last_segment(const struct plan_segment *s, const struct plan *plan)
+static bool is_last_segment(const struct plan_segment *s, const struct record_video *v, const struct record_audio *a)
 {
-	return (!plan->video.is_present || s->video_end == INT64_MAX) &&
-	       s->audio_end == (plan->audio.is_present ? plan->audio.frames : 0);
+	return (!v->is_present || s->video_end == INT64_MAX) && s->audio_end == (a->is_present ? a->frames : 0);
 }
 
-static void get_segments(struct jget *g, struct plan *plan)
+static struct plan_segment *get_segments(struct jget *g, const struct record_video *v, const struct record_audio *a, size_t *n_segments)
 {
 	const json_t *rows = jget_array(g, "segments", 1, RECORD_SEGMENTS_MAX);
-	size_t n = rows ? json_array_size(rows) : 0;
-	if (!n)
-		return;
-	plan->segments = calloc(n, sizeof(plan->segments[0]));
-	if (!plan->segments) {
+	size_t n = *n_segments = rows ? json_array_size(rows) : 0;
+	struct plan_segment *segments = n ? calloc(n, sizeof(*segments)) : NULL;
+	if (n && !segments)
 		g->code = err_set(g->err, ERR_NOMEM, "no memory for %zu segments", n);
-		return;
-	}
 	for (size_t i = 0; i < n && !g->code; i++) {
-		struct plan_segment *s = &plan->segments[i];
-		if (!get_segment(json_array_get(rows, i), s) || !is_segment_of(s, &plan->video, &plan->audio))
+		struct plan_segment *s = &segments[i];
+		if (!get_segment(json_array_get(rows, i), s) || !is_segment_of(s, v, a))
 			jget_fail(g, "segments", "has a row that is out of its ranges");
-		else if (i && !is_segment_after(s, s - 1, plan->video.is_present))
+		else if (i && !is_segment_after(s, s - 1, v->is_present))
 			jget_fail(g, "segments", "has a gap or an overlap");
 	}
-	if (!g->code && !is_last_segment(&plan->segments[n - 1], plan))
+	if (!g->code && !is_last_segment(&segments[n - 1], v, a))
 		jget_fail(g, "segments", "does not reach the end");
-	plan->n_segments = n;
+	return segments;
+}
+
+/* Those of a track are cut where the others are. */
+static void get_track_segments(struct jget *g, struct record_track *t, void *arg)
+{
+	static const struct record_video none = { 0 };
+	const struct plan *plan = arg;
+	size_t n;
+	t->segments = get_segments(g, &none, &t->audio, &n);
+	if (!g->code && n != plan->n_segments)
+		jget_fail(g, "segments", "are more or fewer than the plan's");
+	for (size_t i = 0; i < n && !g->code; i++)
+		if (t->segments[i].start != plan->segments[i].start || t->segments[i].duration != plan->segments[i].duration)
+			jget_fail(g, "segments", "are not cut where the plan's are");
+}
+
+static void put_segments(struct buf *b, const struct plan_segment *segments, size_t n)
+{
+	jput_open(b, "segments", '[');
+	for (size_t i = 0; i < n; i++)
+		put_segment(b, NULL, &segments[i]);
+	jput_close(b, ']');
+}
+
+static void put_plan_track(struct buf *b, const struct record_track *t, size_t n_segments)
+{
+	jput_open(b, NULL, '{');
+	record_put_track(b, t);
+	put_segments(b, t->segments, n_segments);
+	jput_close(b, '}');
 }
 
 void plan_finish(struct plan *plan)
 {
 	free(plan->segments);
+	record_free_tracks(plan->tracks, plan->n_tracks);
 	*plan = (struct plan){ 0 };
 }
 
@@ -436,14 +310,15 @@ int plan_put(const struct plan *plan, struct buf *json)
 	jput_str(json, "hash", plan->hash);
 	jput_open(json, "options", '{');
 	record_put_options(json, &plan->options);
-	put_video(json, &plan->video);
-	put_audio(json, &plan->audio);
+	record_put_video(json, &plan->video);
+	record_put_audio(json, &plan->audio);
 	jput_int(json, "origin_ns", plan->origin_ns);
 	put_shifts(json, &plan->shifts);
 	jput_bool(json, "independent", plan->is_independent);
-	jput_open(json, "segments", '[');
-	for (size_t i = 0; i < plan->n_segments; i++)
-		put_segment(json, NULL, &plan->segments[i]);
+	put_segments(json, plan->segments, plan->n_segments);
+	jput_open(json, "tracks", '[');
+	for (int i = 0; i < plan->n_tracks; i++)
+		put_plan_track(json, &plan->tracks[i], plan->n_segments);
 	jput_close(json, ']');
 	jput_close(json, '}');
 	return jput_result(json, start, RECORD_JSON_MAX);
@@ -458,14 +333,16 @@ int plan_get(struct bytes json, struct plan *plan, struct err *err)
 		return rc;
 	struct jget g = jget_begin(root, "plan", err);
 	jget_int(&g, "format", FORMAT, FORMAT);
-	get_key(&g, "hash", plan->hash, true);
+	record_get_key(&g, "hash", plan->hash, true);
 	record_get_options(&g, &plan->options);
-	get_video(&g, &plan->video);
-	get_audio(&g, &plan->audio);
+	record_get_video(&g, &plan->video);
+	record_get_audio(&g, &plan->audio);
 	plan->origin_ns = jget_int(&g, "origin_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
 	get_shifts(&g, &plan->shifts);
 	plan->is_independent = jget_bool(&g, "independent");
-	get_segments(&g, plan);
+	plan->segments = get_segments(&g, &plan->video, &plan->audio, &plan->n_segments);
+	plan->tracks = record_get_tracks(&g, "track of the plan", &plan->n_tracks, get_track_segments, plan);
+	check_tracks(&g, &plan->video, &plan->audio, plan->tracks, plan->n_tracks);
 	rc = jget_end(&g);
 	json_decref(root);
 	if (rc)
@@ -497,39 +374,85 @@ static void put_job_segment(struct buf *b, const struct job *job)
 	jput_int(b, "origin_ns", job->origin_ns);
 	put_shifts(b, &job->shifts);
 	put_segment(b, "segment", &job->segment);
-	put_video(b, &job->video);
-	put_audio(b, &job->audio);
+	record_put_video(b, &job->video);
+	record_put_audio(b, &job->audio);
+	record_put_text(b, &job->text);
 }
 
 static void get_job_segment(struct jget *g, struct job *job)
 {
-	jget_str(g, "rendition", job->rendition, sizeof(job->rendition), RENDITION_CHARS);
+	jget_str(g, "rendition", job->rendition, sizeof(job->rendition), RECORD_RENDITION_CHARS);
 	if (!job->rendition[0])
 		jget_fail(g, "rendition", "is empty");
-	get_key(g, "plan_hash", job->plan_hash, false);
+	record_get_key(g, "plan_hash", job->plan_hash, false);
 	job->number = jget_int(g, "number", 0, RECORD_SEGMENTS_MAX - 1);
 	job->origin_ns = jget_int(g, "origin_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
 	get_shifts(g, &job->shifts);
 	const json_t *row = jget_array(g, "segment", 9, 9);
-	get_video(g, &job->video);
-	get_audio(g, &job->audio);
+	record_get_video(g, &job->video);
+	record_get_audio(g, &job->audio);
+	record_get_text(g, &job->text);
 	if (g->code)
 		return;
+	if (job->text.is_present && (job->video.is_present || job->audio.is_present))
+		jget_fail(g, "text", "is not alone");
 	if (!get_segment(row, &job->segment) || !is_segment_of(&job->segment, &job->video, &job->audio))
 		jget_fail(g, "segment", "is out of its ranges");
 }
 
+const char *plan_rendition(const struct plan *plan, size_t i)
+{
+	const struct record_track *t = plan_track(plan, i);
+	if (t)
+		return t->rendition;
+	return plan->n_tracks && plan->tracks[0].audio.is_present ? RECORD_VIDEO_RENDITION : RECORD_RENDITION;
+}
+
+size_t plan_default_audio(const struct plan *plan)
+{
+	for (int i = 0; i < plan->n_tracks; i++)
+		if (plan->tracks[i].audio.is_present && plan->tracks[i].is_default)
+			return (size_t)(i + 1) * plan->n_segments;
+	return 0;
+}
+
+int64_t plan_find_rendition(const struct plan *plan, const char *rendition)
+{
+	for (size_t i = 0; i < plan_count(plan); i += plan->n_segments)
+		if (!strcmp(plan_rendition(plan, i), rendition))
+			return (int64_t)i;
+	return -1;
+}
+
+int64_t plan_find_segment(const struct plan *plan, const char *rendition, int64_t start, int64_t duration)
+{
+	int64_t first = plan_find_rendition(plan, rendition);
+	size_t low = 0, high = plan->n_segments;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (plan->segments[middle].start < start)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (first < 0 || low == plan->n_segments || plan->segments[low].start != start || plan->segments[low].duration != duration)
+		return -1;
+	return first + (int64_t)low;
+}
+
 void job_set_segment(struct job *job, const struct plan *plan, size_t i)
 {
+	const struct record_track *t = plan_track(plan, i);
 	job->type = JOB_SEGMENT;
-	memcpy(job->rendition, RECORD_RENDITION, sizeof RECORD_RENDITION);
+	snprintf(job->rendition, sizeof(job->rendition), "%s", plan_rendition(plan, i));
 	memcpy(job->plan_hash, plan->hash, sizeof job->plan_hash);
-	job->number = (int64_t)i;
+	job->number = (int64_t)(i % plan->n_segments);
 	job->origin_ns = plan->origin_ns;
 	job->shifts = plan->shifts;
-	job->segment = plan->segments[i];
-	job->video = plan->video;
-	job->audio = plan->audio;
+	job->segment = *plan_segment(plan, i);
+	job->video = t ? (struct record_video){ 0 } : plan->video;
+	job->audio = t ? t->audio : plan->audio;
+	job->text = t ? t->text : (struct record_text){ 0 };
 }
 
 /* A no-op job carries nothing but its identity: it measures the queue. */
@@ -568,7 +491,7 @@ int job_get(struct bytes json, struct job *job, struct err *err)
 	struct jget g = jget_begin(root, "job", err);
 	job->id = jget_int(&g, "id", 1, INT64_MAX - 1);
 	job->type = get_job_type(&g);
-	get_key(&g, "stream", job->stream, job->type == JOB_NOOP);
+	record_get_key(&g, "stream", job->stream, job->type == JOB_NOOP);
 	job->deadline_ms = jget_int(&g, "deadline_ms", 1, DEADLINE_MAX_MS);
 	job->is_tolerant = jget_bool(&g, "tolerant");
 	if (job->type != JOB_NOOP) {
@@ -576,7 +499,7 @@ int job_get(struct bytes json, struct job *job, struct err *err)
 		record_get_options(&g, &job->options);
 	}
 	if (job->type == JOB_PLAY) {
-		get_key(&g, "play", job->play, false);
+		record_get_key(&g, "play", job->play, false);
 		job->start = jget_int(&g, "start", 0, TIMELINE_MAX_TICKS);
 	}
 	if (job->type == JOB_SEGMENT)

@@ -21,13 +21,25 @@
 #define RECORD_ENCODER_SIZE 32    /* a name of up to 31 bytes and a NUL */
 #define RECORD_SET_ID_MAX 31      /* seq_parameter_set_id */
 #define RECORD_PATH_MAX 4095      /* bytes of a source path */
-#define RECORD_RENDITION_MAX 31   /* bytes of a rendition name: [a-z0-9_-]+ */
+#define RECORD_RENDITION_MAX 31   /* bytes of a rendition name, of RECORD_RENDITION_CHARS */
+#define RECORD_RENDITION_CHARS "abcdefghijklmnopqrstuvwxyz0123456789_-"
 #define RECORD_RATE_MIN 1000      /* Hz, of audio */
 #define RECORD_RATE_MAX 768000
 #define RECORD_SYNCS_MAX 1000000  /* sync samples of a title */
-#define RECORD_SEGMENTS_MAX 1000000
+#define RECORD_SEGMENTS_MAX 1000000 /* of a plan, all renditions together */
 #define RECORD_JSON_MAX (256u << 20) /* bytes of a record as JSON */
-#define RECORD_RENDITION "main"   /* the one rendition of this version: video and audio together */
+
+/* Renditions. The first is video and audio together, or the only one of them that there is; where audio tracks are renditions of
+ * their own it is the video alone. */
+#define RECORD_RENDITION "main"
+#define RECORD_VIDEO_RENDITION "video"
+#define RECORD_AUDIO_RENDITION "audio" /* audio-1, audio-2, ... */
+#define RECORD_TEXT_RENDITION "text"
+#define RECORD_AUDIOS_MAX 32
+#define RECORD_TEXTS_MAX 64
+#define RECORD_TRACKS_MAX (RECORD_AUDIOS_MAX + RECORD_TEXTS_MAX)
+#define RECORD_NAME_SIZE 128
+void record_rendition(char rendition[RECORD_RENDITION_MAX + 1], const char *kind, int number);
 
 /* Where the bytes come from, and which bytes they are: a changed file is another source. */
 struct record_source {
@@ -69,6 +81,7 @@ struct record_options {
 #define RECORD_CODEC_CHARS "abcdefghijklmnopqrstuvwxyz0123456789_,"
 #define RECORD_TRACK_MAX INT32_MAX
 #define RECORD_LANGUAGE_CHARS "abcdefghijklmnopqrstuvwxyz0123456789-"
+#define RECORD_TAG_CHARS RECORD_LANGUAGE_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 void record_options_init(struct record_options *o); /* the defaults */
 int record_options_put(const struct record_options *o, struct buf *json);
 int record_options_get(struct bytes json, struct record_options *o, struct err *err);
@@ -127,6 +140,26 @@ struct record_audio {
 	int64_t delay;        /* samples decoded first that the init's edit list takes off again (Opus), >= 0 */
 };
 
+struct record_text {
+	bool is_present;
+	int64_t track;
+};
+
+/* A track that is a rendition of its own: audio, or subtitles. */
+struct record_track {
+	char rendition[RECORD_RENDITION_MAX + 1]; /* by its place among those of its kind: record_name_tracks */
+	char name[RECORD_NAME_SIZE]; /* for people: UTF-8 without control characters and quotes; no two of a kind have the same */
+	char language[36];           /* RFC 5646 or ISO 639-2; "": not known */
+	bool is_default, is_forced;
+	struct record_audio audio;   /* one of the two is there */
+	struct record_text text;
+	int64_t *positions;          /* index, audio: [n_syncs] as record_sync.audio_pos; owned */
+	struct plan_segment *segments; /* plan: [n_segments], of the same start and duration as the plan's; owned */
+};
+/* Gives them their renditions. ERR_DATA: too many of a kind, or not all audio first. */
+int record_name_tracks(struct record_track *tracks, int n);
+void record_free_tracks(struct record_track *tracks, int n);
+
 /* One sync sample where the timeline may be cut. */
 struct record_sync {
 	int64_t start;     /* ticks: smallest presentation time of the frames from here on */
@@ -155,6 +188,8 @@ struct index {
 	int64_t first_place; /* of the first frames */
 	struct record_sync *syncs; /* rising in id, start and pts; owned */
 	size_t n_syncs;            /* at least 1 with video; without, mere places to start reading for audio */
+	struct record_track *tracks; /* beside video and audio; none is audio where `audio` is present; owned */
+	int n_tracks;
 	struct record_shifts shifts;
 };
 void index_finish(struct index *index);
@@ -178,10 +213,41 @@ struct plan {
 	int64_t origin_ns;
 	struct record_shifts shifts;
 	bool is_independent; /* no segment has a frame that refers to the segment before (open GOP) */
-	struct plan_segment *segments; /* start_0 <= ..., start_i + duration_i = start_i+1; owned */
-	size_t n_segments;
+	struct plan_segment *segments; /* of the first rendition: start_0 <= ..., start_i + duration_i = start_i+1; owned */
+	size_t n_segments;             /* of each rendition */
+	struct record_track *tracks;   /* further renditions; owned */
+	int n_tracks;
 };
 void plan_finish(struct plan *plan);
+/* Segments of all renditions are counted through: rendition 0's, then those of tracks[0], ... */
+static inline size_t plan_count(const struct plan *plan)
+{
+	return plan->n_segments * (size_t)(1 + plan->n_tracks);
+}
+/* The rendition that has segment i; NULL: the first one. */
+static inline const struct record_track *plan_track(const struct plan *plan, size_t i)
+{
+	return i < plan->n_segments ? NULL : &plan->tracks[i / plan->n_segments - 1];
+}
+static inline const struct plan_segment *plan_segment(const struct plan *plan, size_t i)
+{
+	const struct record_track *t = plan_track(plan, i);
+
+	return t ? &t->segments[i % plan->n_segments] : &plan->segments[i];
+}
+static inline bool plan_is_text(const struct plan *plan, size_t i)
+{
+	const struct record_track *t = plan_track(plan, i);
+
+	return t && t->text.is_present;
+}
+/* Its name; that of the first is RECORD_RENDITION, or RECORD_VIDEO_RENDITION. */
+const char *plan_rendition(const struct plan *plan, size_t i);
+/* The first segment of the rendition with the audio that is heard where nobody chooses; 0: where the video is, or there is none. */
+size_t plan_default_audio(const struct plan *plan);
+/* The first segment of the rendition of that name, or -1. */
+int64_t plan_find_rendition(const struct plan *plan, const char *rendition);
+int64_t plan_find_segment(const struct plan *plan, const char *rendition, int64_t start, int64_t duration); /* -1: none */
 int plan_put(const struct plan *plan, struct buf *json);
 int plan_get(struct bytes json, struct plan *plan, struct err *err);
 
@@ -207,6 +273,7 @@ struct job {
 	struct plan_segment segment;
 	struct record_video video;
 	struct record_audio audio;
+	struct record_text text; /* alone */
 };
 /* Makes it the job of the plan's segment i; what all jobs have stays. */
 void job_set_segment(struct job *job, const struct plan *plan, size_t i);

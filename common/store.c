@@ -16,7 +16,7 @@
 bool store_is_rendition(const char *s)
 {
 	size_t n = strlen(s);
-	return n >= 1 && n <= RECORD_RENDITION_MAX && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n;
+	return n >= 1 && n <= RECORD_RENDITION_MAX && strspn(s, RECORD_RENDITION_CHARS) == n;
 }
 
 int store_key(const struct store *s, char key[STORE_KEY_MAX], const char *stream, struct err *err, const char *fmt, ...)
@@ -109,7 +109,7 @@ static int64_t read_number(const redisReply *r)
 	return v > 0 ? v : 0;
 }
 
-enum { FIELD_SOURCE, FIELD_OPTIONS, FIELD_MODE, FIELD_STATE, FIELD_ERROR, FIELD_SEGMENTS, FIELD_CREATED, N_FIELDS };
+enum { FIELD_SOURCE, FIELD_OPTIONS, FIELD_MODE, FIELD_STATE, FIELD_ERROR, FIELD_SEGMENTS, FIELD_CREATED, FIELD_RENDITIONS, N_FIELDS };
 
 static int read_stream(redisReply *const *r, struct store_stream *what, struct err *err)
 {
@@ -127,6 +127,7 @@ static int read_stream(redisReply *const *r, struct store_stream *what, struct e
 	read_text(r[FIELD_ERROR], what->error, sizeof(what->error));
 	what->n_segments = read_number(r[FIELD_SEGMENTS]);
 	what->created = read_number(r[FIELD_CREATED]);
+	read_text(r[FIELD_RENDITIONS], what->renditions, sizeof(what->renditions));
 	return rc ? rc : 1;
 }
 
@@ -136,7 +137,7 @@ int store_get_stream(struct store *s, const char *stream, struct store_stream *w
 	redisReply *reply;
 	int rc = store_key(s, key, stream, err, "stream");
 	if (!rc)
-		rc = store_call(s, &reply, err, "HMGET %s source options mode state error n_segments created", key);
+		rc = store_call(s, &reply, err, "HMGET %s source options mode state error n_segments created renditions", key);
 	if (rc)
 		return rc;
 	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != N_FIELDS)
@@ -216,11 +217,28 @@ int store_get_value(struct store *s, const char *stream, const char *which, stru
 	return rc ? rc : store_reply_string(s, out, STORE_VALUE_MAX, err);
 }
 
+int store_has_value(struct store *s, const char *stream, const char *which, struct err *err)
+{
+	char key[STORE_KEY_MAX];
+	redisReply *reply;
+	int rc = value_key(s, key, stream, which, err);
+	if (!rc)
+		rc = store_call(s, &reply, err, "EXISTS %s", key);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_INTEGER)
+		return store_surprise(s, reply, err);
+	rc = reply->integer == 1;
+	freeReplyObject(reply);
+	return rc;
+}
+
 int store_put_plan(struct store *s, const char *stream, const char *owner, struct bytes json, const char *hash, size_t n_segments,
-		   struct err *err)
+		   const char *renditions, struct err *err)
 {
 	char key[STORE_KEY_MAX], plan[STORE_KEY_MAX], count[24];
-	const char *set[] = { "SET", plan, (const char *)json.data }, *note[] = { "HSET", key, "plan_hash", hash, "n_segments", count };
+	const char *set[] = { "SET", plan, (const char *)json.data };
+	const char *note[] = { "HSET", key, "plan_hash", hash, "n_segments", count, "renditions", renditions };
 	size_t sizes[3] = { 3, 0, json.size };
 	int rc = key_is_valid(hash) ? 0 : err_set(err, ERR_USAGE, "\"%.40s\" is not a plan's hash", hash);
 	if (!rc)
@@ -231,5 +249,5 @@ int store_put_plan(struct store *s, const char *stream, const char *owner, struc
 	snprintf(count, sizeof(count), "%zu", n_segments);
 	if (!rc)
 		rc = store_guarded(s, stream, owner, set, 3, sizes, err);
-	return rc ? rc : store_guarded(s, stream, owner, note, 6, NULL, err);
+	return rc ? rc : store_guarded(s, stream, owner, note, 8, NULL, err);
 }

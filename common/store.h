@@ -7,7 +7,7 @@
  *   segfarm:dispatchers                    set of dispatcher ids
  *   segfarm:dispatcher:<id>                what it says of itself (JSON), there while it lives
  *   segfarm:mail:<id>                      list: what other processes tell it
- *   segfarm:{K}:stream                     hash: source, options, mode, state, error, created, plan_hash, n_segments
+ *   segfarm:{K}:stream                     hash: source, options, mode, state, error, created, plan_hash, n_segments, renditions
  *   segfarm:{K}:owner                      "<dispatcher id> <fencing number>"
  *   segfarm:{K}:index  segfarm:{K}:plan    JSON
  *   segfarm:{K}:init:<rendition>           bytes
@@ -70,6 +70,7 @@ struct store_commit {
 /* How a stream is made: ahead, only when somebody asks, or only when somebody asks because a person does not want more. */
 enum store_mode { STORE_PRECOMPUTE, STORE_ON_DEMAND, STORE_CANCELLED };
 
+#define STORE_RENDITIONS_SIZE 1024
 struct store_stream {
 	struct record_source source;
 	struct record_options options;
@@ -78,6 +79,7 @@ struct store_stream {
 	/* read only */
 	char state[16], error[400];
 	int64_t n_segments, created; /* of the plan, 0: none yet; seconds since 1970 */
+	char renditions[STORE_RENDITIONS_SIZE]; /* of the plan: names with spaces between them */
 };
 /* Written before "accepted" is said; overwriting the same stream is harmless, but for its mode. options and source are
  * stored as JSON texts. */
@@ -100,9 +102,12 @@ int store_set_state(struct store *s, const char *stream, const char *owner, cons
 /* --- values: which is "index", "plan" or "init:<rendition>". get: 1 there (appended to *out), 0 absent. */
 int store_put_value(struct store *s, const char *stream, const char *which, struct bytes value, struct err *err);
 int store_get_value(struct store *s, const char *stream, const char *which, struct buf *out, struct err *err);
-/* The plan, then its hash and its number of segments into the stream's hash. owner as above. */
+/* 1 there, 0 absent. */
+int store_has_value(struct store *s, const char *stream, const char *which, struct err *err);
+/* The plan, then its hash, its number of segments and the names of its renditions (spaces between them) into the stream's hash. owner
+ * as above. */
 int store_put_plan(struct store *s, const char *stream, const char *owner, struct bytes json, const char *hash, size_t n_segments,
-		   struct err *err);
+		   const char *renditions, struct err *err);
 
 /* --- segments */
 /* Writes all pieces straight from iov (not copied; iov[] itself may be altered) and commits them. Pieces carry a short
@@ -115,6 +120,8 @@ int store_put_segment(struct store *s, const struct store_segment *seg, const ch
 int store_get_commit(struct store *s, const struct store_segment *seg, struct store_commit *commit, struct err *err);
 /* Appends piece i to *out; 1 there, 0 gone: then call store_drop_commit and make the segment again. */
 int store_get_piece(struct store *s, const struct store_segment *seg, int i, struct buf *out, struct err *err);
+/* 1 it is there, 0 it is not. */
+int store_has_piece(struct store *s, const struct store_segment *seg, int i, struct err *err);
 /* Pieces 0 to pieces - 1, given to fn one by one while Redis sends the next ones. 1 all were there, 0 one is gone. What fn returns
  * other than 0, a negative code, ends it and is returned. */
 int store_get_pieces(struct store *s, const struct store_segment *seg, int pieces,
@@ -152,10 +159,10 @@ int store_put_play(struct store *s, const struct store_play *play, int64_t numbe
 /* --- failures */
 int store_put_fail(struct store *s, const char *owner, const struct store_segment *seg, const char *class_name, int attempts,
 		   const char *reason, struct err *err);
-/* Calls fn for every failed segment of a rendition. */
-int store_list_fails(struct store *s, const char *stream, const char *rendition,
-		     int (*fn)(void *arg, int64_t start, int64_t duration, const char *class_name, int attempts, const char *reason),
-		     void *arg, struct err *err);
+/* Calls fn for every failed segment. */
+typedef int store_fail_fn(void *arg, const char *rendition, int64_t start, int64_t duration, const char *class_name, int attempts,
+			  const char *reason);
+int store_list_fails(struct store *s, const char *stream, store_fail_fn *fn, void *arg, struct err *err);
 
 /* --- dispatchers: several on one Redis. Each stream has one owner, a dispatcher that lives; one that does not renew its lease in time
  * is dead for all others, and its id is never used again. */

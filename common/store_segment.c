@@ -271,6 +271,22 @@ int store_get_piece(struct store *s, const struct store_segment *seg, int i, str
 	return rc ? rc : take_piece(s, &n, i, out, err);
 }
 
+int store_has_piece(struct store *s, const struct store_segment *seg, int i, struct err *err)
+{
+	struct names n;
+	redisReply *reply;
+	int rc = get_names(s, seg, &n, err);
+	if (!rc)
+		rc = store_call(s, &reply, err, "EXISTS %s%d", n.piece, i);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_INTEGER)
+		return store_surprise(s, reply, err);
+	rc = reply->integer > 0;
+	freeReplyObject(reply);
+	return rc;
+}
+
 static int ask_ahead(struct store *s, const struct names *n, int *sent, int until, struct err *err)
 {
 	int rc = 0;
@@ -425,24 +441,22 @@ int store_clear_fails(struct store *s, const char *stream, struct err *err)
 	return rc ? rc : store_replies(s, 1, err);
 }
 
-typedef int fail_fn(void *arg, int64_t start, int64_t duration, const char *class_name, int attempts, const char *reason);
-
 /* "<rendition>:<start>:<duration>" and "<class> <attempts> <reason>" */
-static int give_fail(const char *rendition, const redisReply *field, const redisReply *text, fail_fn *fn, void *arg)
+static int give_fail(const redisReply *field, const redisReply *text, store_fail_fn *fn, void *arg)
 {
-	char class_name[32], reason[REASON_MAX] = "";
+	char rendition[RECORD_RENDITION_MAX + 1], class_name[32], reason[REASON_MAX] = "";
 	int64_t start, duration;
-	size_t n = strlen(rendition);
 	int attempts, at = 0;
-	if (field->type != REDIS_REPLY_STRING || text->type != REDIS_REPLY_STRING || strncmp(field->str, rendition, n) ||
-	    field->str[n] != ':' || sscanf(field->str + n + 1, "%" SCNd64 ":%" SCNd64, &start, &duration) != 2 ||
+	_Static_assert(RECORD_RENDITION_MAX == 31, "the format has this number");
+	if (field->type != REDIS_REPLY_STRING || text->type != REDIS_REPLY_STRING ||
+	    sscanf(field->str, "%31[^:]:%" SCNd64 ":%" SCNd64, rendition, &start, &duration) != 3 || !store_is_rendition(rendition) ||
 	    sscanf(text->str, "%31s %d %n", class_name, &attempts, &at) != 2)
 		return 0;
 	snprintf(reason, sizeof(reason), "%s", text->str + at);
-	return fn(arg, start, duration, class_name, attempts, reason);
+	return fn(arg, rendition, start, duration, class_name, attempts, reason);
 }
 
-int store_list_fails(struct store *s, const char *stream, const char *rendition, fail_fn *fn, void *arg, struct err *err)
+int store_list_fails(struct store *s, const char *stream, store_fail_fn *fn, void *arg, struct err *err)
 {
 	char key[STORE_KEY_MAX];
 	redisReply *reply;
@@ -454,7 +468,7 @@ int store_list_fails(struct store *s, const char *stream, const char *rendition,
 	if (reply->type != REDIS_REPLY_ARRAY)
 		return store_surprise(s, reply, err);
 	for (size_t i = 0; i + 1 < reply->elements && !rc; i += 2)
-		rc = give_fail(rendition, reply->element[i], reply->element[i + 1], fn, arg);
+		rc = give_fail(reply->element[i], reply->element[i + 1], fn, arg);
 	freeReplyObject(reply);
 	return rc;
 }
@@ -480,11 +494,44 @@ static int remove_segment(void *arg, int64_t start, int64_t duration, const stru
 	return rc ? rc : store_replies(r->s, sent, r->err);
 }
 
+/* Its segments, their records and its init segment. */
+static int remove_rendition(struct removal *r, const char *rendition)
+{
+	const char *stream = r->segment.stream;
+	char segs[STORE_KEY_MAX], init[STORE_KEY_MAX];
+	snprintf(r->segment.rendition, sizeof(r->segment.rendition), "%s", rendition);
+	int rc = store_list_commits(r->s, stream, rendition, remove_segment, r, r->err);
+	if (!rc)
+		rc = store_key(r->s, segs, stream, r->err, "segs:%s", rendition);
+	if (!rc)
+		rc = store_key(r->s, init, stream, r->err, "init:%s", rendition);
+	if (!rc)
+		rc = store_send(r->s, r->err, "UNLINK %s %s", segs, init);
+	return rc ? rc : store_replies(r->s, 1, r->err);
+}
+
+/* All that there may be, whatever its plan said. */
+static int remove_renditions(struct removal *r)
+{
+	char name[RECORD_RENDITION_MAX + 1];
+	int rc = remove_rendition(r, RECORD_RENDITION);
+	if (!rc)
+		rc = remove_rendition(r, RECORD_VIDEO_RENDITION);
+	for (int i = 0; i < RECORD_TRACKS_MAX && !rc; i++) {
+		if (i < RECORD_AUDIOS_MAX)
+			record_rendition(name, RECORD_AUDIO_RENDITION, i + 1);
+		else
+			record_rendition(name, RECORD_TEXT_RENDITION, i - RECORD_AUDIOS_MAX + 1);
+		rc = remove_rendition(r, name);
+	}
+	return rc;
+}
+
 /* The stream's own record first: what is committed from then on finds no plan. */
 int store_remove_stream(struct store *s, const char *stream, struct err *err)
 {
-	static const char *const rest[] = { "index", "plan", "init:" RECORD_RENDITION, "segs:" RECORD_RENDITION, "fails", "owner" };
-	struct removal removal = { .s = s, .segment.rendition = RECORD_RENDITION, .err = err };
+	static const char *const rest[] = { "index", "plan", "fails", "owner" };
+	struct removal removal = { .s = s, .err = err };
 	char key[STORE_KEY_MAX];
 	int rc = store_key(s, key, stream, err, "stream");
 	if (!rc)
@@ -495,7 +542,7 @@ int store_remove_stream(struct store *s, const char *stream, struct err *err)
 		rc = store_replies(s, 2, err);
 	snprintf(removal.segment.stream, sizeof(removal.segment.stream), "%s", stream);
 	if (!rc)
-		rc = store_list_commits(s, stream, RECORD_RENDITION, remove_segment, &removal, err);
+		rc = remove_renditions(&removal);
 	for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]) && !rc; i++) {
 		rc = store_key(s, key, stream, err, "%s", rest[i]);
 		if (!rc)

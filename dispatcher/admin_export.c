@@ -60,7 +60,7 @@ static int step(struct admin *a, struct dispatch *d, struct dispatch_stream *s, 
 	}
 	if (s->is_on_demand)
 		return err_set(a->err, ERR_USAGE, "it is made on demand, and %zu segments are not made: 'segfarm submit %.300s' makes them, "
-			       "--no-wait does without", s->plan.n_segments - e->n_written - s->n_quarantined, s->source.path);
+			       "--no-wait does without", plan_count(&s->plan) - e->n_written - s->n_quarantined, s->source.path);
 	return 0;
 }
 
@@ -103,7 +103,7 @@ static int export_one(struct admin *a, const char *key)
 		printf("playlist: %s/master.m3u8\n", a->options->output);
 	if (ret >= 0 && s->n_quarantined)
 		ret = err_set(a->err, ERR_DATA, "%zu of %zu segments are not made, the rest is there%s%s", s->n_quarantined,
-			      s->plan.n_segments, s->error[0] ? "; " : "", s->error);
+			      plan_count(&s->plan), s->error[0] ? "; " : "", s->error);
 	export_close(&e);
 	dispatch_finish(&d);
 	return ret;

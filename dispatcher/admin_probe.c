@@ -42,6 +42,20 @@ static json_t *describe_audio(const struct record_audio *a)
 			 a->channels, "source_rate", a->source_rate, "copied", a->is_copy);
 }
 
+/* A rendition of its own. */
+static json_t *describe_track(const struct record_track *t)
+{
+	json_t *json = t->audio.is_present ? describe_audio(&t->audio) : json_pack("{sI}", "track", (json_int_t)t->text.track);
+
+	json_object_set_new(json, "kind", json_string(t->audio.is_present ? "audio" : "subtitles"));
+	json_object_set_new(json, "rendition", admin_text(t->rendition));
+	json_object_set_new(json, "name", admin_text(t->name));
+	json_object_set_new(json, "language", admin_text(t->language));
+	json_object_set_new(json, "default", json_boolean(t->is_default));
+	json_object_set_new(json, "forced", json_boolean(t->is_forced));
+	return json;
+}
+
 static json_t *describe_segments(const struct plan *plan)
 {
 	int64_t least = INT64_MAX, most = 0;
@@ -66,6 +80,10 @@ static json_t *describe(const char *key, const struct store_stream *what, const 
 		json_object_set_new(json, "video", describe_video(&plan->video));
 	if (plan->audio.is_present)
 		json_object_set_new(json, "audio", describe_audio(&plan->audio));
+	if (plan->n_tracks)
+		json_object_set_new(json, "tracks", json_array());
+	for (int i = 0; i < plan->n_tracks; i++)
+		json_array_append_new(json_object_get(json, "tracks"), describe_track(&plan->tracks[i]));
 	return json;
 }
 
@@ -86,9 +104,28 @@ static double real(const json_t *object, const char *name)
 	return json_number_value(json_object_get(object, name));
 }
 
+static void print_audio(const json_t *a)
+{
+	printf("track %lld, %s, %lld Hz, %lld channels, %s", number(a, "track"), text(a, "codecs"), number(a, "rate"), number(a, "channels"),
+	       json_is_true(json_object_get(a, "copied")) ? "copied" : "encoded");
+}
+
+static void print_track(const json_t *t)
+{
+	printf("  %s: ", text(t, "kind"));
+	if (json_object_get(t, "codecs"))
+		print_audio(t);
+	else
+		printf("track %lld", number(t, "track"));
+	printf(", \"%s\"%s%s%s%s, rendition %s\n", text(t, "name"), text(t, "language")[0] ? ", " : "", text(t, "language"),
+	       json_is_true(json_object_get(t, "default")) ? ", default" : "", json_is_true(json_object_get(t, "forced")) ? ", forced" : "",
+	       text(t, "rendition"));
+}
+
 static void print(const json_t *json)
 {
-	const json_t *v = json_object_get(json, "video"), *a = json_object_get(json, "audio"), *s = json_object_get(json, "segments");
+	const json_t *v = json_object_get(json, "video"), *a = json_object_get(json, "audio"), *s = json_object_get(json, "segments"), *t;
+	size_t i;
 
 	printf("%s  %s\n", text(json, "key"), text(json, "source"));
 	printf("  duration: %.3f s in %lld segments of %.3f to %.3f s%s\n", real(json, "duration"), number(s, "count"), real(s, "shortest"),
@@ -101,9 +138,13 @@ static void print(const json_t *json)
 			printf(", %.3f frames/s", real(v, "frame_rate"));
 		printf(", %s%s\n", json_is_true(json_object_get(v, "copied")) ? "copied" : "encoded by ", text(v, "encoder"));
 	}
-	if (a)
-		printf("  audio: track %lld, %s, %lld Hz, %lld channels, %s\n", number(a, "track"), text(a, "codecs"), number(a, "rate"),
-		       number(a, "channels"), json_is_true(json_object_get(a, "copied")) ? "copied" : "encoded");
+	if (a) {
+		printf("  audio: ");
+		print_audio(a);
+		printf("\n");
+	}
+	json_array_foreach(json_object_get(json, "tracks"), i, t)
+		print_track(t);
 }
 
 static int show(struct admin *a, const char *key, const struct store_stream *what, struct bytes record)

@@ -20,11 +20,22 @@ static int count_commit(void *arg, int64_t start, int64_t duration, const struct
 	return 0;
 }
 
-static int note_fail(void *arg, int64_t start, int64_t duration, const char *class_name, int attempts, const char *reason)
+static int note_fail(void *arg, const char *rendition, int64_t start, int64_t duration, const char *class_name, int attempts,
+		     const char *reason)
 {
-	json_array_append_new(arg, json_pack("{sIsIsosiso}", "start", (json_int_t)start, "duration", (json_int_t)duration, "class",
+	json_array_append_new(arg, json_pack("{sssIsIsosiso}", "rendition", rendition, "start", (json_int_t)start, "duration", (json_int_t)duration, "class",
 					     admin_text(class_name), "attempts", attempts, "reason", admin_text(reason)));
 	return 0;
+}
+
+/* What there is of each rendition. */
+static int count_renditions(struct admin *a, const char *key, char *renditions, json_t *stream)
+{
+	int ret = 0;
+
+	for (char *rest, *name = strtok_r(renditions, " ", &rest); name && ret >= 0; name = strtok_r(NULL, " ", &rest))
+		ret = store_list_commits(a->store, key, name, count_commit, stream, a->err);
+	return ret;
 }
 
 static int describe(struct admin *a, const char *key, json_t *streams)
@@ -47,9 +58,9 @@ static int describe(struct admin *a, const char *key, json_t *streams)
 		return err_set(a->err, ERR_NOMEM, "out of memory");
 	json_array_append_new(streams, stream);
 	if (ret >= 0)
-		ret = store_list_commits(a->store, key, RECORD_RENDITION, count_commit, stream, a->err);
+		ret = count_renditions(a, key, what.renditions, stream);
 	if (ret >= 0)
-		ret = store_list_fails(a->store, key, RECORD_RENDITION, note_fail, fails, a->err);
+		ret = store_list_fails(a->store, key, note_fail, fails, a->err);
 	return ret == ERR_USAGE ? 0 : ret; /* a key that is not what it should be: its error says so */
 }
 

@@ -34,7 +34,7 @@ void api_from_dispatch(const struct dispatch_stream *s, struct api_stream *strea
 	*stream = (struct api_stream){
 		.key = s->key, .state = state_name(s), .error = s->error, .owner = s->owner, .source = &s->source,
 		.options = &s->options, .is_on_demand = s->is_on_demand, .created = s->created,
-		.duration = last ? last->start + last->duration : -1, .segments = last ? (int64_t)s->plan.n_segments : 0,
+		.duration = last ? last->start + last->duration : -1, .segments = last ? (int64_t)plan_count(&s->plan) : 0,
 		.made = (int64_t)s->n_made, .failed = (int64_t)s->n_quarantined,
 	};
 }
@@ -145,13 +145,30 @@ static void put_video(const struct record_video *v, struct buf *json)
 
 static void put_audio(const struct record_audio *a, struct buf *json)
 {
-	jput_open(json, NULL, '{');
 	jput_str(json, "type", "audio");
 	jput_int(json, "number", a->track);
 	jput_str(json, "codecs", a->codecs);
 	jput_bool(json, "is_copied", a->is_copy);
 	jput_int(json, "rate", a->rate);
 	jput_int(json, "channels", a->channels);
+}
+
+/* One that is a rendition of its own. */
+static void put_track(const struct record_track *t, struct buf *json)
+{
+	jput_open(json, NULL, '{');
+	if (t->audio.is_present) {
+		put_audio(&t->audio, json);
+	} else {
+		jput_str(json, "type", "subtitles");
+		jput_int(json, "number", t->text.track);
+		jput_str(json, "codecs", "wvtt");
+	}
+	jput_str(json, "rendition", t->rendition);
+	jput_str(json, "name", t->name);
+	jput_str(json, "language", t->language);
+	jput_bool(json, "is_default", t->is_default);
+	jput_bool(json, "is_forced", t->is_forced);
 	jput_close(json, '}');
 }
 
@@ -173,44 +190,67 @@ static const char *segment_state(const struct dispatch_stream *s, size_t i, cons
 
 void api_put_segment(const struct dispatch *d, const struct dispatch_stream *s, size_t i, const struct api_fail *fail, struct buf *json)
 {
-	const struct plan_segment *segment = &s->plan.segments[i];
+	const struct plan_segment *segment = plan_segment(&s->plan, i);
 	const struct queue_item *item = item_of(d, s, i);
 	char name[PLAYLIST_NAME_MAX];
 
-	playlist_segment_name(segment, name);
+	playlist_segment_name(&s->plan, i, name);
 	jput_open(json, NULL, '{');
 	jput_str(json, "name", name);
 	jput_ticks(json, "start", segment->start);
 	jput_ticks(json, "duration", segment->duration);
 	jput_str(json, "state", segment_state(s, i, item));
-	jput_str(json, "reason", fail && s->segments[i] == DISPATCH_QUARANTINED ? fail->reason : "");
+	jput_str(json, "reason", fail ? fail->reason : "");
 	jput_int(json, "attempts", item ? item->attempts : fail ? fail->attempts : 0);
+	jput_close(json, '}');
+}
+
+static void put_tracks(const struct plan *plan, struct buf *json)
+{
+	if (plan->video.is_present)
+		put_video(&plan->video, json);
+	if (plan->audio.is_present) {
+		jput_open(json, NULL, '{');
+		put_audio(&plan->audio, json);
+		jput_close(json, '}');
+	}
+	for (int i = 0; i < plan->n_tracks; i++)
+		put_track(&plan->tracks[i], json);
+}
+
+/* What is known of the failure of segment i. */
+static const struct api_fail *find_fail(const struct plan *plan, size_t i, const struct api_fail *fails, size_t n)
+{
+	const struct plan_segment *segment = plan_segment(plan, i);
+	const char *rendition = plan_rendition(plan, i);
+
+	for (size_t f = 0; f < n; f++)
+		if (fails[f].start == segment->start && fails[f].duration == segment->duration && !strcmp(fails[f].rendition, rendition))
+			return &fails[f];
+	return NULL;
+}
+
+static void put_rendition(const struct dispatch *d, const struct dispatch_stream *s, size_t first, const struct api_fail *fails, size_t n,
+			  struct buf *json)
+{
+	jput_open(json, NULL, '{');
+	jput_str(json, "name", plan_rendition(&s->plan, first));
+	jput_open(json, "segments", '[');
+	for (size_t i = first; i < first + s->plan.n_segments && i < API_SEGMENTS_MAX; i++)
+		api_put_segment(d, s, i, s->segments[i] == DISPATCH_QUARANTINED ? find_fail(&s->plan, i, fails, n) : NULL, json);
+	jput_close(json, ']');
 	jput_close(json, '}');
 }
 
 void api_put_parts(const struct dispatch *d, const struct dispatch_stream *s, const struct api_fail *fails, size_t n, struct buf *json)
 {
-	size_t n_segments = s->has_plan ? s->plan.n_segments : 0, f = 0;
-
 	jput_open(json, "tracks", '[');
-	if (s->has_plan && s->plan.video.is_present)
-		put_video(&s->plan.video, json);
-	if (s->has_plan && s->plan.audio.is_present)
-		put_audio(&s->plan.audio, json);
+	if (s->has_plan)
+		put_tracks(&s->plan, json);
 	jput_close(json, ']');
 	jput_open(json, "renditions", '[');
-	if (s->has_plan) {
-		jput_open(json, NULL, '{');
-		jput_str(json, "name", RECORD_RENDITION);
-		jput_open(json, "segments", '[');
-		for (size_t i = 0; i < n_segments && i < API_SEGMENTS_MAX; i++) {
-			while (f < n && fails[f].start < s->plan.segments[i].start)
-				f++;
-			api_put_segment(d, s, i, f < n && fails[f].start == s->plan.segments[i].start ? &fails[f] : NULL, json);
-		}
-		jput_close(json, ']');
-		jput_close(json, '}');
-	}
+	for (size_t i = 0; s->has_plan && i < plan_count(&s->plan); i += s->plan.n_segments)
+		put_rendition(d, s, i, fails, n, json);
 	jput_close(json, ']');
 }
 

@@ -10,7 +10,7 @@
 
 #define API_BODY_MAX (64 << 10)   /* bytes of a request's body */
 #define API_LIMIT 100             /* streams of a page, unless asked for fewer */
-#define API_SEGMENTS_MAX 100000   /* of a rendition that are listed */
+#define API_SEGMENTS_MAX 100000   /* of a stream that are listed */
 
 /* --- a stream, as far as a dispatcher has it at hand, or as the store has it */
 struct api_stream {
@@ -36,12 +36,14 @@ void api_put_stream(const struct api_stream *stream, const struct api_urls *urls
 void api_put_options(const struct record_options *options, struct buf *json);
 
 /* --- tracks and segments of a stream with a plan */
+#define API_FAILS_MAX 1000 /* of which the reasons are told */
 struct api_fail {
+	char rendition[RECORD_RENDITION_MAX + 1];
 	int64_t start, duration;
 	int attempts;
-	char class_name[32], reason[400];
+	char reason[400];
 };
-/* "tracks" and "renditions", into an object that is open. fails: n of them, rising in start. */
+/* "tracks" and "renditions", into an object that is open. fails: n of them. */
 void api_put_parts(const struct dispatch *d, const struct dispatch_stream *s, const struct api_fail *fails, size_t n, struct buf *json);
 /* One segment, as an element of an array; fail NULL: none is known. */
 void api_put_segment(const struct dispatch *d, const struct dispatch_stream *s, size_t i, const struct api_fail *fail, struct buf *json);

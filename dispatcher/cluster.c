@@ -323,7 +323,7 @@ static bool is_settled(struct dispatch *d, struct dispatch_stream *s, uint32_t s
 
 	if (s->state == DISPATCH_FAILED || !slot || !s->has_plan)
 		return s->state == DISPATCH_FAILED || (!slot && s->has_plan);
-	if (slot > s->plan.n_segments || s->segments[slot - 1] == DISPATCH_QUARANTINED)
+	if (slot > plan_count(&s->plan) || s->segments[slot - 1] == DISPATCH_QUARANTINED)
 		return true;
 	if (s->segments[slot - 1] == DISPATCH_MISSING)
 		return false;
@@ -372,7 +372,7 @@ static void on_mail(struct dispatch *d, const struct mail *m)
 		stream_refresh(d, s, m->slot);
 	} else if (s->is_mine && m->verb == MAIL_WANT && m->from[0]) {
 		on_want(d, s, m);
-	} else if (s->is_mine && m->verb == MAIL_FOLLOW && s->has_plan && m->slot && m->slot <= s->plan.n_segments) {
+	} else if (s->is_mine && m->verb == MAIL_FOLLOW && s->has_plan && m->slot && m->slot <= plan_count(&s->plan)) {
 		want_follow(d, s, m->player, m->slot - 1);
 	}
 }

@@ -6,6 +6,7 @@
 #include "common/mail.h"
 #include "dispatcher/dispatch.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,14 +79,28 @@ static int check_allowed(const json_t *dispatchers, const char *path, struct err
 	return ret;
 }
 
+/* Before it is looked at: of what lies elsewhere nobody learns whether it is there. */
+static int check_where(const json_t *dispatchers, const char *path, struct err *err)
+{
+	char resolved[PATH_MAX];
+
+	if (record_is_url(path) || realpath(path, resolved))
+		return check_allowed(dispatchers, record_is_url(path) ? path : resolved, err);
+	if (path[0] != '/' || strstr(path, "/.."))
+		return err_set(err, ERR_USAGE, "%.300s: there is no such file in a --media-root", path);
+	return check_allowed(dispatchers, path, err);
+}
+
 int command_submit(struct store *store, const json_t *dispatchers, const char *path, const struct record_options *options,
 		   bool is_on_demand, char key[RECORD_KEY_SIZE], struct store_stream *what, struct err *err)
 {
 	struct record_source source;
 	bool was_there;
-	int ret = dispatch_look_at(path, NULL, &source, err);
+	int ret = check_where(dispatchers, path, err);
 
 	if (ret >= 0)
+		ret = dispatch_look_at(path, NULL, &source, err);
+	if (ret >= 0) /* it may have become something else meanwhile */
 		ret = check_allowed(dispatchers, source.path, err);
 	if (ret < 0)
 		return ret;

@@ -5,6 +5,7 @@ static const struct manual_command commands[] = {
 	{ "run", "FILE", "a whole farm for one file on this machine: make it, serve it", run_main, &run_argp },
 	{ "serve", "", "dispatch jobs to workers and serve HLS from Redis", serve_main, &serve_argp },
 	{ "keygen", "FILE", "make keys for workers on other hosts", keygen_main, &keygen_argp },
+	{ "sign-url", "URL...", "sign what may be played for a while", sign_main, &sign_argp },
 	{ "submit", "FILE...", "hand files to a farm that runs", submit_main, &submit_argp },
 	{ "status", "", "what it does: streams, queue, workers, what failed", status_main, &status_argp },
 	{ "cancel", "KEY...", "make nothing more of a stream ahead", cancel_main, &cancel_argp },

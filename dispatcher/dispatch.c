@@ -52,7 +52,7 @@ static void send_job(struct dispatch *d, struct queue_item *item)
 	int64_t deadline_ms = 0;
 	struct err err = { 0 };
 
-	if (s && item->slot && !s->is_noop && (!s->has_plan || item->slot > s->plan.n_segments)) {
+	if (s && item->slot && !s->is_noop && (!s->has_plan || item->slot > plan_count(&s->plan))) {
 		queue_discard(&d->queue, item, proc_now_ms());
 		return;
 	}

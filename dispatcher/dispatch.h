@@ -37,7 +37,7 @@ struct dispatch_stream {
 	bool has_plan;
 	bool is_noop;      /* bench: empty jobs, nothing in the store */
 	struct plan plan;
-	uint8_t *segments; /* enum dispatch_segment of each */
+	uint8_t *segments; /* [plan_count]: enum dispatch_segment of each, of all renditions */
 	int64_t *sizes;    /* bytes of each, -1 not known */
 	size_t n_made, n_quarantined;
 	int64_t ticks_made;
@@ -51,7 +51,7 @@ struct dispatch_stream {
 	int n_players;
 	int n_encoder_crashes; /* of workers, while they encoded with another encoder than libx264 */
 	struct dispatch_stream *next_removed;
-	int number;        /* in the queue; slot 0 is the probe, slot 1 + i segment i */
+	int number;        /* in the queue; slot 0 is the probe, slot 1 + i segment i, counted as in plan_count */
 	char error[400];   /* why it failed, "" */
 };
 

@@ -113,18 +113,18 @@ static int write_segment(struct export *e, const struct dispatch_stream *s, size
 	struct store_segment address;
 	struct store_commit commit;
 	char name[PLAYLIST_NAME_MAX];
-	int fd, ret;
+	int dir_fd = e->renditions[i / s->plan.n_segments].fd, fd, ret;
 
 	dispatch_address(s, i, &address);
-	playlist_segment_name(&s->plan.segments[i], name);
+	playlist_segment_name(&s->plan, i, name);
 	ret = store_get_commit(e->store, &address, &commit, err);
 	if (ret <= 0) /* said twice to be made, and deleted after the first time */
 		return ret == 0 && e->sizes[i] >= 0 ? 1 : ret;
-	fd = begin_file(e->rendition_fd);
+	fd = begin_file(dir_fd);
 	if (fd < 0)
 		return complain(e, name, err);
 	ret = copy_pieces(e, &address, &commit, fd, name, err);
-	ret = end_file(e, e->rendition_fd, fd, name, ret, err);
+	ret = end_file(e, dir_fd, fd, name, ret, err);
 	if (ret <= 0)
 		return ret;
 	if (e->sizes[i] < 0)
@@ -157,13 +157,10 @@ int export_open(struct export *e, const char *dir, struct err *err)
 
 	memset(e, 0, sizeof(*e));
 	e->dir = dir;
-	e->rendition_fd = -1;
 	ret = e->dir_fd = open_directory(e, AT_FDCWD, dir, &e->has_made_dir, err);
-	if (ret >= 0)
-		ret = e->rendition_fd = open_directory(e, e->dir_fd, RECORD_RENDITION, &e->has_made_rendition, err);
 	if (ret >= 0) {
-		fd = begin_file(e->rendition_fd);
-		ret = fd < 0 ? complain(e, RECORD_RENDITION, err) : end_file(e, e->rendition_fd, fd, "", 0, err);
+		fd = begin_file(e->dir_fd);
+		ret = fd < 0 ? complain(e, PLAYLIST_MASTER, err) : end_file(e, e->dir_fd, fd, "", 0, err);
 	}
 	if (ret < 0)
 		export_close(e);
@@ -171,21 +168,31 @@ int export_open(struct export *e, const char *dir, struct err *err)
 }
 
 /* Directories that we have made go when nothing came into them: rmdir refuses the others. */
+static void close_renditions(struct export *e)
+{
+	for (int i = 0; i < e->n_renditions; i++) {
+		if (e->renditions[i].has_made)
+			unlinkat(e->dir_fd, e->renditions[i].name, AT_REMOVEDIR);
+		if (e->renditions[i].fd >= 0)
+			close(e->renditions[i].fd);
+	}
+	free(e->renditions);
+	e->renditions = NULL;
+	e->n_renditions = 0;
+}
+
 void export_close(struct export *e)
 {
-	if (e->has_made_rendition)
-		unlinkat(e->dir_fd, RECORD_RENDITION, AT_REMOVEDIR);
+	close_renditions(e);
 	if (e->has_made_dir)
 		rmdir(e->dir);
 	if (e->dir_fd >= 0)
 		close(e->dir_fd);
-	if (e->rendition_fd >= 0)
-		close(e->rendition_fd);
 	store_close(e->store);
 	free(e->pending);
 	free(e->sizes);
 	memset(e, 0, sizeof(*e));
-	e->dir_fd = e->rendition_fd = -1;
+	e->dir_fd = -1;
 }
 
 void export_note(void *arg, struct dispatch_stream *stream, size_t segment)
@@ -210,23 +217,46 @@ void export_note(void *arg, struct dispatch_stream *stream, size_t segment)
 static void remove_playlists(const struct export *e)
 {
 	unlinkat(e->dir_fd, PLAYLIST_MASTER, 0);
-	unlinkat(e->rendition_fd, PLAYLIST_MEDIA, 0);
+	for (int i = 0; i < e->n_renditions; i++)
+		unlinkat(e->renditions[i].fd, PLAYLIST_MEDIA, 0);
+}
+
+static int open_renditions(struct export *e, const struct plan *plan, struct err *err)
+{
+	int n = 1 + plan->n_tracks;
+
+	close_renditions(e);
+	e->renditions = calloc((size_t)n, sizeof(*e->renditions));
+	if (!e->renditions)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	while (e->n_renditions < n) {
+		struct export_rendition *r = &e->renditions[e->n_renditions];
+
+		snprintf(r->name, sizeof(r->name), "%s", plan_rendition(plan, (size_t)e->n_renditions * plan->n_segments));
+		r->fd = open_directory(e, e->dir_fd, r->name, &r->has_made, err);
+		e->n_renditions++;
+		if (r->fd < 0)
+			return err->code;
+	}
+	return 0;
 }
 
 static int prepare(struct export *e, const struct dispatch_stream *s, const char *redis_url, struct err *err)
 {
 	if (!e->store && store_open(&e->store, redis_url, STORE_WAIT_MS, err) < 0)
 		return err->code;
-	if (e->n_segments != s->plan.n_segments) {
-		int64_t *grown = realloc(e->sizes, s->plan.n_segments * sizeof(*grown));
+	if (e->n_segments != plan_count(&s->plan)) {
+		int64_t *grown = realloc(e->sizes, plan_count(&s->plan) * sizeof(*grown));
 
 		if (!grown)
 			return err_set(err, ERR_NOMEM, "out of memory");
-		for (size_t i = 0; i < s->plan.n_segments; i++)
+		for (size_t i = 0; i < plan_count(&s->plan); i++)
 			grown[i] = -1;
 		e->sizes = grown;
+		if (open_renditions(e, &s->plan, err) < 0)
+			return err->code;
 		remove_playlists(e);
-		e->n_segments = s->plan.n_segments;
+		e->n_segments = plan_count(&s->plan);
 		e->n_written = 0;
 	}
 	return 0;
@@ -258,29 +288,52 @@ int export_work(struct export *e, struct dispatch *d, struct dispatch_stream *st
 
 bool export_has_all(const struct export *e, const struct dispatch_stream *stream)
 {
-	return stream->has_plan && e->n_segments == stream->plan.n_segments &&
-	       e->n_written + stream->n_quarantined == stream->plan.n_segments;
+	return stream->has_plan && e->n_segments == plan_count(&stream->plan) &&
+	       e->n_written + stream->n_quarantined == e->n_segments;
+}
+
+static int write_init(struct export *e, const struct dispatch_stream *stream, const struct export_rendition *r, struct err *err)
+{
+	char which[RECORD_RENDITION_MAX + 6];
+	struct buf init = { 0 };
+	int ret;
+
+	snprintf(which, sizeof(which), "init:%s", r->name);
+	ret = store_get_value(e->store, stream->key, which, &init, err);
+	if (ret == 0)
+		ret = err_set(err, ERR_RETRY, "the init segment is not in the store");
+	if (ret > 0)
+		ret = write_file(e, r->fd, PLAYLIST_INIT, &init, err);
+	buf_finish(&init);
+	return ret;
+}
+
+static int end_rendition(struct export *e, const struct dispatch_stream *stream, int rendition, const uint8_t *gaps, struct err *err)
+{
+	const struct export_rendition *r = &e->renditions[rendition];
+	size_t first = (size_t)rendition * stream->plan.n_segments;
+	struct buf media = { 0 };
+	int ret = plan_is_text(&stream->plan, first) ? 1 : write_init(e, stream, r, err);
+
+	playlist_put_media(&stream->plan, first, gaps, &media);
+	if (ret > 0)
+		ret = write_file(e, r->fd, PLAYLIST_MEDIA, &media, err);
+	buf_finish(&media);
+	return ret;
 }
 
 int export_end(struct export *e, const struct dispatch_stream *stream, struct err *err)
 {
-	struct buf init = { 0 }, media = { 0 }, master = { 0 };
+	struct buf master = { 0 };
 	uint8_t *gaps = dispatch_gaps(stream);
-	int ret = store_get_value(e->store, stream->key, "init:" RECORD_RENDITION, &init, err);
+	int ret = 1;
 
-	if (ret == 0)
-		ret = err_set(err, ERR_RETRY, "the init segment is not in the store");
-	if (ret > 0)
-		ret = write_file(e, e->rendition_fd, PLAYLIST_INIT, &init, err);
-	playlist_put_media(&stream->plan, gaps, &media);
+	for (int i = 0; i < e->n_renditions && ret > 0; i++)
+		ret = end_rendition(e, stream, i, gaps, err);
 	free(gaps);
-	if (ret > 0)
-		ret = write_file(e, e->rendition_fd, PLAYLIST_MEDIA, &media, err);
 	playlist_put_master(&stream->plan, e->sizes, &master);
 	if (ret > 0)
 		ret = write_file(e, e->dir_fd, PLAYLIST_MASTER, &master, err);
-	buf_finish(&init);
-	buf_finish(&media);
 	buf_finish(&master);
 	return ret < 0 ? ret : 0;
 }

@@ -59,6 +59,23 @@ static void parse_api(const char *path, struct http_target *target)
 		parse_api_stream(path + 8, target);
 }
 
+/* "R/name": whether there is such a rendition only its plan knows. */
+static void parse_rendition(const char *path, struct http_target *target)
+{
+	size_t n = strspn(path, RECORD_RENDITION_CHARS);
+
+	if (!n || n > RECORD_RENDITION_MAX || path[n] != '/')
+		return;
+	memcpy(target->rendition, path, n);
+	target->name = path + n + 1;
+	if (!strcmp(target->name, PLAYLIST_MEDIA))
+		target->what = HTTP_MEDIA;
+	else if (!strcmp(target->name, PLAYLIST_INIT))
+		target->what = HTTP_INIT;
+	else if (target->name[0] && !strchr(target->name, '/') && strlen(target->name) < PLAYLIST_NAME_MAX)
+		target->what = HTTP_SEGMENT;
+}
+
 /* "/hls/K/..." */
 static void parse_hls(const char *path, struct http_target *target)
 {
@@ -73,15 +90,8 @@ static void parse_hls(const char *path, struct http_target *target)
 		target->what = HTTP_MASTER;
 		return;
 	}
-	if (strncmp(rest, "/" RECORD_RENDITION "/", sizeof(RECORD_RENDITION) + 1))
-		return;
-	target->name = rest + sizeof(RECORD_RENDITION) + 1;
-	if (!strcmp(target->name, PLAYLIST_MEDIA))
-		target->what = HTTP_MEDIA;
-	else if (!strcmp(target->name, PLAYLIST_INIT))
-		target->what = HTTP_INIT;
-	else if (target->name[0] && !strchr(target->name, '/') && strlen(target->name) < PLAYLIST_NAME_MAX)
-		target->what = HTTP_SEGMENT;
+	if (rest[0] == '/')
+		parse_rendition(rest + 1, target);
 }
 
 void http_parse_path(const char *path, struct http_target *target)
@@ -148,21 +158,19 @@ struct store *http_store(struct http *h, struct err *err)
 	return h->store;
 }
 
-static const char *type_of(const struct dispatch_stream *s)
-{
-	return s->plan.video.is_present ? HTTP_TYPE_MP4 : HTTP_TYPE_MP4_AUDIO;
-}
-
-static enum MHD_Result answer_init(struct http_call *call, const struct dispatch_stream *s)
+static enum MHD_Result answer_init(struct http_call *call, const struct dispatch_stream *s, size_t first)
 {
 	struct http *h = call->http;
+	char which[RECORD_RENDITION_MAX + 6];
 	struct buf body = { 0 };
 	struct err err = { 0 };
 	struct store *store = http_store(h, &err);
-	int ret = store ? store_get_value(store, s->key, "init:" RECORD_RENDITION, &body, &err) : ERR_RETRY;
+	int ret;
 
+	snprintf(which, sizeof(which), "init:%s", call->target.rendition);
+	ret = store ? store_get_value(store, s->key, which, &body, &err) : ERR_RETRY;
 	if (ret > 0)
-		return http_send_body(call, &body, type_of(s), HTTP_CACHE_FOREVER);
+		return http_send_body(call, &body, http_segment_type(s, first), HTTP_CACHE_FOREVER);
 	buf_finish(&body);
 	if (ret)
 		return http_send_trouble(call);
@@ -204,9 +212,9 @@ void http_refresh(struct dispatch *d, struct dispatch_stream *s)
 		dispatch_note_trouble(d, &err);
 }
 
-static enum MHD_Result answer_playlist(struct http_call *call, const struct dispatch_stream *s)
+static enum MHD_Result answer_playlist(struct http_call *call, const struct dispatch_stream *s, size_t first)
 {
-	enum http_cache cache = s->state == DISPATCH_DONE ? HTTP_CACHE_LONG : HTTP_CACHE_SHORT;
+	enum http_keep cache = s->state == DISPATCH_DONE ? HTTP_CACHE_LONG : HTTP_CACHE_SHORT;
 	struct buf body = { 0 };
 	uint8_t *gaps;
 
@@ -214,7 +222,7 @@ static enum MHD_Result answer_playlist(struct http_call *call, const struct disp
 		playlist_put_master(&s->plan, s->sizes, &body);
 	} else {
 		gaps = dispatch_gaps(s);
-		playlist_put_media(&s->plan, gaps, &body);
+		playlist_put_media(&s->plan, first, gaps, &body);
 		free(gaps);
 	}
 	http_sign_playlist(call, &body);
@@ -225,18 +233,22 @@ static enum MHD_Result answer_hls(struct http_call *call)
 {
 	enum MHD_Result result;
 	struct dispatch_stream *s = find_planned(call, &result);
+	int64_t first;
 
 	if (!s)
 		return result;
 	http_refresh(call->http->dispatch, s);
+	first = call->target.what == HTTP_MASTER ? 0 : plan_find_rendition(&s->plan, call->target.rendition);
+	if (first < 0 || (call->target.what == HTTP_INIT && plan_is_text(&s->plan, (size_t)first)))
+		return http_send_problem(call, MHD_HTTP_NOT_FOUND, "this title has no such rendition");
 	switch (call->target.what) {
 	case HTTP_MASTER:
 	case HTTP_MEDIA:
-		return answer_playlist(call, s);
+		return answer_playlist(call, s, (size_t)first);
 	case HTTP_INIT:
-		return answer_init(call, s);
+		return answer_init(call, s, (size_t)first);
 	default:
-		return http_send_segment(call, s, call->target.name);
+		return http_send_segment(call, s, (size_t)first, call->target.name);
 	}
 }
 
@@ -319,7 +331,7 @@ static enum MHD_Result answer_root(struct http_call *call)
 			buf_put_str(&body, ": ");
 		put_escaped(&body, s->error);
 		buf_printf(&body, "<td>%zu / %zu<td><a href=\"/hls/%s/master.m3u8\">/hls/%s/master.m3u8</a>\n",
-			   s->n_made, s->plan.n_segments, s->key, s->key);
+			   s->n_made, plan_count(&s->plan), s->key, s->key);
 	}
 	buf_put_str(&body, "</table></html>\n");
 	return http_send_body(call, &body, HTTP_TYPE_HTML, HTTP_CACHE_NEVER);
@@ -348,17 +360,15 @@ static unsigned check_header(struct http_call *call, const char **why)
 	return status;
 }
 
-/* The header is there; what is wrong is answered before a body is read. */
+/* The header is there. What is wrong is answered before a body is read, and then the connection is over; else in its turn. */
 static enum MHD_Result begin(struct http_call *call)
 {
-	const char *why;
-	unsigned wrong = check_header(call, &why);
-
-	if (!wrong)
+	call->wrong = check_header(call, &call->why);
+	call->is_unread = call->wrong && http_guard_check_body(call->connection, call->method);
+	if (!call->is_unread)
 		return MHD_YES;
-	call->is_unread = http_guard_check_body(call->connection, call->method);
 	http_guard_begin(call->connection);
-	return http_send_problem(call, wrong, why);
+	return http_send_problem(call, call->wrong, call->why);
 }
 
 /* What a dispatcher that ends leaves to others. */
@@ -373,6 +383,8 @@ static enum MHD_Result answer(struct http_call *call)
 		return http_play_answer(call->request);
 	if (http_wait_is_gone(call))
 		return MHD_NO;
+	if (call->wrong)
+		return http_send_problem(call, call->wrong, call->why);
 	if (!strcmp(call->method, MHD_HTTP_METHOD_OPTIONS))
 		return http_send_options(call);
 	if (call->target.what == HTTP_HEALTH)

@@ -3,7 +3,7 @@
  * HTTP: playlists, init and segments of the dispatcher's streams, and the API (dispatcher/openapi.json describes it). Only http*.c
  * include microhttpd.h. Runs inside the caller's loop, on the caller's thread; it has a store connection of its own.
  *
- *   /hls/K/master.m3u8   /hls/K/main/index.m3u8   /hls/K/main/init.mp4   /hls/K/main/<start>-<duration>.m4s
+ *   /hls/K/master.m3u8   /hls/K/R/index.m3u8   /hls/K/R/init.mp4   /hls/K/R/<start>-<duration>.m4s (.vtt)
  *   /stream/K.mp4?start=SECONDS   /v1/streams[/K[/cancel|/retry]]   /v1/farm   /v1/openapi.json   /healthz   /readyz   /metrics   /
  */
 #ifndef SEGFARM_DISPATCHER_HTTP_H
@@ -77,6 +77,7 @@ struct http_target {
 	enum http_what what;
 	enum http_area area;
 	char key[RECORD_KEY_SIZE];
+	char rendition[RECORD_RENDITION_MAX + 1];
 	const char *name; /* of a segment; points into the path */
 };
 void http_parse_path(const char *path, struct http_target *target);

@@ -89,11 +89,24 @@ static int compare_keys(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-static int count_fail(void *arg, int64_t start, int64_t duration, const char *class_name, int attempts, const char *reason)
+static int count_fail(void *arg, const char *rendition, int64_t start, int64_t duration, const char *class_name, int attempts,
+		      const char *reason)
 {
-	(void)start, (void)duration, (void)class_name, (void)attempts, (void)reason;
+	(void)rendition, (void)start, (void)duration, (void)class_name, (void)attempts, (void)reason;
 	++*(int64_t *)arg;
 	return 0;
+}
+
+static int count_made(struct store *store, const char *key, char *renditions, int64_t *made, struct err *err)
+{
+	int64_t n;
+	int ret = 0;
+
+	for (char *rest, *name = strtok_r(renditions, " ", &rest); name && ret >= 0; name = strtok_r(NULL, " ", &rest)) {
+		ret = store_count_commits(store, key, name, &n, err);
+		*made += ret < 0 ? 0 : n;
+	}
+	return ret;
 }
 
 /* Of another dispatcher's stream that nobody has asked for here. */
@@ -109,9 +122,9 @@ static int put_from_store(struct http *h, const char *key, const struct api_urls
 	memcpy(keys[0], key, sizeof(keys[0]));
 	ret = store_get_owners(h->store, (const char (*)[RECORD_KEY_SIZE])keys, 1, owner, err);
 	if (ret >= 0)
-		ret = store_count_commits(h->store, key, RECORD_RENDITION, &stream.made, err);
+		ret = count_made(h->store, key, what.renditions, &stream.made, err);
 	if (ret >= 0)
-		ret = store_list_fails(h->store, key, RECORD_RENDITION, count_fail, &stream.failed, err);
+		ret = store_list_fails(h->store, key, count_fail, &stream.failed, err);
 	if (ret < 0)
 		return ret;
 	api_from_store(key, &what, owner[0], &stream);
@@ -209,26 +222,24 @@ struct fails {
 	struct err *err;
 };
 
-static int note_fail(void *arg, int64_t start, int64_t duration, const char *class_name, int attempts, const char *reason)
+static int note_fail(void *arg, const char *rendition, int64_t start, int64_t duration, const char *class_name, int attempts,
+		     const char *reason)
 {
 	struct fails *f = arg;
-	struct api_fail *grown = realloc(f->all, (f->n + 1) * sizeof(*grown)), *fail;
+	struct api_fail *grown, *fail;
 
+	(void)class_name;
+	if (f->n == API_FAILS_MAX)
+		return 0;
+	grown = realloc(f->all, (f->n + 1) * sizeof(*grown));
 	if (!grown)
 		return err_set(f->err, ERR_NOMEM, "out of memory");
 	f->all = grown;
 	fail = &grown[f->n++];
 	*fail = (struct api_fail){ .start = start, .duration = duration, .attempts = attempts };
-	snprintf(fail->class_name, sizeof(fail->class_name), "%s", class_name);
+	snprintf(fail->rendition, sizeof(fail->rendition), "%s", rendition);
 	snprintf(fail->reason, sizeof(fail->reason), "%s", reason);
 	return 0;
-}
-
-static int compare_fails(const void *a, const void *b)
-{
-	const struct api_fail *x = a, *y = b;
-
-	return (x->start > y->start) - (x->start < y->start);
 }
 
 static enum MHD_Result answer_one(struct http_call *call, struct store *store)
@@ -246,12 +257,10 @@ static enum MHD_Result answer_one(struct http_call *call, struct store *store)
 	if (!s || s->is_noop)
 		return http_send_problem(call, MHD_HTTP_NOT_FOUND, "there is no such stream");
 	http_refresh(h->dispatch, s);
-	if (s->n_quarantined && store_list_fails(store, s->key, RECORD_RENDITION, note_fail, &fails, &err) < 0) {
+	if (s->n_quarantined && store_list_fails(store, s->key, note_fail, &fails, &err) < 0) {
 		free(fails.all);
 		return send_error(call, &err);
 	}
-	if (fails.n)
-		qsort(fails.all, fails.n, sizeof(*fails.all), compare_fails);
 	api_from_dispatch(s, &stream);
 	jput_begin(&json);
 	api_put_stream(&stream, &urls, &json);

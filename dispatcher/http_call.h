@@ -28,6 +28,8 @@ struct http_call {
 	struct http_request *request;      /* NULL: it has been answered at once, up to now */
 	struct buf body;                   /* that was sent with it */
 	struct timespec begun;
+	unsigned wrong;                    /* status of what is wrong with its header, and why; 0: nothing is */
+	const char *why;
 	unsigned status;                   /* of the answer; 0: none yet */
 	uint64_t bytes;                    /* of its body */
 	char range[80];                    /* its Content-Range; "" */

@@ -9,6 +9,7 @@
 
 #include "dispatcher/access.h"
 #include "dispatcher/http.h"
+#include "dispatcher/http_cache.h"
 #include "dispatcher/http_call.h"
 #include "dispatcher/http_guard.h"
 #include "dispatcher/http_play.h"
@@ -18,6 +19,7 @@
 
 #define HTTP_TYPE_MP4 "video/mp4"
 #define HTTP_TYPE_MP4_AUDIO "audio/mp4"
+#define HTTP_TYPE_VTT "text/vtt; charset=utf-8"
 #define HTTP_TYPE_PLAYLIST "application/vnd.apple.mpegurl"
 #define HTTP_TYPE_TEXT "text/plain; charset=utf-8"
 #define HTTP_TYPE_HTML "text/html; charset=utf-8"
@@ -25,7 +27,7 @@
 #define HTTP_TYPE_PROBLEM "application/problem+json" /* RFC 9457 */
 
 /* For how long an answer may be kept. */
-enum http_cache {
+enum http_keep {
 	HTTP_CACHE_NEVER,
 	HTTP_CACHE_SHORT,   /* what changes while a title is made: seconds */
 	HTTP_CACHE_LONG,    /* what does not any more, unless a person wants it to: a day */
@@ -40,6 +42,7 @@ struct http {
 	struct dispatch *dispatch;
 	const char *redis_url;
 	struct store *store;
+	struct buf piece; /* for a moment: what is sent only in part */
 	struct http_plays plays;
 	struct http_waits waits;
 	struct http_guard guard;
@@ -47,6 +50,7 @@ struct http {
 	struct access access;
 	int n_calls; /* requests that are under way */
 	bool is_draining;
+	struct http_cache cache;
 	int log_fd; /* -1: there is no access log */
 	char base[CLI_HOST_MAX + 32];
 };
@@ -63,7 +67,7 @@ void http_refresh(struct dispatch *d, struct dispatch_stream *s);
 
 /* Sends it, with what all answers have. type NULL: it has no body. Takes the response. */
 enum MHD_Result http_send(struct http_call *call, unsigned status, struct MHD_Response *response, const char *type,
-			  enum http_cache cache);
+			  enum http_keep cache);
 enum MHD_Result http_send_text(struct http_call *call, const char *text);
 /* RFC 9457. detail: a sentence of what is wrong with this very request. */
 enum MHD_Result http_send_problem(struct http_call *call, unsigned status, const char *detail);
@@ -78,12 +82,12 @@ struct http_part {
 	uint64_t first, size;
 };
 /* Looks at the conditions of the request: false: it has been answered (304, 416) with *result. etag: "\"...\"". */
-bool http_check_part(struct http_call *call, const char *etag, uint64_t size, enum http_cache cache, struct http_part *part,
+bool http_check_part(struct http_call *call, const char *etag, uint64_t size, enum http_keep cache, struct http_part *part,
 		     enum MHD_Result *result);
 /* For a body that is known by its tag, and may be asked for in parts. response may be NULL. */
 void http_add_tag(struct MHD_Response *response, const char *etag);
 /* Sends a whole body from memory: with an entity tag, in parts if that is asked for, compressed if that is of use (texts). Frees it. */
-enum MHD_Result http_send_body(struct http_call *call, struct buf *body, const char *type, enum http_cache cache);
+enum MHD_Result http_send_body(struct http_call *call, struct buf *body, const char *type, enum http_keep cache);
 
 /* --- http_access.c: may this be asked for by whoever asks? */
 
@@ -111,7 +115,10 @@ enum MHD_Result http_answer_metrics(struct http_call *call);
 /* Of a segment. is_miss: it was made for this request. */
 void http_note_first_byte(const struct http_call *call, bool is_miss);
 
-/* --- http_segment.c: sends it, now or when it is made. */
-enum MHD_Result http_send_segment(struct http_call *call, struct dispatch_stream *s, const char *name);
+/* --- http_segment.c */
+/* Sends the one of that name of the rendition that begins with segment `first`, now or when it is made. */
+enum MHD_Result http_send_segment(struct http_call *call, struct dispatch_stream *s, size_t first, const char *name);
+/* What the segments of a rendition are. */
+const char *http_segment_type(const struct dispatch_stream *s, size_t i);
 
 #endif

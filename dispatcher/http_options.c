@@ -8,8 +8,9 @@
 
 #include <string.h>
 
-#define LIFETIME_MAX_S (10 * 366 * 86400)
-#define CACHE_MAX_MIB (1 << 20)
+#define LIFETIME_MAX_S 1000000
+#define CACHE_MAX_MIB 1000000
+#define STREAMS_MAX 1000000
 
 enum {
 	KEY_CONNECTIONS = 0x400,
@@ -86,7 +87,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		s->cache_mib = options_parse_int("--cache", arg, 0, CACHE_MAX_MIB, state);
 		break;
 	case KEY_MAX_STREAMS:
-		s->max_streams = options_parse_int("--max-streams", arg, 1, INT32_MAX, state);
+		s->max_streams = options_parse_int("--max-streams", arg, 1, STREAMS_MAX, state);
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;

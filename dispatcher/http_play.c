@@ -36,13 +36,18 @@ int64_t http_play_duration(const struct dispatch_stream *s)
 	return last->start + last->duration;
 }
 
-/* Bytes from `start` on: as many for a tick as the segments that are made have, else as the source has. */
+/* Bytes from `start` on: as many for a tick as the segments that are made have (of those moments where each rendition that is played
+ * has one), else as the source has. */
 static int64_t estimate(const struct dispatch_stream *s, int64_t start)
 {
-	int64_t made = 0, ticks = s->ticks_made, duration = http_play_duration(s);
+	int64_t made = 0, ticks = 0, duration = http_play_duration(s);
+	size_t audio = plan_default_audio(&s->plan);
 
 	for (size_t i = 0; i < s->plan.n_segments; i++)
-		made += s->sizes[i] > 0 ? s->sizes[i] : 0;
+		if (s->sizes[i] > 0 && s->sizes[audio + i] > 0) {
+			made += s->sizes[i] + (audio ? s->sizes[audio + i] : 0);
+			ticks += s->plan.segments[i].duration;
+		}
 	if (!made || !ticks) {
 		made = s->source.size;
 		ticks = duration;

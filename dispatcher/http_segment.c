@@ -18,41 +18,28 @@ struct outgoing {
 	const char *type;
 	struct store_segment address;
 	struct store_commit commit;
+	struct http_cached *cached; /* all of it; NULL: it comes out of Redis */
 	uint64_t first; /* byte of it that is sent first */
-	struct buf piece;
-	int number; /* of the piece held */
 	bool is_waiting;
 };
 
-/* 1 it is in hand, 0 what is there is not what was committed. */
-static int load_piece(struct outgoing *out, int number, struct err *err)
+/* Reads a piece into *to, which is empty. 1 it is in hand, 0 what is there is not what was committed. */
+static int load_piece(struct outgoing *out, int number, struct buf *to, struct err *err)
 {
-	int64_t expected =
-		number == out->commit.pieces - 1 ? out->commit.bytes - (int64_t)number * STORE_PIECE : STORE_PIECE;
-	int ret;
+	int64_t left = out->commit.bytes - (int64_t)number * STORE_PIECE;
+	int ret = store_get_piece(out->http->store, &out->address, number, to, err);
 
-	if (out->number == number)
-		return 1;
-	out->number = -1;
-	buf_reset(&out->piece);
-	ret = store_get_piece(out->http->store, &out->address, number, &out->piece, err);
 	if (ret <= 0)
 		return ret == ERR_DATA ? 0 : ret;
-	if (out->piece.size != (size_t)expected)
-		return 0;
-	out->number = number;
-	return 1;
+	return to->size == (size_t)(left < STORE_PIECE ? left : STORE_PIECE);
 }
 
 /* Where in its stream it is; NULL: nowhere any more. */
 static struct dispatch_stream *find_segment(const struct outgoing *out, int64_t *i)
 {
 	struct dispatch_stream *s = dispatch_find(out->http->dispatch, out->address.stream);
-	struct plan_segment segment = { .start = out->address.start, .duration = out->address.duration };
-	char name[PLAYLIST_NAME_MAX];
 
-	playlist_segment_name(&segment, name);
-	*i = s && s->has_plan ? playlist_find_segment(&s->plan, name) : -1;
+	*i = s && s->has_plan ? plan_find_segment(&s->plan, out->address.rendition, out->address.start, out->address.duration) : -1;
 	return *i >= 0 ? s : NULL;
 }
 
@@ -79,10 +66,12 @@ static ssize_t wait_midway(struct outgoing *out)
 	return out->is_waiting ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
-/* Microhttpd asks for bytes. An error ends the connection short of its Content-Length: nobody takes it as whole. */
+/* Microhttpd asks for bytes. An error ends the connection short of its Content-Length: nobody takes it as whole. A whole piece goes
+ * from the socket of Redis to where it is sent from; only where a range begins or ends one is cut. */
 static ssize_t read_segment(void *arg, uint64_t position, char *to, size_t max)
 {
 	struct outgoing *out = arg;
+	struct buf direct = { .data = (uint8_t *)to, .cap = max + 1, .limit = max }, *piece = &direct; /* never grows, has no NUL */
 	size_t offset, size;
 	struct err err;
 	int ret;
@@ -94,14 +83,18 @@ static ssize_t read_segment(void *arg, uint64_t position, char *to, size_t max)
 	if (out->is_waiting && !is_same_again(out))
 		return MHD_CONTENT_READER_END_WITH_ERROR;
 	out->is_waiting = false;
-	ret = load_piece(out, (int)(position / STORE_PIECE), &err);
+	if (offset || max < STORE_PIECE) {
+		piece = &out->http->piece;
+		buf_reset(piece);
+	}
+	ret = load_piece(out, (int)(position / STORE_PIECE), piece, &err);
 	if (ret == 0)
 		return wait_midway(out);
 	if (ret < 0)
 		return MHD_CONTENT_READER_END_WITH_ERROR;
-	size = out->piece.size - offset;
-	size = size < max ? size : max;
-	memcpy(to, out->piece.data + offset, size);
+	size = piece->size - offset < max ? piece->size - offset : max;
+	if (piece != &direct)
+		memcpy(to, piece->data + offset, size);
 	return (ssize_t)size;
 }
 
@@ -111,48 +104,103 @@ static void free_outgoing(void *arg)
 
 	if (out->wait)
 		http_wait_end(out->wait);
-	buf_finish(&out->piece);
+	if (out->cached)
+		http_cache_release(out->cached);
 	free(out);
 }
 
-/* 1 the first piece is in hand, 0 the segment is gone. */
-static int open_segment(struct outgoing *out, struct err *err)
+static bool is_sound(const struct store_commit *commit)
 {
-	struct store *store = http_store(out->http, err);
-	int ret;
-
-	if (!store)
-		return ERR_RETRY;
-	ret = store_get_commit(store, &out->address, &out->commit, err);
-	if (ret <= 0)
-		return ret == ERR_DATA ? 0 : ret;
-	if (out->commit.bytes <= 0 ||
-	    out->commit.pieces != (out->commit.bytes + STORE_PIECE - 1) / (int64_t)STORE_PIECE)
-		return 0;
-	return load_piece(out, 0, err);
+	return commit->bytes > 0 && commit->pieces == (commit->bytes + STORE_PIECE - 1) / (int64_t)STORE_PIECE;
 }
 
-/* Of what is in hand. */
+/* --- segments that are asked for again and again */
+
+struct filling {
+	struct http_cached *to;
+	size_t size;
+};
+
+static int fill(void *arg, struct bytes piece, struct err *err)
+{
+	struct filling *f = arg;
+
+	if (piece.size > f->to->size - f->size)
+		return err_set(err, ERR_DATA, "a segment is longer than its record says");
+	memcpy(f->to->data + f->size, piece.data, piece.size);
+	f->size += piece.size;
+	return 0;
+}
+
+/* In this process's memory, to be released; NULL: it is not. */
+static struct http_cached *find_cached(struct http *h, const struct outgoing *out)
+{
+	struct http_cached *c = http_cache_find(&h->cache, &out->address, &out->commit);
+	struct filling f;
+	struct err err;
+
+	if (c || !http_cache_wants(&h->cache, &out->address, &out->commit))
+		return c;
+	c = http_cache_add(&h->cache, &out->address, &out->commit);
+	f = (struct filling){ .to = c };
+	if (c && (store_get_pieces(h->store, &out->address, out->commit.pieces, fill, &f, &err) != 1 || f.size != c->size)) {
+		http_cache_drop(c);
+		http_cache_release(c);
+		c = NULL;
+	}
+	return c;
+}
+
+/* --- sending */
+
+/* What sends the part, and takes `out`. NULL: out of memory. */
+static struct MHD_Response *make_response(struct outgoing *out, const struct http_part *part)
+{
+	struct MHD_Response *response;
+
+	out->first = part->first;
+	if (out->cached)
+		response = MHD_create_response_from_buffer_with_free_callback_cls((size_t)part->size, out->cached->data + part->first,
+										   free_outgoing, out);
+	else
+		response = MHD_create_response_from_callback(part->size, STORE_PIECE, read_segment, out, free_outgoing);
+	if (!response)
+		free_outgoing(out);
+	return response;
+}
+
 static enum MHD_Result send_outgoing(struct http_call *call, struct outgoing *out)
 {
 	struct MHD_Response *response;
 	char etag[HTTP_ETAG_SIZE];
 	struct http_part part;
 	enum MHD_Result result;
+	const char *type = out->type;
 
 	snprintf(etag, sizeof(etag), "\"%s\"", out->commit.checksum);
 	if (!http_check_part(call, etag, (uint64_t)out->commit.bytes, HTTP_CACHE_FOREVER, &part, &result)) {
 		free_outgoing(out);
 		return result;
 	}
-	out->first = part.first;
 	http_guard_send(call->connection, part.size);
-	response = MHD_create_response_from_callback(part.size, STORE_PIECE, read_segment, out, free_outgoing);
-	if (!response)
-		free_outgoing(out);
+	response = make_response(out, &part);
 	http_add_tag(response, etag);
 	http_note_first_byte(call, http_wait_has_waited(call));
-	return http_send(call, part.status, response, out->type, HTTP_CACHE_FOREVER);
+	return http_send(call, part.status, response, type, HTTP_CACHE_FOREVER);
+}
+
+/* 1 there is something to send, 0 the segment is gone. */
+static int open_segment(struct outgoing *out, struct err *err)
+{
+	struct store *store = http_store(out->http, err);
+	int ret = store ? store_get_commit(store, &out->address, &out->commit, err) : ERR_RETRY;
+
+	if (ret == ERR_DATA || (ret == 1 && !is_sound(&out->commit)))
+		return 0;
+	if (ret <= 0)
+		return ret;
+	out->cached = find_cached(out->http, out);
+	return out->cached ? 1 : store_has_piece(store, &out->address, 0, err);
 }
 
 /* 1 sent (*result), 0 it is gone. */
@@ -168,8 +216,7 @@ static int send_made(struct http_call *call, struct dispatch_stream *s, size_t i
 	}
 	out->http = call->http;
 	out->connection = call->connection;
-	out->type = s->plan.video.is_present ? HTTP_TYPE_MP4 : HTTP_TYPE_MP4_AUDIO;
-	out->number = -1;
+	out->type = http_segment_type(s, i);
 	dispatch_address(s, i, &out->address);
 	ret = open_segment(out, &err);
 	if (ret <= 0)
@@ -225,20 +272,31 @@ static uint64_t player_of(struct MHD_Connection *connection)
 
 /* A segment without a sample, for players whose playlist is older than the gap: hls.js and Shaka pass over it, while an error ends
  * them. A styp box (ISO/IEC 14496-12, 8.16.2) alone. */
-static enum MHD_Result send_gap(struct http_call *call, const struct dispatch_stream *s)
+static enum MHD_Result send_gap(struct http_call *call, const struct dispatch_stream *s, size_t i)
 {
-	static char styp[] = "\0\0\0\x18stypmsdh\0\0\0\0msdhmsix";
-	struct MHD_Response *response = MHD_create_response_from_buffer(sizeof(styp) - 1, styp, MHD_RESPMEM_PERSISTENT);
+	static char styp[] = "\0\0\0\x18stypmsdh\0\0\0\0msdhmsix", vtt[] = "WEBVTT\n";
+	bool is_text = plan_is_text(&s->plan, i);
+	struct MHD_Response *response = MHD_create_response_from_buffer(is_text ? sizeof(vtt) - 1 : sizeof(styp) - 1, is_text ? vtt : styp,
+									MHD_RESPMEM_PERSISTENT);
 
 	if (response)
 		MHD_add_response_header(response, "X-Gap-Reason", s->error);
-	return http_send(call, MHD_HTTP_OK, response, HTTP_TYPE_MP4, HTTP_CACHE_NEVER);
+	return http_send(call, MHD_HTTP_OK, response, http_segment_type(s, i), HTTP_CACHE_NEVER);
 }
 
-enum MHD_Result http_send_segment(struct http_call *call, struct dispatch_stream *s, const char *name)
+const char *http_segment_type(const struct dispatch_stream *s, size_t i)
+{
+	const struct record_track *track = plan_track(&s->plan, i);
+
+	if (track)
+		return track->text.is_present ? HTTP_TYPE_VTT : HTTP_TYPE_MP4_AUDIO;
+	return s->plan.video.is_present ? HTTP_TYPE_MP4 : HTTP_TYPE_MP4_AUDIO;
+}
+
+enum MHD_Result http_send_segment(struct http_call *call, struct dispatch_stream *s, size_t first, const char *name)
 {
 	struct dispatch *d = call->http->dispatch;
-	int64_t i = playlist_find_segment(&s->plan, name);
+	int64_t i = playlist_find_segment(&s->plan, first, name);
 	enum MHD_Result result;
 
 	if (i < 0)
@@ -251,7 +309,7 @@ enum MHD_Result http_send_segment(struct http_call *call, struct dispatch_stream
 		dispatch_remake(d, s, (size_t)i);
 	}
 	if (s->segments[i] == DISPATCH_QUARANTINED)
-		return send_gap(call, s);
+		return send_gap(call, s, (size_t)i);
 	if (s->state == DISPATCH_FAILED)
 		return http_send_problem(call, MHD_HTTP_NOT_FOUND, s->error);
 	if (d->is_store_down)

@@ -24,7 +24,7 @@ static void add(struct MHD_Response *response, const char *name, const char *val
 	MHD_add_response_header(response, name, value);
 }
 
-static void add_cache(const struct http_call *call, struct MHD_Response *response, enum http_cache cache)
+static void add_cache(const struct http_call *call, struct MHD_Response *response, enum http_keep cache)
 {
 	static const int64_t ages[] = { [HTTP_CACHE_SHORT] = 4, [HTTP_CACHE_LONG] = 86400, [HTTP_CACHE_FOREVER] = 31536000 };
 	int64_t left = call->expires ? call->expires - time(NULL) : INT64_MAX;
@@ -55,7 +55,7 @@ static void add_cors(const struct http_call *call, struct MHD_Response *response
 }
 
 enum MHD_Result http_send(struct http_call *call, unsigned status, struct MHD_Response *response, const char *type,
-			  enum http_cache cache)
+			  enum http_keep cache)
 {
 	enum MHD_Result result;
 
@@ -164,7 +164,7 @@ static bool is_known(const struct http_call *call, const char *etag)
 	return tags && http_header_has_tag(tags, etag);
 }
 
-static enum MHD_Result send_known(struct http_call *call, const char *etag, enum http_cache cache)
+static enum MHD_Result send_known(struct http_call *call, const char *etag, enum http_keep cache)
 {
 	struct MHD_Response *response = copy("", 0);
 
@@ -173,7 +173,7 @@ static enum MHD_Result send_known(struct http_call *call, const char *etag, enum
 	return http_send(call, MHD_HTTP_NOT_MODIFIED, response, NULL, cache);
 }
 
-bool http_check_part(struct http_call *call, const char *etag, uint64_t size, enum http_cache cache, struct http_part *part,
+bool http_check_part(struct http_call *call, const char *etag, uint64_t size, enum http_keep cache, struct http_part *part,
 		     enum MHD_Result *result)
 {
 	if (is_known(call, etag)) {
@@ -222,7 +222,7 @@ static bool compress_body(const struct buf *body, struct buf *out)
 }
 
 static enum MHD_Result send_compressed(struct http_call *call, struct buf *body, const char *etag, const char *type,
-				       enum http_cache cache)
+				       enum http_keep cache)
 {
 	struct MHD_Response *response;
 	struct buf out = { 0 };
@@ -246,7 +246,7 @@ static enum MHD_Result send_compressed(struct http_call *call, struct buf *body,
 	return result;
 }
 
-static enum MHD_Result send_plain(struct http_call *call, struct buf *body, const char *etag, const char *type, enum http_cache cache)
+static enum MHD_Result send_plain(struct http_call *call, struct buf *body, const char *etag, const char *type, enum http_keep cache)
 {
 	struct MHD_Response *response;
 	struct http_part part;
@@ -260,7 +260,7 @@ static enum MHD_Result send_plain(struct http_call *call, struct buf *body, cons
 	return http_send(call, part.status, response, type, cache);
 }
 
-enum MHD_Result http_send_body(struct http_call *call, struct buf *body, const char *type, enum http_cache cache)
+enum MHD_Result http_send_body(struct http_call *call, struct buf *body, const char *type, enum http_keep cache)
 {
 	bool is_big_enough = body->size >= GZIP_MIN && body->size <= GZIP_MAX, is_gzip;
 	char etag[HTTP_ETAG_SIZE];

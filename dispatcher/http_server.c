@@ -92,6 +92,8 @@ static void free_http(struct http *h)
 		close(h->socket);
 	http_waits_finish(&h->waits);
 	http_log_close(h);
+	http_cache_finish(&h->cache);
+	buf_finish(&h->piece);
 	access_finish(&h->access);
 	free(h);
 }
@@ -107,6 +109,7 @@ int http_create(struct http **http, const struct cli_listen *listen, const struc
 	http_settings_init(&h->settings);
 	if (settings)
 		h->settings = *settings;
+	http_cache_init(&h->cache, (size_t)h->settings.cache_mib << 20);
 	ret = http_reload_keys(h, err);
 	if (ret >= 0)
 		ret = http_log_open(h, err);

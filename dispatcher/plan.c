@@ -93,17 +93,13 @@ static int64_t frame_at(const struct record_audio *audio, int64_t start)
 	return clamp(timeline_scale_floor(position, 1, audio->unit), 0, audio->frames);
 }
 
-static void share_frames(struct plan *plan)
+static void share_frames(const struct plan *plan, const struct record_audio *audio, struct plan_segment *segments)
 {
-	const struct record_audio *audio = &plan->audio;
-
 	for (size_t i = 0; i < plan->n_segments; i++) {
-		struct plan_segment *segment = &plan->segments[i];
-
-		segment->audio_first = i ? plan->segments[i - 1].audio_end : 0;
-		segment->audio_end = frame_at(audio, segment->start + segment->duration);
+		segments[i].audio_first = i ? segments[i - 1].audio_end : 0;
+		segments[i].audio_end = frame_at(audio, segments[i].start + segments[i].duration);
 	}
-	last_segment(plan)->audio_end = audio->frames;
+	segments[plan->n_segments - 1].audio_end = audio->frames;
 }
 
 static int64_t frame_ticks(const struct record_audio *audio, int64_t frame)
@@ -141,22 +137,78 @@ static int cut_audio(struct plan *plan, struct err *err)
 	return 0;
 }
 
-/* Where each segment starts to read audio: the last place known to be early enough. */
-static void place_audio(const struct index *index, struct plan *plan)
+/* Where each segment starts to read audio: the last place known to be early enough. positions: of a track that is a rendition of its
+ * own; NULL: those of the sync samples. */
+static void place_audio(const struct index *index, const struct record_audio *audio, const int64_t *positions, struct plan_segment *segments,
+			size_t n_segments)
 {
-	const struct record_audio *audio = &plan->audio;
 	size_t known = 0; /* syncs in front of which we may start; both sides only rise */
+	int64_t pos = audio->source_base, place = index->first_place;
 
-	for (size_t i = 0; i < plan->n_segments; i++) {
-		struct plan_segment *segment = &plan->segments[i];
-		int64_t grid = audio->base + segment->audio_first * audio->unit;
+	for (size_t i = 0; i < n_segments; i++) {
+		int64_t grid = audio->base + segments[i].audio_first * audio->unit;
 		int64_t need = timeline_scale_floor(grid, audio->source_rate, audio->rate) - audio->lead;
 
-		while (known < index->n_syncs && index->syncs[known].audio_pos <= need)
-			known++;
-		segment->audio_place = known ? index->syncs[known - 1].place : index->first_place;
-		segment->audio_pos = known ? index->syncs[known - 1].audio_pos : audio->source_base;
+		for (; known < index->n_syncs; known++) {
+			int64_t at = positions ? positions[known] : index->syncs[known].audio_pos;
+
+			if (at > need)
+				break;
+			pos = at;
+			place = index->syncs[known].place;
+		}
+		segments[i].audio_place = place;
+		segments[i].audio_pos = pos;
 	}
+}
+
+/* Where each segment starts to read subtitles: so much earlier that what is still shown is met. */
+static void place_text(const struct index *index, struct plan_segment *segments, size_t n_segments)
+{
+	size_t known = 0;
+
+	for (size_t i = 0; i < n_segments; i++) {
+		while (known < index->n_syncs && index->syncs[known].pts <= segments[i].start - PLAN_TEXT_LEAD)
+			known++;
+		segments[i].audio_place = known ? index->syncs[known - 1].place : index->first_place;
+	}
+}
+
+/* Cut where the plan is. */
+static int add_track(const struct index *index, const struct record_track *from, struct plan *plan, struct err *err)
+{
+	struct record_track *t = &plan->tracks[plan->n_tracks++];
+
+	*t = *from;
+	t->positions = NULL;
+	t->segments = calloc(plan->n_segments, sizeof(*t->segments));
+	if (!t->segments)
+		return err_set(err, ERR_NOMEM, "out of memory for a plan");
+	for (size_t i = 0; i < plan->n_segments; i++)
+		t->segments[i] = (struct plan_segment){ .start = plan->segments[i].start, .duration = plan->segments[i].duration };
+	if (t->audio.is_present) {
+		share_frames(plan, &t->audio, t->segments);
+		place_audio(index, &t->audio, from->positions, t->segments, plan->n_segments);
+	} else {
+		place_text(index, t->segments, plan->n_segments);
+	}
+	return 0;
+}
+
+static int add_tracks(const struct index *index, struct plan *plan, struct err *err)
+{
+	int ret = 0;
+
+	if (!index->n_tracks)
+		return 0;
+	if (plan->n_segments > RECORD_SEGMENTS_MAX / (size_t)(1 + index->n_tracks))
+		return err_set(err, ERR_LIMIT, "the title needs more than %d segments", RECORD_SEGMENTS_MAX);
+	plan->tracks = calloc((size_t)index->n_tracks, sizeof(*plan->tracks));
+	if (!plan->tracks)
+		return err_set(err, ERR_NOMEM, "out of memory for a plan");
+	for (int i = 0; i < index->n_tracks && ret >= 0; i++)
+		ret = add_track(index, &index->tracks[i], plan, err);
+	return ret;
 }
 
 static int hash_plan(struct plan *plan, struct err *err)
@@ -194,10 +246,12 @@ int plan_make(const struct index *index, const struct record_options *options, s
 	if (ret < 0)
 		goto out;
 	if (index->video.is_present && index->audio.is_present)
-		share_frames(plan);
+		share_frames(plan, &plan->audio, plan->segments);
 	if (index->audio.is_present)
-		place_audio(index, plan);
-	ret = hash_plan(plan, err);
+		place_audio(index, &plan->audio, NULL, plan->segments, plan->n_segments);
+	ret = add_tracks(index, plan, err);
+	if (ret >= 0)
+		ret = hash_plan(plan, err);
 out:
 	if (ret < 0)
 		plan_finish(plan);

@@ -14,6 +14,7 @@
 #include "common/record.h"
 
 #define PLAN_TAIL_MIN 45000 /* ticks */
+#define PLAN_TEXT_LEAD (15 * 90000) /* ticks: subtitles that began so long before a segment are found, if they are still shown */
 
 /* Fills *plan (plan_finish gives it back). ERR_UNSUPPORTED: neither track; ERR_DATA: the index contradicts itself;
  * ERR_LIMIT: more than RECORD_SEGMENTS_MAX segments. On error *plan is empty. */

@@ -9,11 +9,10 @@
 #include <string.h>
 
 #define GUESSED_AUDIO_RATE 192000 /* bit/s */
+#define GUESSED_TEXT_RATE 1000
+#define GROUP_AUDIO "audio"
+#define GROUP_TEXT "text"
 #define LIMIT_SEGMENT (INT64_C(1) << 40) /* bytes; an index or a commit may say what it likes */
-
-struct rates {
-	int64_t peak, average; /* bit/s */
-};
 
 static int64_t limited(int64_t size)
 {
@@ -28,11 +27,16 @@ static int64_t in_proportion(int64_t bytes, int64_t duration, int64_t ticks)
 	return __builtin_mul_overflow(bytes, duration, &product) ? LIMIT_SEGMENT : timeline_scale_ceil(bytes, duration, ticks);
 }
 
-/* Bytes of segment i as far as the source tells: its own bytes there, or what the encoder is set to. */
+static int64_t guess_audio_rate(const struct plan *plan)
+{
+	return plan->options.audio_mode == RECORD_AUDIO_BITRATE ? plan->options.audio_bitrate : GUESSED_AUDIO_RATE;
+}
+
+/* Bytes of segment i of the first rendition as far as the source tells: its own bytes there, or what the encoder is set to. */
 static int64_t guess_size(const struct plan *plan, size_t i)
 {
 	const struct plan_segment *segment = &plan->segments[i];
-	int64_t rate = plan->options.audio_mode == RECORD_AUDIO_BITRATE ? plan->options.audio_bitrate : GUESSED_AUDIO_RATE;
+	int64_t rate = plan->audio.is_present ? guess_audio_rate(plan) : 0;
 
 	if (plan->video.is_present && plan->video.bitrate)
 		return timeline_scale_ceil(segment->duration, plan->video.bitrate / 8 + rate / 8, TICKS_PER_SECOND);
@@ -44,21 +48,42 @@ static int64_t guess_size(const struct plan *plan, size_t i)
 	return timeline_scale_ceil(segment->duration, rate / 8, TICKS_PER_SECOND);
 }
 
-static struct rates measure_rates(const struct plan *plan, const int64_t *sizes)
+static int64_t guess_track_size(const struct plan *plan, const struct plan_segment *segment, bool is_text)
 {
-	struct rates rates = { 0 };
+	return timeline_scale_ceil(segment->duration, (is_text ? GUESSED_TEXT_RATE : guess_audio_rate(plan)) / 8, TICKS_PER_SECOND);
+}
+
+struct playlist_rates playlist_measure(const struct plan *plan, size_t first, const int64_t *sizes)
+{
+	struct playlist_rates rates = { 0 };
 	int64_t bytes = 0, ticks = 0;
 
-	for (size_t i = 0; i < plan->n_segments; i++) {
-		int64_t size = limited(sizes && sizes[i] >= 0 ? sizes[i] : guess_size(plan, i));
-		int64_t rate = timeline_scale_ceil(size, INT64_C(8) * TICKS_PER_SECOND, plan->segments[i].duration);
+	for (size_t i = first; i < first + plan->n_segments; i++) {
+		const struct plan_segment *segment = plan_segment(plan, i);
+		int64_t guess = first ? guess_track_size(plan, segment, plan_is_text(plan, i)) : guess_size(plan, i);
+		int64_t size = limited(sizes && sizes[i] >= 0 ? sizes[i] : guess);
+		int64_t rate = timeline_scale_ceil(size, INT64_C(8) * TICKS_PER_SECOND, segment->duration);
 
 		rates.peak = rate > rates.peak ? rate : rates.peak;
 		bytes += size;
-		ticks += plan->segments[i].duration;
+		ticks += segment->duration;
 	}
 	rates.average = ticks ? timeline_scale_ceil(bytes, INT64_C(8) * TICKS_PER_SECOND, ticks) : 0;
 	return rates;
+}
+
+/* The first rendition with the audio that needs most. */
+static struct playlist_rates measure_all(const struct plan *plan, const int64_t *sizes)
+{
+	struct playlist_rates rates = playlist_measure(plan, 0, sizes), most = { 0 };
+
+	for (size_t i = plan->n_segments; i < plan_count(plan) && !plan_is_text(plan, i); i += plan->n_segments) {
+		struct playlist_rates of = playlist_measure(plan, i, sizes);
+
+		most.peak = of.peak > most.peak ? of.peak : most.peak;
+		most.average = of.average > most.average ? of.average : most.average;
+	}
+	return (struct playlist_rates){ rates.peak + most.peak, rates.average + most.average };
 }
 
 static void put_video(const struct record_video *video, struct buf *out)
@@ -82,33 +107,91 @@ static const char *independent(const struct plan *plan)
 	return plan->is_independent ? "#EXT-X-INDEPENDENT-SEGMENTS\n" : "";
 }
 
-void playlist_put_master(const struct plan *plan, const int64_t *sizes, struct buf *out)
+/* RFC 8216 section 4.3.4.1 */
+static void put_rendition(const struct record_track *t, struct buf *out)
 {
-	struct rates rates = measure_rates(plan, sizes);
-	const struct record_video *video = &plan->video;
-	const struct record_audio *audio = &plan->audio;
-
-	buf_printf(out, "#EXTM3U\n#EXT-X-VERSION:%d\n%s", PLAYLIST_VERSION, independent(plan));
-	buf_printf(out, "#EXT-X-STREAM-INF:BANDWIDTH=%" PRId64 ",AVERAGE-BANDWIDTH=%" PRId64 ",CODECS=\"", rates.peak,
-		   rates.average);
-	if (video->is_present)
-		buf_put_str(out, video->codecs);
-	if (video->is_present && audio->is_present)
-		buf_put_str(out, ",");
-	if (audio->is_present)
-		buf_put_str(out, audio->codecs);
-	buf_put_str(out, "\"");
-	if (video->is_present)
-		put_video(video, out);
-	buf_put_str(out, "\n" RECORD_RENDITION "/" PLAYLIST_MEDIA "\n");
+	buf_printf(out, "#EXT-X-MEDIA:TYPE=%s,GROUP-ID=\"%s\",NAME=\"%s\"", t->text.is_present ? "SUBTITLES" : "AUDIO",
+		   t->text.is_present ? GROUP_TEXT : GROUP_AUDIO, t->name);
+	if (t->language[0])
+		buf_printf(out, ",LANGUAGE=\"%s\"", t->language);
+	buf_printf(out, ",DEFAULT=%s,AUTOSELECT=YES", t->is_default ? "YES" : "NO");
+	if (t->text.is_present)
+		buf_printf(out, ",FORCED=%s", t->is_forced ? "YES" : "NO");
+	else
+		buf_printf(out, ",CHANNELS=\"%d\"", t->audio.channels);
+	buf_printf(out, ",URI=\"%s/" PLAYLIST_MEDIA "\"\n", t->rendition);
 }
 
-static int64_t target_duration(const struct plan *plan)
+static bool is_told_before(const struct plan *plan, int track)
+{
+	for (int i = 0; i < track; i++)
+		if (!strcmp(plan->tracks[i].audio.codecs, plan->tracks[track].audio.codecs))
+			return true;
+	return false;
+}
+
+/* Of all that belongs to it. */
+static void put_codecs(const struct plan *plan, struct buf *out)
+{
+	const char *comma = "";
+
+	if (plan->video.is_present) {
+		buf_put_str(out, plan->video.codecs);
+		comma = ",";
+	}
+	if (plan->audio.is_present)
+		buf_printf(out, "%s%s", comma, plan->audio.codecs);
+	for (int i = 0; i < plan->n_tracks; i++)
+		if (plan->tracks[i].audio.is_present && !is_told_before(plan, i))
+			buf_printf(out, "%s%s", comma, plan->tracks[i].audio.codecs);
+}
+
+void playlist_put_master(const struct plan *plan, const int64_t *sizes, struct buf *out)
+{
+	struct playlist_rates rates = measure_all(plan, sizes);
+	const struct record_track *last = plan->n_tracks ? &plan->tracks[plan->n_tracks - 1] : NULL;
+
+	buf_printf(out, "#EXTM3U\n#EXT-X-VERSION:%d\n%s", PLAYLIST_VERSION, independent(plan));
+	for (int i = 0; i < plan->n_tracks; i++)
+		put_rendition(&plan->tracks[i], out);
+	buf_printf(out, "#EXT-X-STREAM-INF:BANDWIDTH=%" PRId64 ",AVERAGE-BANDWIDTH=%" PRId64 ",CODECS=\"", rates.peak,
+		   rates.average);
+	put_codecs(plan, out);
+	buf_put_str(out, "\"");
+	if (plan->video.is_present)
+		put_video(&plan->video, out);
+	if (last && plan->tracks[0].audio.is_present)
+		buf_put_str(out, ",AUDIO=\"" GROUP_AUDIO "\"");
+	if (last && last->text.is_present)
+		buf_put_str(out, ",SUBTITLES=\"" GROUP_TEXT "\"");
+	buf_printf(out, "\n%s/" PLAYLIST_MEDIA "\n", plan_rendition(plan, 0));
+}
+
+int64_t playlist_border(const struct plan *plan, size_t first, size_t number)
+{
+	const struct record_track *t = plan_track(plan, first);
+	const struct plan_segment *s = plan_segment(plan, first + (number < plan->n_segments ? number : number - 1));
+	int64_t planned = number < plan->n_segments ? s->start : s->start + s->duration, frame, at, unit;
+
+	if (!t || t->text.is_present || !number)
+		return planned;
+	frame = number < plan->n_segments ? s->audio_first : s->audio_end;
+	at = timeline_samples_to_ticks(t->audio.base + frame * t->audio.unit, t->audio.rate);
+	unit = timeline_samples_to_ticks(t->audio.unit, t->audio.rate);
+	return at > planned - unit && at < planned + unit && at > s->start ? at : planned;
+}
+
+static int64_t duration_of(const struct plan *plan, size_t first, size_t number)
+{
+	return playlist_border(plan, first, number + 1) - playlist_border(plan, first, number);
+}
+
+static int64_t target_duration(const struct plan *plan, size_t first)
 {
 	int64_t longest = 0;
 
 	for (size_t i = 0; i < plan->n_segments; i++)
-		longest = plan->segments[i].duration > longest ? plan->segments[i].duration : longest;
+		longest = duration_of(plan, first, i) > longest ? duration_of(plan, first, i) : longest;
 	longest = timeline_scale_round(longest, 1, TICKS_PER_SECOND);
 	return longest > 0 ? longest : 1;
 }
@@ -120,45 +203,40 @@ static void put_extinf(int64_t duration, struct buf *out)
 	buf_printf(out, "#EXTINF:%" PRId64 ".%06" PRId64 ",\n", us / 1000000, us % 1000000);
 }
 
-void playlist_put_media(const struct plan *plan, const uint8_t *gaps, struct buf *out)
+void playlist_put_media(const struct plan *plan, size_t first, const uint8_t *gaps, struct buf *out)
 {
 	char name[PLAYLIST_NAME_MAX];
 
 	buf_printf(out, "#EXTM3U\n#EXT-X-VERSION:%d\n#EXT-X-TARGETDURATION:%" PRId64 "\n", PLAYLIST_VERSION,
-		   target_duration(plan));
+		   target_duration(plan, first));
 	buf_printf(out, "#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:VOD\n%s", independent(plan));
-	buf_put_str(out, "#EXT-X-MAP:URI=\"" PLAYLIST_INIT "\"\n");
-	for (size_t i = 0; i < plan->n_segments; i++) {
+	if (!plan_is_text(plan, first))
+		buf_put_str(out, "#EXT-X-MAP:URI=\"" PLAYLIST_INIT "\"\n");
+	for (size_t i = first; i < first + plan->n_segments; i++) {
 		if (gaps && gaps[i])
 			buf_put_str(out, "#EXT-X-GAP\n");
-		put_extinf(plan->segments[i].duration, out);
-		playlist_segment_name(&plan->segments[i], name);
+		put_extinf(duration_of(plan, first, i - first), out);
+		playlist_segment_name(plan, i, name);
 		buf_printf(out, "%s\n", name);
 	}
 	buf_put_str(out, "#EXT-X-ENDLIST\n");
 }
 
-void playlist_segment_name(const struct plan_segment *segment, char name[PLAYLIST_NAME_MAX])
+void playlist_segment_name(const struct plan *plan, size_t segment, char name[PLAYLIST_NAME_MAX])
 {
-	snprintf(name, PLAYLIST_NAME_MAX, "%" PRId64 "-%" PRId64 ".m4s", segment->start, segment->duration);
+	const struct plan_segment *s = plan_segment(plan, segment);
+
+	snprintf(name, PLAYLIST_NAME_MAX, "%" PRId64 "-%" PRId64 ".%s", s->start, s->duration,
+		 plan_is_text(plan, segment) ? "vtt" : "m4s");
 }
 
-int64_t playlist_find_segment(const struct plan *plan, const char *name)
+int64_t playlist_find_segment(const struct plan *plan, size_t first, const char *name)
 {
-	int64_t start = strtoll(name, NULL, 10);
-	size_t low = 0, high = plan->n_segments;
-	char exact[PLAYLIST_NAME_MAX];
+	char exact[PLAYLIST_NAME_MAX], *rest;
+	int64_t start = strtoll(name, &rest, 10);
+	int64_t i = plan_find_segment(plan, plan_rendition(plan, first), start, *rest == '-' ? strtoll(rest + 1, NULL, 10) : -1);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (plan->segments[middle].start < start)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low == plan->n_segments)
-		return -1;
-	playlist_segment_name(&plan->segments[low], exact);
-	return strcmp(name, exact) ? -1 : (int64_t)low;
+	if (i >= 0)
+		playlist_segment_name(plan, (size_t)i, exact);
+	return i < 0 || strcmp(name, exact) ? -1 : i;
 }

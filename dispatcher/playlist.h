@@ -15,14 +15,24 @@
 #define PLAYLIST_INIT "init.mp4"
 #define PLAYLIST_NAME_MAX 64 /* bytes of a segment's file name with its NUL */
 
-/* sizes: bytes of each segment, -1 where not known yet; NULL: none is. */
+/* Segments of all renditions are counted through, as in plan_count; a rendition is given by its first one.
+ * sizes: bytes of each segment, -1 where not known yet; NULL: none is. */
 void playlist_put_master(const struct plan *plan, const int64_t *sizes, struct buf *out);
-/* gaps: not 0 for each segment that there will never be (EXT-X-GAP: players pass over it); NULL: there is none. */
-void playlist_put_media(const struct plan *plan, const uint8_t *gaps, struct buf *out);
+/* Of one rendition. gaps: not 0 for each segment that there will never be (EXT-X-GAP: players pass over it); NULL: there is none. */
+void playlist_put_media(const struct plan *plan, size_t first, const uint8_t *gaps, struct buf *out);
 
-/* "<start>-<duration>.m4s" */
-void playlist_segment_name(const struct plan_segment *segment, char name[PLAYLIST_NAME_MAX]);
-/* The segment of that name, or -1. Only the one spelling that playlist_segment_name gives is accepted. */
-int64_t playlist_find_segment(const struct plan *plan, const char *name);
+struct playlist_rates {
+	int64_t peak, average; /* bit/s */
+};
+struct playlist_rates playlist_measure(const struct plan *plan, size_t first, const int64_t *sizes);
+
+/* Where segment `number` of a rendition begins, ticks; number plan->n_segments: where the last one ends. Audio has its borders between
+ * frames: up to one off the plan's. */
+int64_t playlist_border(const struct plan *plan, size_t first, size_t number);
+
+/* "<start>-<duration>.m4s" or ".vtt" */
+void playlist_segment_name(const struct plan *plan, size_t segment, char name[PLAYLIST_NAME_MAX]);
+/* The segment of that name in the rendition, or -1. Only the one spelling that playlist_segment_name gives is accepted. */
+int64_t playlist_find_segment(const struct plan *plan, size_t first, const char *name);
 
 #endif

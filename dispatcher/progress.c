@@ -28,7 +28,7 @@ static int64_t total_ticks(const struct plan *plan)
 
 	for (size_t i = 0; i < plan->n_segments; i++)
 		ticks += plan->segments[i].duration;
-	return ticks;
+	return ticks * (1 + plan->n_tracks);
 }
 
 static void put_bar(size_t made, size_t total)
@@ -45,7 +45,7 @@ static void put_bar(size_t made, size_t total)
 static void put_state(const struct progress *p, const struct dispatch_stream *s, int64_t now_ms)
 {
 	int64_t elapsed_ms = now_ms - p->start_ms > 0 ? now_ms - p->start_ms : 1;
-	int64_t tenths = s->ticks_made / (TICKS_PER_SECOND / 1000) * 10 / elapsed_ms;
+	int64_t tenths = s->ticks_made / (1 + s->plan.n_tracks) / (TICKS_PER_SECOND / 1000) * 10 / elapsed_ms;
 	int64_t left_ms = s->ticks_made ? timeline_scale_ceil(total_ticks(&s->plan) - s->ticks_made, elapsed_ms,
 							      s->ticks_made)
 					: 0;
@@ -54,18 +54,18 @@ static void put_state(const struct progress *p, const struct dispatch_stream *s,
 		fputs("looking at the file", stderr);
 		return;
 	}
-	fprintf(stderr, "%zu/%zu segments, %" PRId64 ".%" PRId64 "x real time", s->n_made, s->plan.n_segments,
+	fprintf(stderr, "%zu/%zu segments, %" PRId64 ".%" PRId64 "x real time", s->n_made, plan_count(&s->plan),
 		tenths / 10, tenths % 10);
 	if (s->n_quarantined)
 		fprintf(stderr, ", %zu failed", s->n_quarantined);
-	if (s->ticks_made && s->n_made < s->plan.n_segments)
+	if (s->ticks_made && s->n_made < plan_count(&s->plan))
 		fprintf(stderr, ", %" PRId64 ":%02" PRId64 " left", left_ms / 60000, left_ms / 1000 % 60);
 }
 
 static void show(struct progress *p, const struct dispatch_stream *s, int64_t now_ms)
 {
 	if (p->is_terminal)
-		put_bar(s->n_made, s->plan.n_segments);
+		put_bar(s->n_made, plan_count(&s->plan));
 	put_state(p, s, now_ms);
 	fputs(p->is_terminal ? "\033[K" : "\n", stderr);
 	p->shown = s->n_made;

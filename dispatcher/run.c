@@ -163,7 +163,7 @@ static int check_end(struct run *r, struct err *err)
 		return 0;
 	if (ret >= 0 && r->stream->state == DISPATCH_PARTIAL)
 		return err_set(err, ERR_DATA, "%.200s: %zu of %zu segments could not be made, the rest is there; %s", r->options->path,
-			       r->stream->n_quarantined, r->stream->plan.n_segments, r->stream->error);
+			       r->stream->n_quarantined, plan_count(&r->stream->plan), r->stream->error);
 	return ret < 0 ? ret : 1;
 }
 
@@ -197,6 +197,8 @@ static void print_summary(const struct run *r)
 	int64_t media_ms = (last->start + last->duration - s->plan.segments[0].start) / (TICKS_PER_SECOND / 1000);
 	int64_t tenths = media_ms * 10 / (elapsed_ms > 0 ? elapsed_ms : 1);
 
+	if (s->plan.n_tracks)
+		printf("%d renditions of ", 1 + s->plan.n_tracks);
 	printf("%zu segments, %" PRId64 ".%03" PRId64 " s of media in %" PRId64 ".%03" PRId64 " s (%" PRId64
 	       ".%" PRId64 "x real time)\n",
 	       s->plan.n_segments, media_ms / 1000, media_ms % 1000, elapsed_ms / 1000, elapsed_ms % 1000,
@@ -246,7 +248,7 @@ int run_main(int argc, char **argv)
 	options_parse(&run_argp, "segfarm run", argc, argv, &options);
 	options_start_log(&options.log, "segfarm");
 	r.options = &options;
-	r.export.dir_fd = r.export.rendition_fd = -1;
+	r.export.dir_fd = -1;
 	ret = loop_init(&r.loop, &err);
 	if (ret >= 0)
 		ret = start(&r, &err);

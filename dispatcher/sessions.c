@@ -59,6 +59,8 @@ static enum metrics_pipeline pipeline_of(const struct dispatch *d, const struct 
 		return METRICS_STREAM;
 	if (!s || !item->slot || !s->has_plan)
 		return METRICS_PROBE;
+	if (plan_track(&s->plan, item->slot - 1)) /* a rendition without video */
+		return METRICS_COPY;
 	return s->plan.video.is_present && !s->plan.video.is_copy ? METRICS_ENCODE : METRICS_COPY;
 }
 

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INIT "init:" RECORD_RENDITION
 #define JOB_DEADLINE_MS 30000
 #define JOB_DEADLINE_FACTOR 10       /* times the segment's duration; of encoded video more */
 #define JOB_DEADLINE_ENCODE 60
@@ -68,16 +67,16 @@ void dispatch_address(const struct dispatch_stream *stream, size_t segment, stru
 {
 	memset(address, 0, sizeof(*address));
 	snprintf(address->stream, sizeof(address->stream), "%s", stream->key);
-	snprintf(address->rendition, sizeof(address->rendition), "%s", RECORD_RENDITION);
-	address->start = stream->plan.segments[segment].start;
-	address->duration = stream->plan.segments[segment].duration;
+	snprintf(address->rendition, sizeof(address->rendition), "%s", plan_rendition(&stream->plan, segment));
+	address->start = plan_segment(&stream->plan, segment)->start;
+	address->duration = plan_segment(&stream->plan, segment)->duration;
 }
 
 uint8_t *dispatch_gaps(const struct dispatch_stream *stream)
 {
-	uint8_t *gaps = stream->n_quarantined ? malloc(stream->plan.n_segments) : NULL;
+	uint8_t *gaps = stream->n_quarantined ? malloc(plan_count(&stream->plan)) : NULL;
 
-	for (size_t i = 0; gaps && i < stream->plan.n_segments; i++)
+	for (size_t i = 0; gaps && i < plan_count(&stream->plan); i++)
 		gaps[i] = stream->segments[i] == DISPATCH_QUARANTINED;
 	return gaps;
 }
@@ -113,11 +112,11 @@ static void update_state(struct dispatch *d, struct dispatch_stream *s)
 
 	if (s->state == DISPATCH_FAILED || !s->has_plan)
 		return;
-	if (s->n_made == s->plan.n_segments)
+	if (s->n_made == plan_count(&s->plan))
 		state = DISPATCH_DONE;
-	else if (!s->n_made && s->n_quarantined == s->plan.n_segments)
+	else if (!s->n_made && s->n_quarantined == plan_count(&s->plan))
 		state = DISPATCH_FAILED;
-	else if (s->n_made + s->n_quarantined == s->plan.n_segments)
+	else if (s->n_made + s->n_quarantined == plan_count(&s->plan))
 		state = DISPATCH_PARTIAL;
 	if (state != s->state)
 		set_state(d, s, state);
@@ -131,7 +130,7 @@ static void mark_made(struct dispatch *d, struct dispatch_stream *s, size_t i, i
 	s->segments[i] = DISPATCH_MADE;
 	s->sizes[i] = size;
 	s->n_made++;
-	s->ticks_made += s->plan.segments[i].duration;
+	s->ticks_made += plan_segment(&s->plan, i)->duration;
 	if (d->on_made)
 		d->on_made(d->on_made_arg, s, i);
 	want_settle(d, s, (uint32_t)i + 1);
@@ -144,22 +143,23 @@ void stream_unmake(struct dispatch_stream *s, size_t i)
 	s->segments[i] = DISPATCH_MISSING;
 	s->sizes[i] = -1;
 	s->n_made--;
-	s->ticks_made -= s->plan.segments[i].duration;
+	s->ticks_made -= plan_segment(&s->plan, i)->duration;
 }
 
 /* Takes a plan over; what an earlier one had queued is dropped. */
 static int adopt_plan(struct dispatch *d, struct dispatch_stream *s, struct plan *plan, struct err *err)
 {
-	uint8_t *segments = calloc(plan->n_segments, 1);
-	int64_t *sizes = malloc(plan->n_segments * sizeof(*sizes));
+	size_t n = plan_count(plan);
+	uint8_t *segments = calloc(n, 1);
+	int64_t *sizes = malloc(n * sizeof(*sizes));
 
-	if (!segments || !sizes || !queue_set_slots(&d->queue, s->number, plan->n_segments + 1)) {
+	if (!segments || !sizes || !queue_set_slots(&d->queue, s->number, n + 1)) {
 		free(segments);
 		free(sizes);
 		plan_finish(plan);
 		return err_set(err, ERR_NOMEM, "out of memory for a plan");
 	}
-	for (size_t i = 0; i < plan->n_segments; i++)
+	for (size_t i = 0; i < n; i++)
 		sizes[i] = -1;
 	queue_drop_pending(&d->queue, s->number, QUEUE_PLAYER);
 	plan_finish(&s->plan);
@@ -172,21 +172,33 @@ static int adopt_plan(struct dispatch *d, struct dispatch_stream *s, struct plan
 	s->ticks_made = 0;
 	s->has_plan = true;
 	want_settle_all(d, s);
-	log_info("stream planned", "stream=%s segments=%zu plan=%s encoder=%s", s->key, plan->n_segments, plan->hash,
-		 plan->video.is_present && !plan->video.is_copy ? plan->video.encode.encoder : "none");
+	log_info("stream planned", "stream=%s segments=%zu renditions=%d plan=%s encoder=%s", s->key, plan->n_segments, 1 + plan->n_tracks,
+		 plan->hash, plan->video.is_present && !plan->video.is_copy ? plan->video.encode.encoder : "none");
 	return 0;
+}
+
+/* 1 all renditions that have an init segment have it in the store. */
+static int look_for_inits(struct dispatch *d, const char *key, const struct plan *plan, struct err *err)
+{
+	char which[RECORD_RENDITION_MAX + 6];
+	int ret = 1;
+
+	for (size_t i = 0; i < plan_count(plan) && ret > 0; i += plan->n_segments)
+		if (!plan_is_text(plan, i)) {
+			snprintf(which, sizeof(which), "init:%s", plan_rendition(plan, i));
+			ret = store_has_value(d->store, key, which, err);
+		}
+	return ret;
 }
 
 /* 1 index and init are in the store and the stream has its plan, 0 they are not there. */
 static int load_index(struct dispatch *d, struct dispatch_stream *s, struct err *err)
 {
 	struct index index = { 0 };
-	struct buf json = { 0 }, init = { 0 };
+	struct buf json = { 0 };
 	struct plan plan;
 	int ret = store_get_value(d->store, s->key, "index", &json, err);
 
-	if (ret > 0)
-		ret = store_get_value(d->store, s->key, INIT, &init, err);
 	if (ret <= 0)
 		goto out;
 	ret = index_get(buf_bytes(&json), &index, err);
@@ -197,59 +209,48 @@ static int load_index(struct dispatch *d, struct dispatch_stream *s, struct err 
 	ret = plan_make(&index, &s->options, &plan, err);
 	if (ret < 0)
 		goto out;
-	if (s->has_plan && !strcmp(plan.hash, s->plan.hash))
+	ret = look_for_inits(d, s->key, &plan, err);
+	if (ret <= 0)
+		plan_finish(&plan);
+	else if (s->has_plan && !strcmp(plan.hash, s->plan.hash))
 		plan_finish(&plan);
 	else
-		ret = adopt_plan(d, s, &plan, err);
-	ret = ret < 0 ? ret : 1;
+		ret = adopt_plan(d, s, &plan, err) < 0 ? err->code : 1;
 out:
 	index_finish(&index);
 	buf_finish(&json);
-	buf_finish(&init);
 	return ret;
 }
 
 static int write_plan(struct dispatch *d, struct dispatch_stream *s, struct err *err)
 {
 	struct buf json = { 0 };
+	char renditions[STORE_RENDITIONS_SIZE] = "";
+	size_t n = 0;
 	int ret = plan_put(&s->plan, &json);
 
+	for (size_t i = 0; i < plan_count(&s->plan) && n < sizeof(renditions); i += s->plan.n_segments)
+		n += (size_t)snprintf(renditions + n, sizeof(renditions) - n, "%s%s", i ? " " : "", plan_rendition(&s->plan, i));
 	if (ret < 0)
 		err_set(err, ret, "the plan cannot be written as JSON");
 	else
-		ret = store_put_plan(d->store, s->key, s->owner, buf_bytes(&json), s->plan.hash, s->plan.n_segments, err);
+		ret = store_put_plan(d->store, s->key, s->owner, buf_bytes(&json), s->plan.hash, plan_count(&s->plan), renditions, err);
 	buf_finish(&json);
 	return ret;
 }
 
 struct listing {
 	struct dispatch_stream *stream;
+	const char *rendition;
 	int64_t *sizes;    /* of what is committed, -1: nothing */
 	uint8_t *is_stale; /* committed, but from another plan */
 };
-
-static int64_t find_start(const struct plan *plan, int64_t start, int64_t duration)
-{
-	size_t low = 0, high = plan->n_segments;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (plan->segments[middle].start < start)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low == plan->n_segments || plan->segments[low].start != start || plan->segments[low].duration != duration)
-		return -1;
-	return (int64_t)low;
-}
 
 static int list_commit(void *arg, int64_t start, int64_t duration, const struct store_commit *commit)
 {
 	struct listing *listing = arg;
 	const struct plan *plan = &listing->stream->plan;
-	int64_t i = find_start(plan, start, duration);
+	int64_t i = plan_find_segment(plan, listing->rendition, start, duration);
 
 	if (i < 0)
 		return 0;
@@ -266,7 +267,7 @@ static int apply_listing(struct dispatch *d, struct listing *listing, struct err
 	struct dispatch_stream *s = listing->stream;
 	struct store_segment address;
 
-	for (size_t i = 0; i < s->plan.n_segments; i++) {
+	for (size_t i = 0; i < plan_count(&s->plan); i++) {
 		if (listing->sizes[i] >= 0) {
 			mark_made(d, s, i, listing->sizes[i]);
 			continue;
@@ -282,8 +283,8 @@ static int apply_listing(struct dispatch *d, struct listing *listing, struct err
 static int read_commits(struct dispatch *d, struct dispatch_stream *s, struct err *err)
 {
 	struct listing listing = { .stream = s };
-	size_t n = s->plan.n_segments;
-	int ret;
+	size_t n = plan_count(&s->plan);
+	int ret = 0;
 
 	listing.sizes = malloc(n * sizeof(*listing.sizes));
 	listing.is_stale = calloc(n, 1);
@@ -293,7 +294,10 @@ static int read_commits(struct dispatch *d, struct dispatch_stream *s, struct er
 	}
 	for (size_t i = 0; i < n; i++)
 		listing.sizes[i] = -1;
-	ret = store_list_commits(d->store, s->key, RECORD_RENDITION, list_commit, &listing, err);
+	for (size_t i = 0; i < n && ret >= 0; i += s->plan.n_segments) {
+		listing.rendition = plan_rendition(&s->plan, i);
+		ret = store_list_commits(d->store, s->key, listing.rendition, list_commit, &listing, err);
+	}
 	if (ret >= 0)
 		ret = apply_listing(d, &listing, err);
 out:
@@ -307,7 +311,8 @@ static void quarantine(struct dispatch_stream *s, size_t i, const char *reason)
 	s->segments[i] = DISPATCH_QUARANTINED;
 	s->n_quarantined++;
 	if (!s->error[0])
-		snprintf(s->error, sizeof(s->error), "segment %zu of %zu: %s", i + 1, s->plan.n_segments, reason);
+		snprintf(s->error, sizeof(s->error), "segment %zu of %zu%s%s: %s", i % s->plan.n_segments + 1, s->plan.n_segments,
+			 plan_track(&s->plan, i) ? " of " : "", plan_track(&s->plan, i) ? plan_rendition(&s->plan, i) : "", reason);
 }
 
 /* splitmix64: the order of a shuffled run depends on its seed only. */
@@ -333,13 +338,17 @@ static void shuffle(uint32_t *slots, size_t n, uint64_t seed)
 
 static int queue_missing(struct dispatch *d, struct dispatch_stream *s, struct err *err)
 {
-	uint32_t *slots = malloc(s->plan.n_segments * sizeof(*slots));
-	size_t n = 0;
+	size_t n = 0, n_renditions = 1 + (size_t)s->plan.n_tracks;
+	uint32_t *slots = malloc(plan_count(&s->plan) * sizeof(*slots));
 	int ret = slots ? 0 : -1;
 
-	for (size_t i = 0; slots && i < s->plan.n_segments; i++)
-		if (s->segments[i] == DISPATCH_MISSING && !s->is_on_demand)
+	/* moment by moment, so that a player finds all renditions equally far */
+	for (size_t k = 0; slots && k < plan_count(&s->plan) && !s->is_on_demand; k++) {
+		size_t i = k / n_renditions + k % n_renditions * s->plan.n_segments;
+
+		if (s->segments[i] == DISPATCH_MISSING)
 			slots[n++] = (uint32_t)i + 1;
+	}
 	if (d->shuffle_seed)
 		shuffle(slots, n, d->shuffle_seed);
 	for (size_t i = 0; i < n && ret >= 0; i++)
@@ -351,10 +360,11 @@ static int queue_missing(struct dispatch *d, struct dispatch_stream *s, struct e
 }
 
 /* Marks what could not be made before. */
-static int note_fail(void *arg, int64_t start, int64_t duration, const char *class_name, int attempts, const char *reason)
+static int note_fail(void *arg, const char *rendition, int64_t start, int64_t duration, const char *class_name, int attempts,
+		     const char *reason)
 {
 	struct dispatch_stream *s = arg;
-	int64_t i = find_start(&s->plan, start, duration);
+	int64_t i = plan_find_segment(&s->plan, rendition, start, duration);
 
 	(void)class_name, (void)attempts;
 	if (i >= 0 && s->segments[i] == DISPATCH_MISSING)
@@ -375,7 +385,7 @@ static int look_at_segments(struct dispatch *d, struct dispatch_stream *s, struc
 {
 	int ret = read_commits(d, s, err);
 
-	return ret < 0 ? ret : store_list_fails(d->store, s->key, RECORD_RENDITION, note_fail, s, err);
+	return ret < 0 ? ret : store_list_fails(d->store, s->key, note_fail, s, err);
 }
 
 int stream_reconcile(struct dispatch *d, struct dispatch_stream *s, struct err *err)
@@ -420,10 +430,10 @@ void stream_refresh(struct dispatch *d, struct dispatch_stream *s, uint32_t slot
 	if (ret == 1)
 		ret = stream_check_slot(d, s, slot, &err);
 	if (!ret && s->has_plan)
-		ret = store_list_fails(d->store, s->key, RECORD_RENDITION, note_fail, s, &err);
+		ret = store_list_fails(d->store, s->key, note_fail, s, &err);
 	if (ret < 0)
 		dispatch_note_trouble(d, &err);
-	if (ret >= 0 && slot && s->has_plan && slot <= s->plan.n_segments && s->segments[slot - 1] != DISPATCH_MISSING)
+	if (ret >= 0 && slot && s->has_plan && slot <= plan_count(&s->plan) && s->segments[slot - 1] != DISPATCH_MISSING)
 		want_settle(d, s, slot);
 }
 
@@ -439,7 +449,7 @@ void stream_drop_jobs(struct dispatch *d, struct dispatch_stream *s)
 
 void stream_retry(struct dispatch_stream *s)
 {
-	for (size_t i = 0; s->has_plan && i < s->plan.n_segments; i++)
+	for (size_t i = 0; s->has_plan && i < plan_count(&s->plan); i++)
 		if (s->segments[i] == DISPATCH_QUARANTINED)
 			s->segments[i] = DISPATCH_MISSING;
 	s->n_quarantined = 0;
@@ -507,7 +517,7 @@ static int check_segment(struct dispatch *d, struct dispatch_stream *s, size_t i
 	struct store_commit commit;
 	int ret;
 
-	if (!s->has_plan || i >= s->plan.n_segments)
+	if (!s->has_plan || i >= plan_count(&s->plan))
 		return 1; /* of a plan that is no more: nobody wants it */
 	dispatch_address(s, i, &address);
 	ret = store_get_commit(d->store, &address, &commit, err);
@@ -542,7 +552,7 @@ void stream_give_up(struct dispatch *d, struct dispatch_stream *s, uint32_t slot
 	size_t i = slot - 1;
 	struct err err;
 
-	if (s->is_noop || (slot && (!s->has_plan || i >= s->plan.n_segments)))
+	if (s->is_noop || (slot && (!s->has_plan || i >= plan_count(&s->plan))))
 		return;
 	if (!slot) {
 		snprintf(s->error, sizeof(s->error), "%s", reason);
@@ -554,8 +564,8 @@ void stream_give_up(struct dispatch *d, struct dispatch_stream *s, uint32_t slot
 		return;
 	quarantine(s, i, reason);
 	d->metrics.quarantined++;
-	log_error("segment quarantined", "stream=%s start=%" PRId64 " attempts=%d reason=\"%s\"", s->key,
-		  s->plan.segments[i].start, attempts, reason);
+	log_error("segment quarantined", "stream=%s rendition=%s start=%" PRId64 " attempts=%d reason=\"%s\"", s->key,
+		  plan_rendition(&s->plan, i), plan_segment(&s->plan, i)->start, attempts, reason);
 	dispatch_address(s, i, &address);
 	if (store_put_fail(d->store, s->owner, &address, err_code_name(code), attempts, reason, &err) < 0)
 		dispatch_note_trouble(d, &err);

@@ -10,7 +10,8 @@
 struct player {
 	struct list link;    /* in its stream's list; the one seen last is last */
 	uint64_t number;
-	size_t from, to;     /* segments that are made ahead for it: [from, to) */
+	size_t rendition;    /* a player of several is one in each of them */
+	size_t from, to;     /* segments that are made ahead for it: [from, to), counted through as in plan_count */
 	int64_t seen_ms;
 };
 
@@ -53,7 +54,7 @@ static void reconsider(struct dispatch *d, struct dispatch_stream *s, uint32_t s
 
 static bool is_missing(const struct dispatch_stream *s, uint32_t slot)
 {
-	return slot ? s->has_plan && slot <= s->plan.n_segments && s->segments[slot - 1] == DISPATCH_MISSING : !s->has_plan;
+	return slot ? s->has_plan && slot <= plan_count(&s->plan) && s->segments[slot - 1] == DISPATCH_MISSING : !s->has_plan;
 }
 
 /* --- waiting */
@@ -135,18 +136,18 @@ static void forget_player(struct dispatch *d, struct dispatch_stream *s, struct 
 {
 	list_remove(&p->link);
 	s->n_players--;
-	for (size_t i = p->from; i < p->to && i < s->plan.n_segments; i++)
+	for (size_t i = p->from; i < p->to && i < plan_count(&s->plan); i++)
 		reconsider(d, s, (uint32_t)i + 1);
 	free(p);
 }
 
 /* At the end of the list; NULL: no memory. */
-static struct player *find_player(struct dispatch *d, struct dispatch_stream *s, uint64_t number)
+static struct player *find_player(struct dispatch *d, struct dispatch_stream *s, uint64_t number, size_t rendition)
 {
 	struct player *p = NULL;
 
 	for (struct list *l = s->players.next; l != &s->players; l = l->next)
-		if (LIST_OF(l, struct player, link)->number == number)
+		if (LIST_OF(l, struct player, link)->number == number && LIST_OF(l, struct player, link)->rendition == rendition)
 			p = LIST_OF(l, struct player, link);
 	if (p) {
 		list_remove(&p->link);
@@ -157,6 +158,7 @@ static struct player *find_player(struct dispatch *d, struct dispatch_stream *s,
 		if (!p)
 			return NULL;
 		p->number = number;
+		p->rendition = rendition;
 		s->n_players++;
 	}
 	list_append(&s->players, &p->link);
@@ -165,8 +167,8 @@ static struct player *find_player(struct dispatch *d, struct dispatch_stream *s,
 
 void want_follow(struct dispatch *d, struct dispatch_stream *s, uint64_t number, size_t segment)
 {
-	struct player *p = s->is_mine ? find_player(d, s, number) : NULL;
-	size_t from, to;
+	size_t rendition = segment / s->plan.n_segments, end = (rendition + 1) * s->plan.n_segments, from, to;
+	struct player *p = s->is_mine ? find_player(d, s, number, rendition) : NULL;
 	struct err err;
 
 	if (!s->is_mine)
@@ -177,12 +179,12 @@ void want_follow(struct dispatch *d, struct dispatch_stream *s, uint64_t number,
 	to = p->to;
 	p->seen_ms = proc_now_ms();
 	p->from = segment + 1;
-	p->to = s->plan.n_segments - p->from < (size_t)d->read_ahead ? s->plan.n_segments : p->from + (size_t)d->read_ahead;
+	p->to = end - p->from < (size_t)d->read_ahead ? end : p->from + (size_t)d->read_ahead;
 	for (size_t i = p->from; i < p->to; i++)
 		if (is_missing(s, (uint32_t)i + 1) && dispatch_push(d, s, (uint32_t)i + 1, QUEUE_AHEAD, &err) < 0)
 			return; /* it will be asked for, and made then */
 	for (size_t i = from; i < to; i++)
-		if ((i < p->from || i >= p->to) && i != segment && i < s->plan.n_segments)
+		if ((i < p->from || i >= p->to) && i != segment && i < plan_count(&s->plan))
 			reconsider(d, s, (uint32_t)i + 1);
 }
 

@@ -50,7 +50,7 @@ int jobs_plan(struct store *store, const struct job *probe, struct plan *plan, s
 		return ret;
 	ret = plan_put(plan, &json);
 	ret = ret ? err_set(err, ret, "the plan cannot be written") :
-		    store_put_plan(store, probe->stream, NULL, buf_bytes(&json), plan->hash, plan->n_segments, err);
+		    store_put_plan(store, probe->stream, NULL, buf_bytes(&json), plan->hash, plan->n_segments, "main", err);
 	buf_finish(&json);
 	if (ret)
 		plan_finish(plan);

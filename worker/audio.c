@@ -410,5 +410,7 @@ int64_t audio_frame_position(const struct record_audio *a, int64_t n)
 {
 	int64_t position = a->base + n * a->unit;
 
-	return a->is_copy && n == a->frames && position > a->source_end ? a->source_end : position;
+	bool is_cut = a->is_copy && n == a->frames && position > a->source_end && position - a->source_end < a->unit;
+
+	return is_cut ? a->source_end : position;
 }

@@ -45,6 +45,14 @@ static const struct {
 	{ "A_VORBIS", false, AV_CODEC_ID_VORBIS },
 	{ "A_FLAC", false, AV_CODEC_ID_FLAC },
 	{ "A_ALAC", false, AV_CODEC_ID_ALAC },
+	{ "S_TEXT/UTF8", false, AV_CODEC_ID_SUBRIP },
+	{ "S_TEXT/ASCII", false, AV_CODEC_ID_SUBRIP },
+	{ "S_TEXT/ASS", false, AV_CODEC_ID_ASS },
+	{ "S_TEXT/SSA", false, AV_CODEC_ID_ASS },
+	{ "S_ASS", false, AV_CODEC_ID_ASS },
+	{ "S_SSA", false, AV_CODEC_ID_ASS },
+	{ "S_TEXT/WEBVTT", false, AV_CODEC_ID_WEBVTT },
+	{ "D_WEBVTT/", true, AV_CODEC_ID_WEBVTT },
 };
 
 static enum AVCodecID pcm_id(const struct track *t)
@@ -188,6 +196,8 @@ int codec_parameters(AVCodecParameters **out, const struct track *t, struct err 
 		par->codec_id = codec_id(t);
 		if (t->type == TRACK_AUDIO)
 			set_audio(par, t);
+		else if (t->type == TRACK_TEXT)
+			par->codec_type = AVMEDIA_TYPE_SUBTITLE;
 		else
 			set_video(par, t);
 		ret = put_extradata(par, t);

@@ -277,11 +277,11 @@ static void read_tracks(struct demux_av *a)
 		struct track *t = &a->tracks[a->is.n_tracks++];
 
 		demux_av_track(t, st);
-		if (a->program && !demux_av_is_in(a->program, i))
-			t->type = TRACK_OTHER;
+		if ((a->program && !demux_av_is_in(a->program, i)) || (a->is_playlist && t->type == TRACK_TEXT))
+			t->type = TRACK_OTHER; /* it would be fetched */
 		a->streams[i] = (struct stream){ .pos = -1, .next_ns = 0 };
 		st->discard = t->type == TRACK_OTHER ? AVDISCARD_ALL : AVDISCARD_DEFAULT;
-		if (t->type != TRACK_OTHER && (a->main < 0 || (t->type == TRACK_VIDEO && a->tracks[a->main].type != TRACK_VIDEO)))
+		if ((t->type == TRACK_VIDEO || t->type == TRACK_AUDIO) && (a->main < 0 || (t->type == TRACK_VIDEO && a->tracks[a->main].type != TRACK_VIDEO)))
 			a->main = (int)i;
 	}
 }

@@ -80,6 +80,8 @@ static enum track_type type_of(const AVStream *st)
 		return TRACK_OTHER;
 	if (st->codecpar->codec_type == AVMEDIA_TYPE_VIDEO)
 		return TRACK_VIDEO;
+	if (st->codecpar->codec_type == AVMEDIA_TYPE_SUBTITLE)
+		return TRACK_TEXT;
 	return st->codecpar->codec_type == AVMEDIA_TYPE_AUDIO ? TRACK_AUDIO : TRACK_OTHER;
 }
 
@@ -87,12 +89,14 @@ void demux_av_track(struct track *t, const AVStream *st)
 {
 	const AVCodecParameters *par = st->codecpar;
 	const AVDictionaryEntry *language = av_dict_get(st->metadata, "language", NULL, 0);
+	const AVDictionaryEntry *name = av_dict_get(st->metadata, "title", NULL, 0);
 
 	*t = (struct track){
 		.number = (uint64_t)st->index + 1,
 		.type = type_of(st),
 		.is_default = st->disposition & AV_DISPOSITION_DEFAULT,
 		.is_enabled = true,
+		.is_forced = st->disposition & AV_DISPOSITION_FORCED,
 		.par = par,
 		.codec_private = { par->extradata, (size_t)(par->extradata_size > 0 ? par->extradata_size : 0) },
 		.language = "und",
@@ -103,6 +107,8 @@ void demux_av_track(struct track *t, const AVStream *st)
 	snprintf(t->codec_id, sizeof t->codec_id, "%s", avcodec_get_name(par->codec_id));
 	if (language && language->value[0])
 		snprintf(t->language, sizeof t->language, "%s", language->value);
+	if (name)
+		snprintf(t->name, sizeof t->name, "%s", name->value);
 	if (strlen(t->language) == 3)
 		memcpy(t->language_iso, t->language, 4);
 	if (t->type == TRACK_VIDEO)

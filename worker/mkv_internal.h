@@ -45,6 +45,7 @@
 #define LIMIT_CUES 1000000                       /* tracks' positions in Cues */
 #define LIMIT_HEAD_ELEMENT (INT64_C(64) << 20)   /* SeekHead, Info, Tracks, Cues: what is behind is not seen */
 #define LIMIT_CODEC_ID 63
+#define LIMIT_NAME 65536                         /* what is kept is shorter */
 #define LIMIT_LANGUAGE 1024                      /* what is kept is shorter */
 #define LIMIT_CODEC_PRIVATE ((size_t)16 << 20)   /* stored; decompressed, of all tracks together */
 #define LIMIT_CONTENT_ENCODINGS ((size_t)1 << 16)

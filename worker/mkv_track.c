@@ -15,10 +15,10 @@ struct arena {
 };
 
 struct raw_track {
-	uint64_t number, type, is_enabled, is_default, default_duration, codec_delay, seek_preroll;
+	uint64_t number, type, is_enabled, is_default, is_forced, default_duration, codec_delay, seek_preroll;
 	int64_t offset;
 	double scale;
-	struct bytes language, language_bcp47, codec_id, codec_private, encodings;
+	struct bytes name, language, language_bcp47, codec_id, codec_private, encodings;
 	uint64_t width, height, crop_bottom, crop_top, crop_left, crop_right;
 	uint64_t display_width, display_height, display_unit;
 	uint64_t matrix, range, transfer, primaries, max_cll, max_fall;
@@ -105,11 +105,13 @@ static const struct ebml_field track_fields[] = {
 	FIELD(0x83, EBML_UINT, type),
 	FIELD(0xB9, EBML_UINT, is_enabled),
 	FIELD(0x88, EBML_UINT, is_default),
+	FIELD(0x55AA, EBML_UINT, is_forced),
 	FIELD(0x23E383, EBML_UINT, default_duration),
 	FIELD(0x23314F, EBML_FLOAT, scale),
 	FIELD(0x537F, EBML_INT, offset),
 	FIELD(0x56AA, EBML_UINT, codec_delay),
 	FIELD(0x56BB, EBML_UINT, seek_preroll),
+	BYTES(0x536E, EBML_STRING, name, LIMIT_NAME),
 	BYTES(0x22B59C, EBML_STRING, language, LIMIT_LANGUAGE),
 	BYTES(0x22B59D, EBML_STRING, language_bcp47, LIMIT_LANGUAGE),
 	BYTES(0x86, EBML_STRING, codec_id, LIMIT_CODEC_ID),
@@ -389,9 +391,11 @@ static void unwrap_vfw(struct track *t)
 static int set_track(struct mkv *mkv, struct track *t, const struct raw_track *raw, struct err *err)
 {
 	t->number = raw->number;
-	t->type = raw->type == TRACK_VIDEO || raw->type == TRACK_AUDIO ? (enum track_type)raw->type : TRACK_OTHER;
+	t->type = raw->type == TRACK_VIDEO || raw->type == TRACK_AUDIO || raw->type == TRACK_TEXT ? (enum track_type)raw->type : TRACK_OTHER;
 	t->is_default = raw->is_default != 0;
 	t->is_enabled = raw->is_enabled != 0;
+	t->is_forced = raw->is_forced != 0;
+	copy_string(t->name, sizeof(t->name), raw->name);
 	copy_string(t->codec_id, sizeof(t->codec_id), raw->codec_id);
 	copy_string(t->language, sizeof(t->language), raw->language_bcp47.size ? raw->language_bcp47 : raw->language);
 	if (!raw->language_bcp47.size || raw->language.data != track_defaults.language.data)

@@ -5,12 +5,16 @@
  * reading for audio. Then the init segment, which only depends on the index. Where Cues tell the sync samples and the frame
  * rate is constant, only the few headers behind each sync sample are read, and all behind the last one.
  */
+#include "common/log.h"
 #include "common/timeline.h"
 #include "worker/cut.h"
 #include "worker/grid.h"
+#include "worker/label.h"
 #include "worker/task.h"
+#include "worker/text.h"
 #include "worker/title.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +25,18 @@
 #define BITRATE_MOST 1000000000
 #define NONE INT64_MIN           /* no time */
 #define GAP_NS (20 * NS_PER_SECOND) /* between Cues over which sync samples may be missing in them */
+
+/* The pass over an audio track. */
+struct probe_audio {
+	struct record_audio *record; /* in the index */
+	struct record_track *own;    /* where it is a rendition of its own; else NULL */
+	struct audio_ruler *ruler;
+	struct audio_clock clock;
+	int64_t anchor_place;        /* place of the latest packet, and the anchor of its first one there */
+	int64_t anchor_pos;
+	size_t anchored;             /* syncs before this one have their position; the others wait for the next packet */
+	bool has_been_since;         /* the latest jump: else the audio may have ended in what was jumped over */
+};
 
 struct probe {
 	struct task *task;
@@ -36,17 +52,12 @@ struct probe {
 	int64_t last_gap;            /* between the two latest frames, as a guess for the last one's duration */
 	int64_t video_bytes;
 	int64_t max_duration;        /* BlockDuration of the latest frame, ticks; 0 unknown */
-	struct audio_ruler *ruler;
-	struct audio_clock clock;
-	int64_t anchor_place;        /* place of the latest audio packet, and the anchor of its first one there */
-	int64_t anchor_pos;
-	size_t anchored;             /* syncs before this one have their audio_pos; the others wait for the next packet */
+	struct probe_audio audios[RECORD_AUDIOS_MAX]; /* as in title.audios */
 	/* from cue to cue */
 	size_t next_cue, end_cue;    /* in demux->cues, of the video track; equal: no more */
 	int64_t expected_ns;         /* time of the sync sample that the latest cue promised; NONE: it was found */
 	int64_t sync_ns;             /* time of the latest sync sample */
 	int n_after;                 /* frames since then that are shown with it or later, itself included */
-	bool has_audio_since;        /* the latest jump: else the audio may have ended in what was jumped over */
 	bool is_partial;             /* frames since the last sync sample were jumped over */
 	bool is_cues_wrong;          /* or of no use: every header has to be read */
 	struct buf scratch, scratch2;
@@ -75,6 +86,14 @@ static int grow_pts(struct probe *p, struct err *err)
 	return 0;
 }
 
+static void drop_last_sync(struct probe *p)
+{
+	p->index.n_syncs--;
+	for (int i = 0; i < p->title.n_audios; i++)
+		if (p->audios[i].anchored > p->index.n_syncs)
+			p->audios[i].anchored = p->index.n_syncs;
+}
+
 /* The frames since the last sync sample are complete: its start is the smallest of their times. Where they are not all behind what
  * came before, the sync sample is no place to cut, and its frames belong to the one before. */
 static void end_gop(struct probe *p)
@@ -89,13 +108,10 @@ static void end_gop(struct probe *p)
 		delay = 0;
 	if (!p->index.video.is_copy)
 		;
-	else if (p->sorted[0] <= p->before_pts && p->index.n_syncs > 1) {
-		p->index.n_syncs--;
-		if (p->anchored > p->index.n_syncs)
-			p->anchored = p->index.n_syncs;
-	} else {
+	else if (p->sorted[0] <= p->before_pts && p->index.n_syncs > 1)
+		drop_last_sync(p);
+	else
 		last->start = p->sorted[0];
-	}
 	if (delay > p->index.video.delay_ticks)
 		p->index.video.delay_ticks = delay;
 	if (p->n_pts > 1)
@@ -105,24 +121,55 @@ static void end_gop(struct probe *p)
 	p->n_pts = 0;
 }
 
+/* Are audio tracks renditions of their own? They are the first of the index. */
+static bool is_own(const struct probe *p)
+{
+	return p->title.n_audios > 1;
+}
+
+static int grow_syncs(struct probe *p, struct err *err)
+{
+	struct index *x = &p->index;
+	size_t cap = p->cap_syncs ? p->cap_syncs * 2 : 256;
+	struct record_sync *syncs;
+
+	if (cap > RECORD_SYNCS_MAX)
+		return err_set(err, ERR_LIMIT, "over %zu sync samples", p->cap_syncs);
+	syncs = realloc(x->syncs, cap * sizeof *syncs);
+	if (!syncs)
+		return err_set(err, ERR_NOMEM, "out of memory for %zu sync samples", cap);
+	x->syncs = syncs;
+	for (int i = 0; is_own(p) && i < p->title.n_audios; i++) {
+		int64_t *positions = realloc(x->tracks[i].positions, cap * sizeof *positions);
+
+		if (!positions)
+			return err_set(err, ERR_NOMEM, "out of memory for %zu sync samples", cap);
+		x->tracks[i].positions = positions;
+	}
+	p->cap_syncs = cap;
+	return 0;
+}
+
 static int put_sync(struct probe *p, const struct record_sync *sync, struct err *err)
 {
 	struct index *x = &p->index;
+	int ret = x->n_syncs == p->cap_syncs ? grow_syncs(p, err) : 0;
 
-	if (x->n_syncs == p->cap_syncs) {
-		size_t cap = p->cap_syncs ? p->cap_syncs * 2 : 256;
-		struct record_sync *syncs;
-
-		if (cap > RECORD_SYNCS_MAX)
-			return err_set(err, ERR_LIMIT, "over %zu sync samples", p->cap_syncs);
-		syncs = realloc(x->syncs, cap * sizeof *syncs);
-		if (!syncs)
-			return err_set(err, ERR_NOMEM, "out of memory for %zu sync samples", cap);
-		x->syncs = syncs;
-		p->cap_syncs = cap;
-	}
+	if (ret)
+		return ret;
+	for (int i = 0; is_own(p) && i < p->title.n_audios; i++)
+		x->tracks[i].positions[x->n_syncs] = INT64_MAX;
 	x->syncs[x->n_syncs++] = *sync;
 	return 0;
+}
+
+/* Reading from sync sample i, the first packet of the track lies at pos. */
+static void set_anchor(struct probe *p, const struct probe_audio *a, size_t i, int64_t pos)
+{
+	if (a->own)
+		a->own->positions[i] = pos;
+	else
+		p->index.syncs[i].audio_pos = pos;
 }
 
 /* Encoded video may begin on any frame: where sync samples are far apart, it does. */
@@ -158,10 +205,11 @@ static int add_sync(struct probe *p, const struct frame *f, int64_t pts, bool is
 		ret = put_sync(p, &sync, err);
 	if (ret)
 		return ret;
-	if (p->anchor_place == f->place) {
-		x->syncs[x->n_syncs - 1].audio_pos = p->anchor_pos;
-		p->anchored = x->n_syncs;
-	}
+	for (int i = 0; i < p->title.n_audios; i++)
+		if (p->audios[i].anchor_place == f->place) {
+			set_anchor(p, &p->audios[i], x->n_syncs - 1, p->audios[i].anchor_pos);
+			p->audios[i].anchored = x->n_syncs;
+		}
 	return 0;
 }
 
@@ -225,46 +273,46 @@ static int pass_video(struct probe *p, const struct frame *f, struct err *err)
 }
 
 /* Without video, reading starts at clusters about a second apart. */
-static int add_audio_anchor(struct probe *p, const struct frame *f, int64_t pos, int64_t anchor, struct err *err)
+static int add_audio_anchor(struct probe *p, struct probe_audio *a, const struct frame *f, int64_t pos, int64_t anchor, struct err *err)
 {
-	int64_t at = timeline_samples_to_ticks(pos, p->index.audio.source_rate), last = -TICKS_PER_SECOND;
+	int64_t at = timeline_samples_to_ticks(pos, a->record->source_rate), last = -TICKS_PER_SECOND;
 
 	if (p->index.n_syncs)
 		last = p->index.syncs[p->index.n_syncs - 1].start;
 	if (at < 0 || at < last + TICKS_PER_SECOND)
 		return 0;
-	p->anchor_pos = anchor;
+	a->anchor_pos = anchor;
 	return add_sync(p, f, at, true, err);
 }
 
-static int pass_audio(struct probe *p, const struct frame *f, struct err *err)
+static int pass_audio(struct probe *p, int track, const struct frame *f, struct err *err)
 {
-	struct record_audio *a = &p->index.audio;
-	int64_t samples = a->source_unit, pos, anchor, end;
+	struct probe_audio *a = &p->audios[track];
+	int64_t samples = a->record->source_unit, pos, anchor, end;
 	struct bytes data;
 	int ret = 0;
 
-	if (p->title.facts.is_measured) {
+	if (p->title.audios[track].facts.is_measured) {
 		ret = demux_data(p->demux, f, &p->scratch, &data, err);
 		if (ret)
 			return ret == ERR_DATA ? 0 : ret;
-		samples = audio_ruler_samples(p->ruler, data);
+		samples = audio_ruler_samples(a->ruler, data);
 	}
-	p->has_audio_since = true;
-	pos = audio_clock_place(&p->clock, f->time_ns - p->index.origin_ns, f->lace_index, samples);
-	anchor = audio_ruler_anchor(p->ruler, pos, samples);
-	if (f->place != p->anchor_place) {
-		p->anchor_place = f->place;
-		p->anchor_pos = anchor;
+	a->has_been_since = true;
+	pos = audio_clock_place(&a->clock, f->time_ns - p->index.origin_ns, f->lace_index, samples);
+	anchor = audio_ruler_anchor(a->ruler, pos, samples);
+	if (f->place != a->anchor_place) {
+		a->anchor_place = f->place;
+		a->anchor_pos = anchor;
 		if (!p->title.video)
-			ret = add_audio_anchor(p, f, pos, anchor, err);
+			ret = add_audio_anchor(p, a, f, pos, anchor, err);
 	}
 	/* who begins to read there leaves out what lies in front of it, whatever the order */
-	for (; p->anchored < p->index.n_syncs && f->place >= p->index.syncs[p->anchored].place; p->anchored++)
-		p->index.syncs[p->anchored].audio_pos = anchor;
-	end = pos + samples - timeline_ns_to_samples(f->discard_ns > 0 ? f->discard_ns : 0, a->source_rate);
-	if (end > a->source_end)
-		a->source_end = end;
+	for (; a->anchored < p->index.n_syncs && f->place >= p->index.syncs[a->anchored].place; a->anchored++)
+		set_anchor(p, a, a->anchored, anchor);
+	end = pos + samples - timeline_ns_to_samples(f->discard_ns > 0 ? f->discard_ns : 0, a->record->source_rate);
+	if (end > a->record->source_end)
+		a->record->source_end = end;
 	return ret;
 }
 
@@ -277,10 +325,12 @@ static void find_cues(struct probe *p)
 	const struct title *t = &p->title;
 	const struct demux *demux = p->demux;
 	size_t first = 0, end;
+	bool is_counted = false;
 
 	p->next_cue = p->end_cue = 0;
-	if (!t->video || !t->is_video_copied || !t->record_video.grid_within_ns || !t->nal.sps.is_reorder_said ||
-	    (t->audio && t->facts.is_counted))
+	for (int i = 0; i < t->n_audios; i++)
+		is_counted |= t->audios[i].facts.is_counted;
+	if (!t->video || !t->is_video_copied || !t->record_video.grid_within_ns || !t->nal.sps.is_reorder_said || is_counted)
 		return;
 	while (first < demux->n_cues && demux->cues[first].track != t->video->number)
 		first++;
@@ -294,8 +344,11 @@ static void find_cues(struct probe *p)
  * `reorder` others that are shown behind. */
 static bool is_sync_known(const struct probe *p)
 {
-	return p->index.n_syncs && p->expected_ns == NONE && p->n_after > p->title.nal.sps.reorder + 1 &&
-	       (!p->title.audio || p->anchored == p->index.n_syncs);
+	bool is_known = p->index.n_syncs && p->expected_ns == NONE && p->n_after > p->title.nal.sps.reorder + 1;
+
+	for (int i = 0; i < p->title.n_audios; i++)
+		is_known &= p->audios[i].anchored == p->index.n_syncs;
+	return is_known;
 }
 
 /* To the next cue if it is in another Cluster, and near. */
@@ -312,7 +365,8 @@ static int jump(struct probe *p, int64_t here, struct err *err)
 		return 0;
 	p->expected_ns = cues[p->next_cue].time_ns - delay_ns;
 	p->is_partial = true;
-	p->has_audio_since = false;
+	for (int i = 0; i < p->title.n_audios; i++)
+		p->audios[i].has_been_since = false;
 	return demux_seek(p->demux, cues[p->next_cue++].place, err);
 }
 
@@ -330,26 +384,32 @@ static void bound_delay(struct probe *p)
 
 static void begin_pass(struct probe *p)
 {
-	p->index.n_syncs = p->anchored = p->n_pts = 0;
+	p->index.n_syncs = p->n_pts = 0;
 	p->video_bytes = 0;
 	if (p->title.video)
 		p->index.video.start_ticks = timeline_ns_to_ticks(title_first_video_ns(&p->title) - p->index.origin_ns);
 	p->index.video.delay_ticks = 0;
-	p->index.audio.source_end = 0;
 	p->max_pts = p->before_pts = INT64_MIN;
-	p->anchor_place = -1;
 	p->expected_ns = NONE;
 	p->is_partial = p->is_cues_wrong = false;
-	p->has_audio_since = true;
-	audio_clock_init(&p->clock, &p->index.audio, p->index.audio.source_base);
+	for (int i = 0; i < p->title.n_audios; i++) {
+		struct probe_audio *a = &p->audios[i];
+
+		a->record->source_end = 0;
+		a->anchored = 0;
+		a->anchor_place = -1;
+		a->has_been_since = true;
+		audio_clock_init(&a->clock, a->record, a->record->source_base);
+	}
 }
 
 static int pass_frame(struct probe *p, const struct frame *f, struct err *err)
 {
 	if (p->title.video && f->track == p->title.video->number)
 		return pass_video(p, f, err);
-	if (p->title.audio && f->track == p->title.audio->number)
-		return pass_audio(p, f, err);
+	for (int i = 0; i < p->title.n_audios; i++)
+		if (f->track == p->title.audios[i].track->number)
+			return pass_audio(p, i, f, err);
 	return 0;
 }
 
@@ -371,7 +431,9 @@ static int pass(struct probe *p, struct err *err)
 		if (n % FORGET_FRAMES == 0)
 			source_forget(p->task->source);
 	}
-	p->is_cues_wrong |= p->expected_ns != NONE || (p->title.audio && !p->has_audio_since);
+	p->is_cues_wrong |= p->expected_ns != NONE;
+	for (int i = 0; i < p->title.n_audios; i++)
+		p->is_cues_wrong |= !p->audios[i].has_been_since;
 	if (!ret && p->title.video)
 		ret = cut_gop(p, err);
 	if (!ret && p->title.video)
@@ -432,40 +494,118 @@ static int end_video(struct probe *p, struct err *err)
 	return 0;
 }
 
-static void end_audio(struct probe *p)
+/* A track of its own that begins or ends long before the video does would stop players: AAC, of which silence is known, goes on. */
+static void fill_up(const struct probe *p, struct record_audio *a)
 {
-	struct record_audio *a = &p->index.audio;
+	const struct record_video *v = &p->index.video;
+	int64_t start = timeline_ticks_to_samples(v->start_ticks, a->rate), end = timeline_ticks_to_samples(v->end_ticks, a->rate);
+	int64_t last = a->base + a->frames * a->unit, units;
 
-	a->frames = audio_frames(a, a->source_end);
-	if (!a->frames)
-		a->is_present = false;
+	if (strncmp(a->codecs, "mp4a.40.", 8) || !strcmp(a->codecs, "mp4a.40.34"))
+		return;
+	if (a->base - start > a->rate) {
+		units = (a->base - start) / a->unit;
+		a->base -= units * a->unit;
+		a->frames += units;
+	}
+	if (end - last > a->rate)
+		a->frames += (end - last) / a->unit;
+}
+
+static void end_audios(struct probe *p)
+{
+	for (int i = 0; i < p->title.n_audios; i++) {
+		struct probe_audio *a = &p->audios[i];
+
+		a->record->frames = audio_frames(a->record, a->record->source_end);
+		if (!a->record->frames)
+			a->record->is_present = false;
+		else if (a->own)
+			fill_up(p, a->record);
+	}
+}
+
+static void drop_track(struct index *x, int i)
+{
+	free(x->tracks[i].positions);
+	x->n_tracks--;
+	memmove(&x->tracks[i], &x->tracks[i + 1], (size_t)(x->n_tracks - i) * sizeof *x->tracks);
+}
+
+/* A track whose packets are all in front of the title's beginning is none; one alone goes with the video. */
+static int settle_tracks(struct probe *p, struct err *err)
+{
+	struct index *x = &p->index;
+	int n_audios = 0;
+
+	for (int i = 0; i < x->n_tracks;) {
+		bool is_audio = x->tracks[i].audio.is_present;
+
+		n_audios += is_audio;
+		if (is_audio || x->tracks[i].text.is_present)
+			i++;
+		else
+			drop_track(x, i);
+	}
+	if (n_audios == 1) {
+		x->audio = x->tracks[0].audio;
+		for (size_t i = 0; i < x->n_syncs; i++)
+			x->syncs[i].audio_pos = x->tracks[0].positions[i];
+		drop_track(x, 0);
+	}
+	return record_name_tracks(x->tracks, x->n_tracks) ? err_set(err, ERR_LIMIT, "too many tracks") : 0;
+}
+
+static int store_init(struct probe *p, const char *rendition, const struct record_video *video, const struct record_audio *audio,
+		      struct err *err)
+{
+	char which[RECORD_RENDITION_MAX + 6];
+	struct buf init = { 0 };
+	int ret = title_put_init(&p->title, video, audio, &init, err);
+
+	snprintf(which, sizeof which, "init:%s", rendition);
+	if (!ret)
+		ret = store_put_value(p->task->store, p->task->job->stream, which, buf_bytes(&init), err);
+	p->task->bytes += (int64_t)init.size;
+	buf_finish(&init);
+	return ret;
+}
+
+static int store_inits(struct probe *p, struct err *err)
+{
+	static const struct record_video no_video = { 0 };
+	const struct index *x = &p->index;
+	bool has_own = x->n_tracks && x->tracks[0].audio.is_present;
+	int ret = store_init(p, has_own ? RECORD_VIDEO_RENDITION : RECORD_RENDITION, &x->video, &x->audio, err);
+
+	for (int i = 0; i < x->n_tracks && !ret; i++)
+		if (x->tracks[i].audio.is_present)
+			ret = store_init(p, x->tracks[i].rendition, &no_video, &x->tracks[i].audio, err);
+	return ret;
 }
 
 static int store_results(struct probe *p, struct err *err)
 {
-	const struct job *job = p->task->job;
-	struct buf json = { 0 }, init = { 0 };
+	struct buf json = { 0 };
 	int ret = index_put(&p->index, &json);
 
 	if (ret)
 		err_set(err, ret, "cannot write the index");
+	p->task->bytes = (int64_t)json.size;
 	if (!ret)
-		ret = title_put_init(&p->title, &p->index.video, &p->index.audio, &init, err);
+		ret = store_inits(p, err);
 	if (!ret)
-		ret = store_put_value(p->task->store, job->stream, "init:" RECORD_RENDITION, buf_bytes(&init), err);
-	if (!ret)
-		ret = store_put_value(p->task->store, job->stream, "index", buf_bytes(&json), err);
-	p->task->bytes = (int64_t)(json.size + init.size);
+		ret = store_put_value(p->task->store, p->task->job->stream, "index", buf_bytes(&json), err);
 	buf_finish(&json);
-	buf_finish(&init);
 	return ret;
 }
 
 static void probe_finish(struct probe *p)
 {
+	for (int i = 0; i < RECORD_AUDIOS_MAX; i++)
+		audio_ruler_destroy(p->audios[i].ruler);
 	if (p->has_title)
 		title_finish(&p->title);
-	audio_ruler_destroy(p->ruler);
 	index_finish(&p->index);
 	free(p->pts);
 	free(p->sorted);
@@ -473,21 +613,77 @@ static void probe_finish(struct probe *p)
 	buf_finish(&p->scratch2);
 }
 
+/* Audio that goes with the video, or tracks of their own where there are several. */
+static int open_audios(struct probe *p, struct err *err)
+{
+	struct title *t = &p->title;
+	int ret = 0;
+
+	for (int i = 0; i < t->n_audios && !ret; i++) {
+		struct probe_audio *a = &p->audios[i];
+
+		a->own = is_own(p) ? &p->index.tracks[p->index.n_tracks++] : NULL;
+		a->record = a->own ? &a->own->audio : &p->index.audio;
+		*a->record = t->audios[i].record;
+		if (a->own) {
+			label_track(p->index.tracks, i, t->audios[i].track);
+			a->own->is_default = &t->audios[i] == t->audio;
+		}
+		ret = audio_ruler_create(&a->ruler, t->audios[i].track, a->record->source_unit, err);
+	}
+	return ret;
+}
+
+/* Subtitles that can be read. 0 or ERR_NOMEM. */
+static int add_text(struct probe *p, const struct track *t, int *n_texts, bool *has_default, struct err *err)
+{
+	struct record_track *to = &p->index.tracks[p->index.n_tracks];
+	struct text_decoder *decoder = NULL;
+	int ret = *n_texts == RECORD_TEXTS_MAX ? err_set(err, ERR_LIMIT, "there are too many")
+		  : t->is_encrypted	       ? err_set(err, ERR_UNSUPPORTED, "they are encrypted, or packed in a way that is not known")
+					       : text_decoder_create(&decoder, t, err);
+
+	text_decoder_destroy(decoder);
+	if (ret == ERR_NOMEM)
+		return ret;
+	if (ret) {
+		log_warn("subtitles are left out", "track=%llu codec=%s reason=\"%s\"", (unsigned long long)t->number, t->codec_id, err->msg);
+		return 0;
+	}
+	to->text = (struct record_text){ true, (int64_t)t->number };
+	label_track(p->index.tracks, p->index.n_tracks, t);
+	to->is_default = t->is_default && !*has_default;
+	*has_default |= to->is_default;
+	++*n_texts;
+	p->index.n_tracks++;
+	return 0;
+}
+
+static int open_tracks(struct probe *p, struct err *err)
+{
+	bool has_default = false;
+	int n_texts = 0, ret;
+
+	p->index.tracks = calloc(RECORD_TRACKS_MAX, sizeof *p->index.tracks);
+	ret = p->index.tracks ? open_audios(p, err) : err_set(err, ERR_NOMEM, "out of memory");
+	for (int i = 0; i < p->demux->n_tracks && !ret; i++)
+		if (p->demux->tracks[i].type == TRACK_TEXT)
+			ret = add_text(p, &p->demux->tracks[i], &n_texts, &has_default, err);
+	return ret;
+}
+
 static int open_title(struct probe *p, struct err *err)
 {
 	const struct title *t = &p->title;
-	int ret = title_init(&p->title, p->demux, &p->task->job->options, err);
+	int ret = title_init_all(&p->title, p->demux, &p->task->job->options, err);
 
 	p->has_title = !ret;
 	if (ret)
 		return ret;
 	p->index.video = t->record_video;
-	p->index.audio = t->record_audio;
 	p->index.origin_ns = t->origin_ns;
 	p->index.first_place = p->demux->first;
-	if (!t->audio)
-		return 0;
-	return audio_ruler_create(&p->ruler, t->audio, p->index.audio.source_unit, err);
+	return open_tracks(p, err);
 }
 
 int probe_run(struct task *task, struct err *err)
@@ -506,8 +702,10 @@ int probe_run(struct task *task, struct err *err)
 		ret = demux_get_shifts(p.demux, &p.index.shifts, err);
 	if (!ret && p.title.video)
 		ret = end_video(&p, err);
-	if (!ret && p.title.audio)
-		end_audio(&p);
+	if (!ret) {
+		end_audios(&p);
+		ret = settle_tracks(&p, err);
+	}
 	if (!ret)
 		ret = store_results(&p, err);
 	probe_finish(&p);

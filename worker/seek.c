@@ -117,7 +117,7 @@ static int scan(struct seek *s, struct counter *c, int64_t until_ns, struct err 
 			if (f.time_ns >= s->anchors[s->n - 1].time_ns + ANCHOR_NS)
 				ret = add_anchor(s, f.time_ns, place, INT64_MIN, err);
 		}
-		if (!ret && is_counted && f.track == t->audio->number) {
+		if (!ret && is_counted && f.track == t->audio->track->number) {
 			int64_t pos = INT64_MIN;
 
 			ret = count_audio(s, c, &f, &pos, err);
@@ -133,9 +133,9 @@ static int anchors_from_scan(struct seek *s, int64_t until_ns, struct err *err)
 	struct counter c = { 0 };
 	int ret = 0;
 
-	if (s->t->audio && s->t->facts.is_counted) {
+	if (s->t->audio && s->t->audio->facts.is_counted) {
 		audio_clock_init(&c.clock, &s->t->record_audio, s->t->record_audio.source_base);
-		ret = audio_ruler_create(&c.ruler, s->t->audio, s->t->record_audio.source_unit, err);
+		ret = audio_ruler_create(&c.ruler, s->t->audio->track, s->t->record_audio.source_unit, err);
 	}
 	if (!ret)
 		ret = scan(s, &c, until_ns, err);
@@ -238,7 +238,7 @@ static int first_audio(struct seek *s, const struct anchor *a, int64_t *pos, str
 	if (ret || *pos != INT64_MIN)
 		return ret ? ret : 1;
 	while ((ret = next(s, &f, err)) == 1)
-		if (f.track == s->t->audio->number) {
+		if (f.track == s->t->audio->track->number) {
 			*pos = timeline_ns_to_samples(f.time_ns - s->t->origin_ns, s->t->record_audio.source_rate);
 			return 1;
 		}
@@ -288,7 +288,7 @@ int seek_find(const struct title *t, const struct transcode_out *out, int64_t ti
 	int ret = add_anchor(&s, INT64_MIN, t->demux->first, t->record_audio.source_base, err);
 
 	seek_beginning(t, place);
-	if (!ret && t->video && t->demux->n_cues && !(t->audio && t->facts.is_counted))
+	if (!ret && t->video && t->demux->n_cues && !(t->audio && t->audio->facts.is_counted))
 		ret = anchors_from_cues(&s, err);
 	else if (!ret)
 		ret = anchors_from_scan(&s, ns, err);

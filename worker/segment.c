@@ -10,6 +10,7 @@
 #include "worker/fragment.h"
 #include "worker/grid.h"
 #include "worker/task.h"
+#include "worker/text.h"
 #include "worker/video_feed.h"
 
 #include <stdlib.h>
@@ -25,7 +26,7 @@ struct segment {
 	struct audio_feed audio;
 	struct fragments out;
 	bool has_video, has_audio, is_audio_done, is_video_done;
-	bool is_silent; /* audio is not decoded: a tolerant job */
+	bool is_silent; /* audio is not read: there is none here, or the job is a tolerant one */
 	int64_t damaged_bytes; /* of the file, passed over */
 };
 
@@ -98,7 +99,7 @@ static int read_frames(struct segment *s, struct err *err)
 	if (s->is_audio_done || (!s->is_video_done && p->video_place < from))
 		from = p->video_place;
 	demux_set_shifts(demux, &s->job->shifts);
-	ret = demux_seek(demux, from, err);
+	ret = s->is_video_done && s->is_audio_done ? 0 : demux_seek(demux, from, err);
 	while (!ret && !(s->is_video_done && s->is_audio_done)) {
 		ret = demux_next(demux, &frame, err);
 		if (ret <= 0)
@@ -144,7 +145,7 @@ static int put_segment(struct segment *s, struct err *err)
 	struct fragments *f = &s->out;
 	int ret = 0;
 
-	if (!f->n_video && !f->n_audio)
+	if (!f->n_video && !f->n_audio && (s->job->video.is_present || p->audio_first < p->audio_end))
 		return err_set(err, ERR_DATA, "no frame found where the plan has a segment: is the file damaged?");
 	if (f->n_video && p->duration > INT32_MAX)
 		ret = err_set(err, ERR_LIMIT, "a video segment of %lld seconds", (long long)(p->duration / TICKS_PER_SECOND));
@@ -196,6 +197,15 @@ static int open_video(struct segment *s, struct err *err)
 	return nal_config_init_lengths(&s->nal, !strncmp(v->codecs, "avc1", 4) ? NAL_H264 : NAL_H265, t->codec_private, err);
 }
 
+/* A track that was filled up has nothing there that could be heard, nor so near that an encoder would know. */
+static bool is_outside(const struct record_audio *a, const struct plan_segment *p)
+{
+	int64_t first = timeline_scale_floor(audio_frame_position(a, p->audio_first), a->source_rate, a->rate);
+	int64_t end = timeline_scale_ceil(a->base + p->audio_end * a->unit, a->source_rate, a->rate);
+
+	return first > a->source_end + a->source_rate + a->lead || end < a->source_base - a->source_rate - a->lead;
+}
+
 static int open_audio(struct segment *s, struct err *err)
 {
 	const struct plan_segment *p = &s->job->segment;
@@ -222,13 +232,13 @@ int segment_make(struct task *task, segment_put_fn *put, struct err *err)
 {
 	struct segment s = { .task = task, .job = task->job };
 	const struct plan_segment *p = &task->job->segment;
-	struct iovec *iov;
+	struct iovec *iov, head;
 	int n, ret = source_open(task->source, &task->job->source, err);
 
 	fragments_init(&s.out, &task->job->video, &task->job->audio, p->audio_first);
 	s.is_video_done = !task->job->video.is_present;
 	s.is_audio_done = !task->job->audio.is_present || p->audio_first == p->audio_end;
-	s.is_silent = task->job->is_tolerant && !s.is_audio_done && !task->job->audio.is_copy;
+	s.is_silent = !s.is_audio_done && ((task->job->is_tolerant && !task->job->audio.is_copy) || is_outside(&task->job->audio, p));
 	if (!ret && !s.is_video_done)
 		ret = open_video(&s, err);
 	if (!ret && !s.is_audio_done)
@@ -239,8 +249,9 @@ int segment_make(struct task *task, segment_put_fn *put, struct err *err)
 	if (!ret)
 		ret = put_segment(&s, err);
 	if (!ret) {
+		head = (struct iovec){ s.out.head.data, s.out.head.size };
 		iov = fragments_iov(&s.out, &n);
-		ret = put(task, iov, n, err);
+		ret = n ? put(task, iov, n, err) : put(task, &head, 1, err); /* without a sample: the track is over, or has not begun */
 	}
 	if (!ret)
 		report_broken(&s);
@@ -254,5 +265,5 @@ int segment_make(struct task *task, segment_put_fn *put, struct err *err)
 
 int segment_run(struct task *task, struct err *err)
 {
-	return segment_make(task, store_segment, err);
+	return task->job->text.is_present ? text_make(task, store_segment, err) : segment_make(task, store_segment, err);
 }

@@ -166,61 +166,87 @@ static void video_facts(struct title *title)
 	set_grid(title);
 }
 
-static int audio_facts(struct title *title, const struct record_options *options, struct err *err)
+static int audio_facts(struct title_audio *t, const struct record_options *options, struct err *err)
 {
-	struct record_audio *a = &title->record_audio;
+	struct record_audio *a = &t->record;
 	struct bytes first[TITLE_FIRST_PACKETS];
 	int ret;
 
-	for (int i = 0; i < title->n_first; i++)
-		first[i] = buf_bytes(&title->first[i]);
-	ret = audio_facts_init(&title->facts, title->audio, options, first, title->n_first, err);
-	title->has_facts = !ret;
+	for (int i = 0; i < t->n_first; i++)
+		first[i] = buf_bytes(&t->first[i]);
+	ret = audio_facts_init(&t->facts, t->track, options, first, t->n_first, err);
+	t->has_facts = !ret;
 	if (ret)
 		return ret;
-	if (title->audio_skip > 0 && title->audio->par) { /* edit lists: priming of the encoder */
-		title->facts.skip = title->audio_skip;
-		title->facts.delay = !title->facts.is_copy		  ? 0
-				     : title->facts.entry == FMP4_MP4A ? title->audio_skip % title->facts.unit
-								       : title->audio_skip;
+	if (t->skip > 0 && t->track->par) { /* edit lists: priming of the encoder */
+		t->facts.skip = t->skip;
+		t->facts.delay = !t->facts.is_copy	     ? 0
+				 : t->facts.entry == FMP4_MP4A ? t->skip % t->facts.unit
+							      : t->skip;
 	}
 	*a = (struct record_audio){
 		.is_present = true,
-		.is_copy = title->facts.is_copy,
-		.track = (int64_t)title->audio->number,
-		.rate = title->facts.rate,
-		.channels = title->facts.channels,
-		.unit = title->facts.unit,
-		.source_rate = title->facts.source_rate,
-		.source_unit = title->facts.is_counted ? 0 : title->facts.source_unit,
-		.lead = title->facts.lead,
-		.delay = title->facts.delay,
+		.is_copy = t->facts.is_copy,
+		.track = (int64_t)t->track->number,
+		.rate = t->facts.rate,
+		.channels = t->facts.channels,
+		.unit = t->facts.unit,
+		.source_rate = t->facts.source_rate,
+		.source_unit = t->facts.is_counted ? 0 : t->facts.source_unit,
+		.lead = t->facts.lead,
+		.delay = t->facts.delay,
 	};
-	snprintf(a->codecs, sizeof a->codecs, "%s", title->facts.codecs);
+	snprintf(a->codecs, sizeof a->codecs, "%s", t->facts.codecs);
 	return 0;
 }
 
-/* Timeline 0 is where the earlier of the tracks begins. */
+/* Of all tracks; those that turn out to be of no use are left out, where something else is left. */
+static int all_audio_facts(struct title *title, const struct record_options *options, struct err *err)
+{
+	for (int i = 0; i < title->n_audios;) {
+		const struct title_audio *a = &title->audios[i];
+		int ret = audio_facts(&title->audios[i], options, err);
+
+		if (!ret) {
+			i++;
+			continue;
+		}
+		if (title->n_audios > 1 ? ret != ERR_DATA && ret != ERR_UNSUPPORTED
+					: ret != ERR_DATA || !title->video || a->n_first == TITLE_FIRST_PACKETS)
+			return ret;
+		log_warn("audio is left out", "track=%llu reason=\"%s\"", (unsigned long long)a->track->number, err->msg); /* all it has */
+		title_drop_audio(title, i);
+	}
+	return 0;
+}
+
+static int64_t audio_start_ns(const struct title_audio *a)
+{
+	return a->origin_ns + timeline_scale_round(a->facts.skip, NS_PER_SECOND, a->facts.source_rate);
+}
+
+static void place_audio(const struct title *title, struct title_audio *t)
+{
+	struct record_audio *a = &t->record;
+
+	a->source_base = timeline_ns_to_samples(t->first_ns - title->origin_ns, t->facts.source_rate);
+	a->base = 0;
+	if (t->facts.is_copy) /* whole frames of priming are left out: not every player knows what not to play */
+		a->base = a->source_base + t->facts.skip - t->facts.delay;
+	if (title->is_entered && a->base < 0)
+		a->base += (a->unit - 1 - a->base) / a->unit * a->unit;
+}
+
+/* Timeline 0 is where the earliest of the tracks begins. */
 static int set_origin(struct title *title, const struct record_options *options, struct err *err)
 {
-	int64_t audio_ns = 0, origin = INT64_MAX;
-	int ret = 0;
+	int64_t origin = INT64_MAX;
+	int ret = all_audio_facts(title, options, err);
 
-	if (title->audio) {
-		ret = audio_facts(title, options, err);
-		if (ret == ERR_DATA && title->video && title->n_first < TITLE_FIRST_PACKETS) { /* all it has */
-			log_warn("audio is left out", "track=%llu reason=\"%s\"", (unsigned long long)title->audio->number,
-				 err->msg);
-			title->audio = NULL;
-		} else if (ret) {
-			return ret;
-		}
-	}
-	if (title->audio) {
-		audio_ns = title->audio_origin_ns + timeline_scale_round(title->facts.skip, NS_PER_SECOND,
-									 title->facts.source_rate);
-		origin = audio_ns;
-	}
+	if (ret)
+		return ret;
+	for (int i = 0; i < title->n_audios; i++)
+		origin = audio_start_ns(&title->audios[i]) < origin ? audio_start_ns(&title->audios[i]) : origin;
 	if (title->video) {
 		ret = title->is_video_copied ? 0 : encode_facts(title, options, err);
 		if (ret)
@@ -230,21 +256,16 @@ static int set_origin(struct title *title, const struct record_options *options,
 			origin = title_first_video_ns(title);
 	}
 	title->origin_ns = origin;
-	if (title->audio) {
-		title->record_audio.source_base = timeline_ns_to_samples(title->audio_first_ns - origin, title->facts.source_rate);
-		title->record_audio.base = 0;
-		if (title->facts.is_copy) /* whole frames of priming are left out: not every player knows what not to play */
-			title->record_audio.base = title->record_audio.source_base + title->facts.skip - title->facts.delay;
-		if (title->is_entered && title->record_audio.base < 0)
-			title->record_audio.base += (title->record_audio.unit - 1 - title->record_audio.base) /
-						    title->record_audio.unit * title->record_audio.unit;
-	}
+	for (int i = 0; i < title->n_audios; i++)
+		place_audio(title, &title->audios[i]);
+	if (title->audio)
+		title->record_audio = title->audio->record;
 	return 0;
 }
 
 /* ---- public */
 
-int title_init(struct title *title, struct demux *demux, const struct record_options *options, struct err *err)
+static int init(struct title *title, struct demux *demux, const struct record_options *options, bool is_all, struct err *err)
 {
 	int ret = 0;
 
@@ -253,7 +274,7 @@ int title_init(struct title *title, struct demux *demux, const struct record_opt
 	if (demux->first < 0)
 		ret = err_set(err, ERR_DATA, "the file has no Cluster: there is nothing to play in it");
 	if (!ret)
-		ret = title_pick_tracks(title, options, err);
+		ret = title_pick_tracks(title, options, is_all, err);
 	if (!ret)
 		ret = title_read_head(title, err);
 	if (!ret)
@@ -261,6 +282,16 @@ int title_init(struct title *title, struct demux *demux, const struct record_opt
 	if (ret)
 		title_finish(title);
 	return ret;
+}
+
+int title_init(struct title *title, struct demux *demux, const struct record_options *options, struct err *err)
+{
+	return init(title, demux, options, false, err);
+}
+
+int title_init_all(struct title *title, struct demux *demux, const struct record_options *options, struct err *err)
+{
+	return init(title, demux, options, true, err);
 }
 
 int64_t title_frame_duration(const struct title *t, int64_t said, int64_t gap)
@@ -284,10 +315,9 @@ void title_finish(struct title *title)
 {
 	if (title->has_nal)
 		nal_config_finish(&title->nal);
-	if (title->has_facts)
-		audio_facts_finish(&title->facts);
-	for (int i = 0; i < TITLE_FIRST_PACKETS; i++)
-		buf_finish(&title->first[i]);
+	while (title->n_audios)
+		title_drop_audio(title, title->n_audios - 1);
+	free(title->audios);
 	for (int i = 0; i < TITLE_FIRST_FRAMES; i++)
 		buf_finish(&title->packets[i].data);
 	buf_finish(&title->scratch);

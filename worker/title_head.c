@@ -4,12 +4,14 @@
  */
 #include "worker/title.h"
 
+#include "common/log.h"
 #include "common/timeline.h"
 #include "worker/audio_codec.h"
 #include "worker/decide.h"
 #include "worker/video.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -62,10 +64,19 @@ static int pick_video(struct title *title, const struct record_options *options,
 	return !title->video && options->video_track ? no_such_track(title->demux, TRACK_VIDEO, err) : 0;
 }
 
-/* Of those asked for the one with the default flag, else the first. */
-static int pick_audio(struct title *title, const struct record_options *options, struct err *err)
+static bool is_asked(const struct record_options *options)
 {
-	bool is_asked = options->audio_track || options->audio_language[0];
+	return options->audio_track || options->audio_language[0];
+}
+
+static bool is_playable(const struct track *t)
+{
+	return audio_codec_find(t) && t->rate >= 1;
+}
+
+/* Of those asked for the one with the default flag, else the first. *picked: NULL: there is none. */
+static int pick_audio(const struct title *title, const struct record_options *options, const struct track **picked, struct err *err)
+{
 	const struct track *other = NULL;
 
 	for (int i = 0; i < title->demux->n_tracks; i++) {
@@ -74,14 +85,14 @@ static int pick_audio(struct title *title, const struct record_options *options,
 		if (t->type != TRACK_AUDIO || (options->audio_track && t->number != (uint64_t)options->audio_track) ||
 		    !is_language(t->language, options->audio_language))
 			continue;
-		if (!audio_codec_find(t) || t->rate < 1)
+		if (!is_playable(t))
 			other = t;
-		else if (!title->audio || (t->is_default && !title->audio->is_default))
-			title->audio = t;
+		else if (!*picked || (t->is_default && !(*picked)->is_default))
+			*picked = t;
 	}
-	if (!title->audio && other && (is_asked || !title->video))
+	if (!*picked && other && (is_asked(options) || !title->video))
 		return err_set(err, ERR_UNSUPPORTED, "audio codec %s is not known", other->codec_id);
-	return !title->audio && is_asked ? no_such_track(title->demux, TRACK_AUDIO, err) : 0;
+	return !*picked && is_asked(options) ? no_such_track(title->demux, TRACK_AUDIO, err) : 0;
 }
 
 static int check_readable(const struct track *t, struct err *err)
@@ -92,18 +103,76 @@ static int check_readable(const struct track *t, struct err *err)
 		       (unsigned long long)t->number);
 }
 
-int title_pick_tracks(struct title *title, const struct record_options *options, struct err *err)
+static const char *why_not(const struct title *title, const struct track *t)
 {
+	return t->is_encrypted		     ? "it is encrypted, or packed in a way that is not known"
+	       : !is_playable(t)	     ? "its codec is not known"
+	       : title->n_audios == RECORD_AUDIOS_MAX ? "there are too many"
+						     : NULL;
+}
+
+/* The one that was picked, and the others that can be played, as there is room. */
+static int add_audios(struct title *title, const struct track *picked, bool is_all, struct err *err)
+{
+	title->audios = calloc(RECORD_AUDIOS_MAX, sizeof *title->audios);
+	if (!title->audios)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	for (int i = 0; i < title->demux->n_tracks; i++) {
+		const struct track *t = &title->demux->tracks[i];
+		const char *why = t == picked ? NULL : why_not(title, t);
+
+		if (t->type != TRACK_AUDIO || (t != picked && !is_all))
+			continue;
+		if (t == picked && title->n_audios == RECORD_AUDIOS_MAX)
+			title->n_audios--;
+		if (why)
+			log_warn("audio is left out", "track=%llu codec=%s reason=\"%s\"", (unsigned long long)t->number, t->codec_id, why);
+		else
+			title->audios[title->n_audios++].track = t;
+		if (t == picked)
+			title->audio = &title->audios[title->n_audios - 1];
+	}
+	return 0;
+}
+
+struct title_audio *title_find_audio(const struct title *title, uint64_t track)
+{
+	for (int i = 0; i < title->n_audios; i++)
+		if (title->audios[i].track->number == track)
+			return &title->audios[i];
+	return NULL;
+}
+
+void title_drop_audio(struct title *title, int i)
+{
+	struct title_audio *a = &title->audios[i];
+	int at = title->audio ? (int)(title->audio - title->audios) : 0;
+
+	if (a->has_facts)
+		audio_facts_finish(&a->facts);
+	for (int k = 0; k < TITLE_FIRST_PACKETS; k++)
+		buf_finish(&a->first[k]);
+	memmove(a, a + 1, (size_t)(--title->n_audios - i) * sizeof *a);
+	memset(&title->audios[title->n_audios], 0, sizeof *a);
+	/* where it was the one that is heard, the first is */
+	title->audio = title->n_audios ? &title->audios[at == i ? 0 : at - (at > i)] : NULL;
+}
+
+int title_pick_tracks(struct title *title, const struct record_options *options, bool is_all, struct err *err)
+{
+	const struct track *audio = NULL;
 	int ret = pick_video(title, options, err);
 
 	title->may_copy_video = title->video && decide_may_copy_video(avcodec_get_name(codec_id(title->video)), options);
 	if (!ret)
-		ret = pick_audio(title, options, err);
-	if (!ret && !title->video && !title->audio)
+		ret = pick_audio(title, options, &audio, err);
+	if (!ret && !title->video && !audio)
 		ret = err_set(err, ERR_UNSUPPORTED, "the file has neither a video nor an audio track");
 	if (!ret)
 		ret = check_readable(title->video, err);
-	return ret ? ret : check_readable(title->audio, err);
+	if (!ret)
+		ret = check_readable(audio, err);
+	return ret ? ret : add_audios(title, audio, is_all && title->video && !is_asked(options), err);
 }
 
 /* ---- head: the first frames of each track */
@@ -196,43 +265,51 @@ static int first_video(struct title *title, const struct frame *f, struct err *e
 	return 0;
 }
 
-static bool has_enough_audio(const struct title *title)
+static bool has_enough_audio(const struct title_audio *a)
 {
 	size_t bytes = 0;
 
-	for (int i = 0; i < title->n_first; i++)
-		bytes += title->first[i].size;
-	return !title->audio || title->n_first == TITLE_FIRST_PACKETS || bytes > LIMIT_FIRST_BYTES;
+	for (int i = 0; i < a->n_first; i++)
+		bytes += a->first[i].size;
+	return a->n_first == TITLE_FIRST_PACKETS || bytes > LIMIT_FIRST_BYTES;
 }
 
-static int keep_audio(struct title *title, const struct frame *f, struct err *err)
+static bool is_all_audio_known(const struct title *title)
+{
+	for (int i = 0; i < title->n_audios; i++)
+		if (!has_enough_audio(&title->audios[i]) || !title->audios[i].is_shown)
+			return false;
+	return true;
+}
+
+static int keep_audio(struct title *title, struct title_audio *a, const struct frame *f, struct err *err)
 {
 	struct bytes data;
 	int ret = demux_data(title->demux, f, &title->scratch, &data, err);
 
 	if (ret)
 		return ret == ERR_DATA ? 0 : ret;
-	if (!title->n_first)
-		title->audio_origin_ns = f->time_ns;
-	if (!title->n_first || (title->n_first == 1 && audio_codec_find(title->audio)->is_first_silent))
-		title->audio_first_ns = f->time_ns;
-	buf_put(&title->first[title->n_first], data.data, data.size);
-	return buf_failed(&title->first[title->n_first++]) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+	if (!a->n_first)
+		a->origin_ns = f->time_ns;
+	if (!a->n_first || (a->n_first == 1 && audio_codec_find(a->track)->is_first_silent))
+		a->first_ns = f->time_ns;
+	buf_put(&a->first[a->n_first], data.data, data.size);
+	return buf_failed(&a->first[a->n_first++]) ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }
 
-static int first_audio(struct title *title, const struct frame *f, struct err *err)
+static int first_audio(struct title *title, struct title_audio *a, const struct frame *f, struct err *err)
 {
-	int ret = has_enough_audio(title) ? 0 : keep_audio(title, f, err);
+	int ret = has_enough_audio(a) ? 0 : keep_audio(title, a, f, err);
 	int64_t skip;
 
-	if (ret || title->is_audio_shown || !title->n_first)
+	if (ret || a->is_shown || !a->n_first)
 		return ret;
 	/* what an edit list leaves out: whole packets in front of the first that is shown, and as much as one of them says */
-	skip = f->skip_samples + timeline_ns_to_samples(f->time_ns - title->audio_origin_ns, (int64_t)title->audio->rate);
-	if (f->skip_samples || (!f->is_hidden && !title->has_audio_skip))
-		title->audio_skip = skip;
-	title->has_audio_skip |= f->skip_samples > 0;
-	title->is_audio_shown = !f->is_hidden;
+	skip = f->skip_samples + timeline_ns_to_samples(f->time_ns - a->origin_ns, (int64_t)a->track->rate);
+	if (f->skip_samples || (!f->is_hidden && !a->has_skip))
+		a->skip = skip;
+	a->has_skip |= f->skip_samples > 0;
+	a->is_shown = !f->is_hidden;
 	return 0;
 }
 
@@ -250,36 +327,43 @@ static bool has_enough_video(const struct title *title)
 /* A track that has no frame is left out; but where reading failed, it may have some. */
 static int drop_empty(struct title *title, struct err *err)
 {
-	bool is_video_empty = title->video && !title->n_times, is_audio_empty = title->audio && !title->n_first;
+	bool is_video_empty = title->video && !title->n_times, is_any_empty = is_video_empty;
 
-	if ((is_video_empty || is_audio_empty) && input_status(title->demux->in, err))
+	for (int i = 0; i < title->n_audios; i++)
+		is_any_empty |= !title->audios[i].n_first;
+	if (is_any_empty && input_status(title->demux->in, err))
 		return err->code;
 	if (is_video_empty)
 		title->video = NULL;
-	if (is_audio_empty)
-		title->audio = NULL;
+	for (int i = title->n_audios - 1; i >= 0; i--)
+		if (!title->audios[i].n_first)
+			title_drop_audio(title, i);
 	if (!title->video && !title->audio)
 		return err_set(err, ERR_DATA, "no video sync sample and no audio packet was found in the file");
+	/* renditions of their own go with a video only */
+	for (int i = title->n_audios - 1; !title->video && i >= 0; i--)
+		if (title->audio != &title->audios[i])
+			title_drop_audio(title, i);
 	return 0;
 }
 
 int title_read_head(struct title *title, struct err *err)
 {
+	struct title_audio *a;
 	struct frame f;
 	int ret = demux_seek(title->demux, title->demux->first, err);
 
 	for (int n = 0; n < LIMIT_HEAD_BLOCKS && !ret; n++) {
-		if (has_enough_video(title) && has_enough_audio(title) && (title->is_audio_shown || !title->audio))
+		if (has_enough_video(title) && is_all_audio_known(title))
 			break;
 		ret = demux_next(title->demux, &f, err);
 		if (ret != 1) /* what the input says counts only where something is missing */
 			return ret == ERR_UNSUPPORTED ? ret : drop_empty(title, err);
 		ret = 0;
-		if (title->video && f.track == title->video->number) {
+		if (title->video && f.track == title->video->number)
 			ret = first_video(title, &f, err);
-		} else if (title->audio && f.track == title->audio->number) {
-			ret = first_audio(title, &f, err);
-		}
+		else if ((a = title_find_audio(title, f.track)))
+			ret = first_audio(title, a, &f, err);
 	}
 	return ret ? ret : drop_empty(title, err);
 }

@@ -112,18 +112,19 @@ static void video_entry(const struct title *title, const struct record_video *v,
 
 static void audio_entry(const struct title *title, const struct record_audio *a, struct fmp4_track *t)
 {
-	const char *iso = title->audio->language_iso, *language = *iso ? iso : title->audio->language;
+	const struct title_audio *audio = title_find_audio(title, (uint64_t)a->track);
+	const char *iso = audio->track->language_iso, *language = *iso ? iso : audio->track->language;
 
 	*t = (struct fmp4_track){
 		.id = 2,
-		.entry = title->facts.entry,
+		.entry = audio->facts.entry,
 		.timescale = (uint32_t)a->rate,
 		.language = "und",
-		.config = buf_bytes(&title->facts.config),
+		.config = buf_bytes(&audio->facts.config),
 		.edit_media_time = a->delay,
 		.channels = a->channels,
-		.sample_bits = title->facts.sample_bits,
-		.roll = title->facts.roll,
+		.sample_bits = audio->facts.sample_bits,
+		.roll = audio->facts.roll,
 	};
 	if (strlen(language) == 3)
 		memcpy(t->language, language, 3);

@@ -15,7 +15,7 @@
 
 struct AVCodecParameters;
 
-enum track_type { TRACK_VIDEO = 1, TRACK_AUDIO = 2, TRACK_OTHER = 0 };
+enum track_type { TRACK_VIDEO = 1, TRACK_AUDIO = 2, TRACK_TEXT = 17 /* subtitles, pictures too */, TRACK_OTHER = 0 };
 enum track_compression { TRACK_COMPRESSION_NONE, TRACK_COMPRESSION_STRIP, TRACK_COMPRESSION_ZLIB };
 
 /* RFC 9559 section 5.1.4.1.28.16 and following; ISO/IEC 23091-2 code points, 2 = unspecified. */
@@ -46,6 +46,8 @@ struct track {
 	struct bytes codec_private;
 	char language[36];            /* BCP 47 where the file says so, else ISO 639-2 */
 	char language_iso[4];         /* ISO 639-2; "": only BCP 47 is there */
+	char name[128];               /* for people, as written, perhaps cut short; "": none */
+	bool is_forced;               /* subtitles: of what is foreign to those who hear the language */
 	uint64_t default_duration_ns; /* 0: unknown */
 	uint64_t codec_delay_ns, seek_preroll_ns;
 	int64_t rounding_ns;          /* times are multiples of it, give or take: 1 is exact; > 0 */

@@ -101,7 +101,10 @@ START_TEST(a_path_is_understood_in_its_one_spelling_only)
 		{ "/hls/0123456789abcdef//master.m3u8", HTTP_NOTHING },
 		{ "/hls/0123456789abcdef/main/", HTTP_NOTHING },
 		{ "/hls/0123456789abcdef/main/../main/init.mp4", HTTP_NOTHING },
-		{ "/hls/0123456789abcdef/other/init.mp4", HTTP_NOTHING },
+		{ "/hls/0123456789abcdef/audio-2/init.mp4", HTTP_INIT },
+		{ "/hls/0123456789abcdef/text-1/0-540000.vtt", HTTP_SEGMENT },
+		{ "/hls/0123456789abcdef/Audio-2/init.mp4", HTTP_NOTHING },
+		{ "/hls/0123456789abcdef/abcdefghijklmnopqrstuvwxyz-01234/init.mp4", HTTP_NOTHING },
 		{ "/healthz/", HTTP_NOTHING },
 	};
 	struct http_target target;

@@ -46,9 +46,29 @@ static struct record_sync syncs[3] = {
 	{ 1080000, 1080000, 90000, 180000, INT64_MAX, true },
 };
 
+static struct record_track text_track = { .rendition = "text-1", .name = "Fran\xc3\xa7" "ais <b>", .language = "fr-CA", .is_forced = true,
+					  .text = { true, 3 } };
+
 static struct index sample_index(void)
 {
-	return (struct index){ video(), audio(), -5000000, 500, syncs, 3, { { { 1, 90030, -77 }, { 2, 90031, 78 } }, 2 } };
+	return (struct index){ .video = video(), .audio = audio(), .origin_ns = -5000000, .first_place = 500, .syncs = syncs, .n_syncs = 3,
+			       .tracks = &text_track, .n_tracks = 1,
+			       .shifts = { { { 1, 90030, -77 }, { 2, 90031, 78 } }, 2 } };
+}
+
+/* Audio as renditions of its own. */
+static struct index separate_index(void)
+{
+	static int64_t positions[] = { 0, 287232, INT64_MAX };
+	static struct record_track tracks[3];
+	struct index index = sample_index();
+	tracks[0] = (struct record_track){ .name = "de", .language = "de", .audio = audio(), .positions = positions };
+	tracks[1] = (struct record_track){ .name = "de 2", .language = "de", .is_default = true, .audio = audio(), .positions = positions };
+	tracks[2] = text_track;
+	index.audio = (struct record_audio){ 0 };
+	index.tracks = tracks;
+	index.n_tracks = 3;
+	return index;
 }
 
 static struct plan_segment segments[3] = {
@@ -57,13 +77,42 @@ static struct plan_segment segments[3] = {
 	{ 1080000, 720000, 90000, 180000, INT64_MAX, 90000, INT64_MAX, 562, 938 },
 };
 
+static struct plan_segment text_segments[3] = {
+	{ .start = 0, .duration = 539000, .audio_place = 500 },
+	{ .start = 539000, .duration = 541000, .audio_place = 500 },
+	{ .start = 1080000, .duration = 720000, .audio_place = 90000 },
+};
+
 static struct plan sample_plan(void)
 {
 	struct plan p = {
 		.hash = KEY, .video = video(), .audio = audio(), .origin_ns = 7, .shifts = { { { 3, 4, -5 } }, 1 }, .is_independent = true,
-		.segments = segments, .n_segments = 3
+		.segments = segments, .n_segments = 3, .tracks = &text_track, .n_tracks = 1
 	};
+	text_track.segments = text_segments;
 	record_options_init(&p.options);
+	return p;
+}
+
+static struct plan separate_plan(void)
+{
+	static struct plan_segment silent[3], heard[3];
+	static struct record_track tracks[3];
+	struct plan p = sample_plan();
+	struct index index = separate_index();
+	for (int i = 0; i < 3; i++) {
+		silent[i] = heard[i] = segments[i];
+		silent[i].audio_first = silent[i].audio_end = 0;
+		heard[i].video_place = heard[i].video_id = heard[i].video_end = 0;
+	}
+	memcpy(tracks, index.tracks, sizeof tracks);
+	record_name_tracks(tracks, 3);
+	tracks[0].segments = tracks[1].segments = heard;
+	tracks[2].segments = text_segments;
+	p.audio = (struct record_audio){ 0 };
+	p.segments = silent;
+	p.tracks = tracks;
+	p.n_tracks = 3;
 	return p;
 }
 
@@ -90,7 +139,7 @@ static struct job sample_job(void)
 
 START_TEST(index_comes_back_as_it_was)
 {
-	struct index in = sample_index(), out;
+	struct index in = _i ? separate_index() : sample_index(), out;
 	struct buf json = { 0 }, again = { 0 };
 	struct err err = { 0 };
 	ck_assert_int_eq(index_put(&in, &json), 0);
@@ -99,7 +148,8 @@ START_TEST(index_comes_back_as_it_was)
 	ck_assert_int_eq(out.syncs[2].audio_pos, INT64_MAX);
 	ck_assert_int_eq(out.syncs[1].pts, 540000);
 	ck_assert(!out.syncs[1].is_closed);
-	ck_assert_int_eq(out.audio.source_base, -256);
+	ck_assert_int_eq(_i ? out.tracks[1].audio.source_base : out.audio.source_base, -256);
+	ck_assert_str_eq(out.tracks[out.n_tracks - 1].name, text_track.name);
 	ck_assert_str_eq(out.video.codecs, "avc1.640028");
 	ck_assert_str_eq(out.video.supplemental, "dvh1.08.06/db1p");
 	index_put(&out, &again);
@@ -112,13 +162,16 @@ END_TEST
 
 START_TEST(plan_comes_back_as_it_was)
 {
-	struct plan in = sample_plan(), out;
+	struct plan in = _i ? separate_plan() : sample_plan(), out;
 	struct buf json = { 0 }, again = { 0 };
 	struct err err = { 0 };
 	ck_assert_int_eq(plan_put(&in, &json), 0);
 	ck_assert_msg(!plan_get(buf_bytes(&json), &out, &err), "%s", err.msg);
 	ck_assert_uint_eq(out.n_segments, 3);
-	ck_assert_mem_eq(out.segments, segments, sizeof(segments));
+	ck_assert_mem_eq(out.segments, in.segments, sizeof(segments));
+	ck_assert_str_eq(out.tracks[out.n_tracks - 1].rendition, "text-1");
+	ck_assert_str_eq(plan_rendition(&out, 2), _i ? "video" : "main");
+	ck_assert_str_eq(plan_rendition(&out, 3), _i ? "audio-1" : "text-1");
 	plan_put(&out, &again);
 	ck_assert_str_eq(buf_cstr(&json), buf_cstr(&again));
 	plan_finish(&out);
@@ -194,6 +247,7 @@ START_TEST(title_without_video_or_audio_is_a_title)
 	in.video.is_present = false;
 	in.segments = &one;
 	in.n_segments = 1;
+	in.n_tracks = 0;
 	plan_put(&in, &json);
 	ck_assert_msg(!plan_get(buf_bytes(&json), &out, &err), "%s", err.msg);
 	ck_assert(!out.video.is_present);
@@ -207,10 +261,10 @@ static const char *const bad_plans[][2] = {
 	{ "\"grid_within_ns\":500000", "\"grid_within_ns\":500001" },
 	{ "\"rate_num\":24000,\"rate_den\":1001", "\"rate_num\":0,\"rate_den\":0" },
 	{ "\"rate_den\":1001", "\"rate_den\":2147483648" },
-	{ "\"format\":4", "\"format\":1" },
-	{ "\"format\":4", "\"format\":4,\"more\":1" },
-	{ "\"format\":4,", "" },
-	{ "\"format\":4", "\"format\":4,\"format\":4" },
+	{ "\"format\":5", "\"format\":1" },
+	{ "\"format\":5", "\"format\":5,\"more\":1" },
+	{ "\"format\":5,", "" },
+	{ "\"format\":5", "\"format\":5,\"format\":5" },
 	{ "\"origin_ns\":7", "\"origin_ns\":7.0" },
 	{ "\"origin_ns\":7", "\"origin_ns\":\"7\"" },
 	{ "\"origin_ns\":7", "\"origin_ns\":7200000000000001" },
@@ -320,6 +374,96 @@ START_TEST(broken_index_is_refused)
 	ck_assert_ptr_null(out.syncs);
 	free(bad);
 	buf_finish(&json);
+}
+END_TEST
+
+/* Of titles with audio as renditions of its own: what is replaced in the plan, or, after "index", in the index. */
+static const char *const bad_tracks[][3] = {
+	{ "plan", "\"name\":\"de\"", "\"name\":\"\"" },
+	{ "plan", "\"name\":\"de\"", "\"name\":\"d\\ne\"" },
+	{ "plan", "\"name\":\"de\"", "\"name\":\"d\\\"e\"" },
+	{ "plan", "\"name\":\"de\"", "\"name\":\"\\u0001\"" },
+	{ "plan", "\"language\":\"de\"", "\"language\":\"de\\\"\"" },
+	{ "plan", "\"language\":\"de\"", "\"language\":\"abcdefghijklmnopqrstuvwxyz-0123456789\"" },
+	{ "plan", "\"default\":false", "\"default\":0" },
+	{ "plan", "\"text\":null", "\"text\":{\"track\":4}" },
+	{ "plan", "\"text\":{\"track\":3}", "\"text\":null" },
+	{ "plan", "\"text\":{\"track\":3}", "\"text\":{\"track\":-1}" },
+	{ "plan", "\"text\":{\"track\":3}", "\"text\":{\"track\":3,\"more\":1}" },
+	{ "plan", "[539000,541000,0,0,0,500,0,280,562]", "[539000,541000,0,1,0,500,0,280,562]" },
+	{ "plan", "[539000,541000,0,0,0,500,0,280,562]", "[539000,541000,0,0,0,500,0,281,562]" },
+	{ "plan", "[539000,541000,0,0,0,500,0,280,562],", "" },
+	{ "plan", "[0,539000,0,0,0,500,0,0,280],[539000,541000,0,0,0,500,0,280,562]", "[0,539001,0,0,0,500,0,0,280],[539001,540999,0,0,0,500,0,280,562]" },
+	{ "plan", "\"tracks\":[{", "\"tracks\":[{\"x\":1," },
+	{ "plan", "\"tracks\":[{", "\"tracks\":[7,{" },
+	{ "index", "\"positions\":[0,287232,null]", "\"positions\":[0,287232]" },
+	{ "index", "\"positions\":[0,287232,null]", "\"positions\":[0,287232,null,0]" },
+	{ "index", "\"positions\":[0,287232,null]", "\"positions\":[0,287232,\"0\"]" },
+	{ "index", "\"positions\":[0,287232,null]", "\"positions\":[0,9000000000000000000,null]" },
+	{ "index", "\"positions\":[]", "\"positions\":[0,0,0]" },
+	{ "index", "\"audio\":null", "\"audio\":{\"is_copy\":false,\"track\":2,\"codecs\":\"mp4a.40.2\",\"rate\":48000,\"channels\":2,\"unit\":1024,"
+	  "\"base\":0,\"frames\":1,\"source_rate\":48000,\"source_unit\":1536,\"source_base\":0,\"source_end\":9,\"lead\":0,\"delay\":0}" },
+};
+
+START_TEST(broken_track_is_refused)
+{
+	struct index index = separate_index(), index_out;
+	struct plan plan = separate_plan(), plan_out;
+	struct buf json = { 0 };
+	struct err err = { 0 };
+	bool is_plan = !strcmp(bad_tracks[_i][0], "plan");
+	ck_assert_int_eq(is_plan ? plan_put(&plan, &json) : index_put(&index, &json), 0);
+	ck_assert_int_eq(is_plan ? plan_get(buf_bytes(&json), &plan_out, &err) : index_get(buf_bytes(&json), &index_out, &err), 0);
+	if (is_plan)
+		plan_finish(&plan_out);
+	else
+		index_finish(&index_out);
+	char *bad = replaced(&json, bad_tracks[_i][1], bad_tracks[_i][2]);
+	ck_assert_msg((is_plan ? plan_get(text(bad), &plan_out, &err) : index_get(text(bad), &index_out, &err)) == ERR_DATA,
+		      "accepted: %s", bad_tracks[_i][2]);
+	ck_assert_ptr_null(is_plan ? plan_out.tracks : index_out.tracks);
+	free(bad);
+	buf_finish(&json);
+}
+END_TEST
+
+START_TEST(more_tracks_of_a_kind_than_there_may_be_are_refused)
+{
+	struct record_track tracks[RECORD_AUDIOS_MAX + RECORD_TEXTS_MAX + 1] = { 0 };
+	int n = RECORD_AUDIOS_MAX + RECORD_TEXTS_MAX;
+	for (int i = RECORD_AUDIOS_MAX; i <= n; i++)
+		tracks[i].text.is_present = true;
+	ck_assert_int_eq(record_name_tracks(tracks, n), 0);
+	ck_assert_str_eq(tracks[RECORD_AUDIOS_MAX - 1].rendition, "audio-32");
+	ck_assert_str_eq(tracks[n - 1].rendition, "text-64");
+	ck_assert_int_eq(record_name_tracks(tracks, n + 1), ERR_DATA);
+	tracks[RECORD_AUDIOS_MAX].text.is_present = false;
+	ck_assert_int_eq(record_name_tracks(tracks, n), ERR_DATA);
+	ck_assert_int_eq(record_name_tracks(tracks + n - 1, 1), 0);
+	tracks[0].text.is_present = true; /* before audio */
+	ck_assert_int_eq(record_name_tracks(tracks, 2), ERR_DATA);
+}
+END_TEST
+
+START_TEST(jobs_of_a_title_are_those_of_all_its_renditions)
+{
+	struct plan plan = separate_plan();
+	struct job job = { 0 };
+	ck_assert_uint_eq(plan_count(&plan), 12);
+	job_set_segment(&job, &plan, 1);
+	ck_assert(job.video.is_present && !job.audio.is_present && !job.text.is_present);
+	ck_assert_str_eq(job.rendition, "video");
+	job_set_segment(&job, &plan, 7);
+	ck_assert(!job.video.is_present && job.audio.is_present && !job.text.is_present);
+	ck_assert_str_eq(job.rendition, "audio-2");
+	ck_assert(job.number == 1 && job.segment.start == 539000 && job.segment.audio_first == 280);
+	job_set_segment(&job, &plan, 11);
+	ck_assert(!job.video.is_present && !job.audio.is_present && job.text.is_present && job.text.track == 3);
+	ck_assert_int_eq(plan_find_segment(&plan, "audio-2", 539000, 541000), 7);
+	ck_assert_int_eq(plan_find_segment(&plan, "audio-2", 539000, 541001), -1);
+	ck_assert_int_eq(plan_find_segment(&plan, "audio-3", 539000, 541000), -1);
+	ck_assert_int_eq(plan_find_rendition(&plan, "main"), -1);
+	ck_assert_uint_eq(plan_default_audio(&plan), 6);
 }
 END_TEST
 
@@ -459,8 +603,8 @@ Suite *suite_record(void)
 {
 	Suite *s = suite_create("common/record");
 	TCase *t = tcase_create("record");
-	tcase_add_test(t, index_comes_back_as_it_was);
-	tcase_add_test(t, plan_comes_back_as_it_was);
+	tcase_add_loop_test(t, index_comes_back_as_it_was, 0, 2);
+	tcase_add_loop_test(t, plan_comes_back_as_it_was, 0, 2);
 	tcase_add_test(t, segment_job_says_what_the_plan_says_of_it);
 	tcase_add_test(t, job_comes_back_as_it_was);
 	tcase_add_test(t, path_of_any_bytes_comes_back_as_it_was);
@@ -468,6 +612,9 @@ Suite *suite_record(void)
 	tcase_add_loop_test(t, broken_plan_is_refused_with_a_sentence, 0, N(bad_plans));
 	tcase_add_loop_test(t, broken_index_is_refused, 0, N(bad_indexes));
 	tcase_add_loop_test(t, broken_job_is_refused, 0, N(bad_jobs));
+	tcase_add_loop_test(t, broken_track_is_refused, 0, N(bad_tracks));
+	tcase_add_test(t, more_tracks_of_a_kind_than_there_may_be_are_refused);
+	tcase_add_test(t, jobs_of_a_title_are_those_of_all_its_renditions);
 	tcase_add_test(t, record_cut_at_any_byte_is_refused);
 	tcase_add_test(t, messages_come_back_as_they_were);
 	tcase_add_loop_test(t, broken_message_is_refused, 0, N(bad_messages));

@@ -23,7 +23,7 @@ static const struct store_segment seg = { STREAM, "main", 540000, 360000 };
 static void set_plan(const char *hash)
 {
 	struct bytes json = { (const uint8_t *)"{}", 2 };
-	ck_assert_msg(!store_put_plan(store, STREAM, NULL, json, hash, 1, &err), "%s", err.msg);
+	ck_assert_msg(!store_put_plan(store, STREAM, NULL, json, hash, 1, "main", &err), "%s", err.msg);
 }
 
 static void setup(void)
@@ -221,7 +221,7 @@ START_TEST(deleted_segment_leaves_nothing)
 	uint8_t *data = make_bytes(n, 9);
 	redis_fixture_command(&redis, "FLUSHALL");
 	ck_assert_int_eq(store_put_value(store, STREAM, "plan", (struct bytes){ (const uint8_t *)"{}", 2 }, &err), 0);
-	ck_assert_int_eq(store_put_plan(store, STREAM, NULL, (struct bytes){ (const uint8_t *)"{}", 2 }, PLAN, 1, &err), 0);
+	ck_assert_int_eq(store_put_plan(store, STREAM, NULL, (struct bytes){ (const uint8_t *)"{}", 2 }, PLAN, 1, "main", &err), 0);
 	char *before = strdup(redis_fixture_command(&redis, "DBSIZE"));
 	ck_assert_int_eq(put(data, n, 5000, PLAN, 0, &c), 0);
 	ck_assert_str_ne(redis_fixture_command(&redis, "DBSIZE"), before);
@@ -452,7 +452,7 @@ START_TEST(names_that_would_leave_the_stream_are_refused)
 	ck_assert_int_eq(store_get_value(store, STREAM, "init:../x", &out, &err), ERR_USAGE);
 	ck_assert_int_eq(store_get_value(store, "0123456789abcde}", "plan", &out, &err), ERR_USAGE);
 	ck_assert_int_eq(store_get_commit(store, &bad, &c, &err), ERR_USAGE);
-	ck_assert_int_eq(store_put_plan(store, STREAM, NULL, (struct bytes){ NULL, 0 }, "x", 1, &err), ERR_USAGE);
+	ck_assert_int_eq(store_put_plan(store, STREAM, NULL, (struct bytes){ NULL, 0 }, "x", 1, "main", &err), ERR_USAGE);
 }
 END_TEST
 

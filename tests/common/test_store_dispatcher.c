@@ -77,7 +77,7 @@ START_TEST(accepted_stream_is_listed_and_read_back)
 	ck_assert_int_eq(store_list_streams(store, remember, listed, &err), 0);
 	ck_assert_str_eq(listed, STREAM);
 	ck_assert_int_eq(store_set_state(store, STREAM, NULL, "failed", "it broke, badly", &err), 0);
-	ck_assert_int_eq(store_put_plan(store, STREAM, NULL, text("{}"), PLAN, 7, &err), 0);
+	ck_assert_int_eq(store_put_plan(store, STREAM, NULL, text("{}"), PLAN, 7, "main", &err), 0);
 	ck_assert_int_eq(store_set_mode(store, STREAM, true, &err), 1);
 	ck_assert_int_eq(store_get_stream(store, STREAM, &back, &err), 1);
 	ck_assert_str_eq(back.state, "failed");
@@ -96,7 +96,7 @@ START_TEST(removed_stream_leaves_nothing_and_takes_no_late_segment)
 
 	put_stream(&what);
 	ck_assert_int_eq(store_own_stream(store, STREAM, ONE, "", owner, &err), 1);
-	ck_assert_int_eq(store_put_plan(store, STREAM, NULL, text("{}"), PLAN, 1, &err), 0);
+	ck_assert_int_eq(store_put_plan(store, STREAM, NULL, text("{}"), PLAN, 1, "main", &err), 0);
 	ck_assert_int_eq(store_put_value(store, STREAM, "index", text("{}"), &err), 0);
 	ck_assert_int_eq(store_put_value(store, STREAM, "init:main", text("x"), &err), 0);
 	ck_assert_int_eq(store_put_segment(store, &seg, PLAN, &iov, 1, 0, &commit, &err), 0);
@@ -109,8 +109,10 @@ START_TEST(removed_stream_leaves_nothing_and_takes_no_late_segment)
 }
 END_TEST
 
-static int see_fail(void *arg, int64_t start, int64_t duration, const char *class_name, int attempts, const char *reason)
+static int see_fail(void *arg, const char *rendition, int64_t start, int64_t duration, const char *class_name, int attempts,
+		    const char *reason)
 {
+	ck_assert_str_eq(rendition, seg.rendition);
 	ck_assert(start == seg.start && duration == seg.duration && attempts == 2);
 	ck_assert_str_eq(class_name, "crash");
 	ck_assert_str_eq(reason, "killed by signal 11: it's broken");
@@ -124,10 +126,10 @@ START_TEST(failures_are_listed_with_their_reasons_until_they_are_cleared)
 
 	ck_assert_int_eq(store_put_fail(store, NULL, &seg, "crash", 2, "killed by signal 11: it's broken", &err), 0);
 	redis_fixture_command(&redis, "HSET segfarm:{" STREAM "}:fails garbage 1 main:1:2 x mainly:540000:360000 y");
-	ck_assert_int_eq(store_list_fails(store, STREAM, "main", see_fail, &n, &err), 0);
+	ck_assert_int_eq(store_list_fails(store, STREAM, see_fail, &n, &err), 0);
 	ck_assert_int_eq(n, 1);
 	ck_assert_int_eq(store_clear_fails(store, STREAM, &err), 0);
-	ck_assert_int_eq(store_list_fails(store, STREAM, "main", see_fail, &n, &err), 0);
+	ck_assert_int_eq(store_list_fails(store, STREAM, see_fail, &n, &err), 0);
 	ck_assert_int_eq(n, 1);
 }
 END_TEST
@@ -160,10 +162,10 @@ START_TEST(who_is_not_the_owner_any_more_writes_nothing)
 	put_stream(&what);
 	ck_assert_int_eq(store_own_stream(store, STREAM, ONE, "", one, &err), 1);
 	ck_assert_int_eq(store_set_state(store, STREAM, one, "working", "", &err), 0);
-	ck_assert_int_eq(store_put_plan(store, STREAM, one, text("{}"), PLAN, 3, &err), 0);
+	ck_assert_int_eq(store_put_plan(store, STREAM, one, text("{}"), PLAN, 3, "main", &err), 0);
 	ck_assert_int_eq(store_own_stream(store, STREAM, TWO, one, two, &err), 1);
 	ck_assert_int_eq(store_set_state(store, STREAM, one, "failed", "late", &err), ERR_STOPPED);
-	ck_assert_int_eq(store_put_plan(store, STREAM, one, text("{late}"), "bbbbbbbbbbbbbbbb", 4, &err), ERR_STOPPED);
+	ck_assert_int_eq(store_put_plan(store, STREAM, one, text("{late}"), "bbbbbbbbbbbbbbbb", 4, "main", &err), ERR_STOPPED);
 	ck_assert_int_eq(store_put_fail(store, one, &seg, "crash", 1, "late", &err), ERR_STOPPED);
 	ck_assert_int_eq(store_get_stream(store, STREAM, &what, &err), 1);
 	ck_assert_str_eq(what.state, "working");

@@ -36,7 +36,7 @@ START_TEST(the_media_playlist_is_exact_to_the_microsecond)
 	struct plan plan = make_plan();
 	struct buf out = { 0 };
 
-	playlist_put_media(&plan, NULL, &out);
+	playlist_put_media(&plan, 0, NULL, &out);
 	check_text(&out, "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:7\n#EXT-X-MEDIA-SEQUENCE:0\n"
 			 "#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"init.mp4\"\n"
 			 "#EXTINF:6.006000,\n0-540540.m4s\n#EXTINF:6.506500,\n540540-585585.m4s\n"
@@ -50,7 +50,7 @@ START_TEST(a_segment_that_cannot_be_made_is_a_gap)
 	struct plan plan = make_plan();
 	struct buf out = { 0 };
 
-	playlist_put_media(&plan, gaps, &out);
+	playlist_put_media(&plan, 0, gaps, &out);
 	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), "0-540540.m4s\n#EXT-X-GAP\n#EXTINF:6.506500,\n540540-585585.m4s\n#EXTINF:1.0"));
 	buf_finish(&out);
 }
@@ -62,7 +62,7 @@ START_TEST(an_open_gop_is_not_said_to_be_independent)
 	struct buf out = { 0 };
 
 	plan.is_independent = false;
-	playlist_put_media(&plan, NULL, &out);
+	playlist_put_media(&plan, 0, NULL, &out);
 	playlist_put_master(&plan, sizes, &out);
 	ck_assert_ptr_null(strstr(buf_cstr(&out), "INDEPENDENT"));
 	buf_finish(&out);
@@ -163,7 +163,7 @@ START_TEST(target_duration_is_the_longest_segment_rounded)
 	struct buf out = { 0 };
 
 	plan.n_segments = 1;
-	playlist_put_media(&plan, NULL, &out);
+	playlist_put_media(&plan, 0, NULL, &out);
 	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), "#EXT-X-TARGETDURATION:6\n"));
 	buf_finish(&out);
 }
@@ -187,11 +187,11 @@ START_TEST(a_segment_is_found_by_its_exact_name_only)
 	};
 	struct plan plan = make_plan();
 
-	ck_assert_int_eq(playlist_find_segment(&plan, "0-540540.m4s"), 0);
-	ck_assert_int_eq(playlist_find_segment(&plan, "540540-585585.m4s"), 1);
-	ck_assert_int_eq(playlist_find_segment(&plan, "1126125-90000.m4s"), 2);
+	ck_assert_int_eq(playlist_find_segment(&plan, 0, "0-540540.m4s"), 0);
+	ck_assert_int_eq(playlist_find_segment(&plan, 0, "540540-585585.m4s"), 1);
+	ck_assert_int_eq(playlist_find_segment(&plan, 0, "1126125-90000.m4s"), 2);
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		ck_assert_int_eq(playlist_find_segment(&plan, wrong[i]), -1);
+		ck_assert_int_eq(playlist_find_segment(&plan, 0, wrong[i]), -1);
 }
 END_TEST
 

@@ -88,8 +88,10 @@ static int see_stream(void *arg, const char *stream)
 	return 0;
 }
 
-static int see_fail(void *arg, int64_t start, int64_t duration, const char *class_name, int attempts, const char *reason)
+static int see_fail(void *arg, const char *rendition, int64_t start, int64_t duration, const char *class_name, int attempts,
+		    const char *reason)
 {
+	ASSERT(strlen(rendition) <= RECORD_RENDITION_MAX);
 	(void)start, (void)duration, (void)attempts;
 	ASSERT(strlen(class_name) < 32 && strlen(reason) < 2048);
 	return ++*(int *)arg > 1000;
@@ -137,14 +139,14 @@ static void ask(struct store *s, unsigned what)
 		ret = store_put_segment(s, &seg, STREAM, &iov, 1, 0, &commit, &err);
 		break;
 	case 6:
-		ret = store_put_plan(s, STREAM, NULL, (struct bytes){ data, 2 }, STREAM, 1, &err);
+		ret = store_put_plan(s, STREAM, NULL, (struct bytes){ data, 2 }, STREAM, 1, "main", &err);
 		break;
 	case 7:
 		ret = store_get_value(s, STREAM, "index", &out, &err);
 		ASSERT(ret < 1 || out.size <= STORE_VALUE_MAX);
 		break;
 	case 8:
-		ret = store_list_fails(s, STREAM, "main", see_fail, &n, &err);
+		ret = store_list_fails(s, STREAM, see_fail, &n, &err);
 		break;
 	case 9:
 		ret = store_get_owners(s, keys, 1, owners, &err);
