@@ -63,7 +63,7 @@ static bool is_of(const struct family *f, const char *name, size_t n)
 
 static void read_line(struct exposition *e, char *line)
 {
-	struct family *f = &e->families[e->n - 1];
+	struct family *f = e->n ? &e->families[e->n - 1] : NULL;
 	char *space = strrchr(line, ' '), *end;
 	size_t n = strcspn(line, "{ ");
 	double value;
@@ -76,7 +76,7 @@ static void read_line(struct exposition *e, char *line)
 			ck_assert_str_ne(e->families[i].name, f->name);
 		return;
 	}
-	ck_assert_int_gt(e->n, 0);
+	ck_assert_ptr_nonnull(f);
 	if (!strncmp(line, "# TYPE ", 7)) {
 		ck_assert(!strncmp(line + 7, f->name, strlen(f->name)) && !f->n && !f->type[0]);
 		ck_assert_int_eq(sscanf(line + 7 + strlen(f->name), " %15s", f->type), 1);
@@ -98,14 +98,15 @@ static struct exposition read_text(const struct metrics *m, const struct metrics
 {
 	struct exposition e = { .samples = json_object() };
 	struct buf out = { 0 };
-	char *at, *line;
+	char *at, *line, *text;
 
 	metrics_put(m, now, &out);
 	ck_assert(!buf_failed(&out));
 	ck_assert_int_eq(out.data[out.size - 1], '\n');
-	at = strndup((char *)out.data, out.size - 1);
-	for (char *text = at; (line = strsep(&at, "\n")); at || (free(text), 0))
+	at = text = strndup((char *)out.data, out.size - 1);
+	while ((line = strsep(&at, "\n")))
 		read_line(&e, line);
+	free(text);
 	buf_finish(&out);
 	return e;
 }
