@@ -33,7 +33,7 @@
 #define HANDSHAKE_MS 5000
 #define CONNECT_MS 5000
 #define RECONNECT_MS 50
-#define RECONNECT_MAX_MS 2000
+#define RECONNECT_MAX_MS 500
 #define KEEPALIVE_IDLE_S 30
 #define KEEPALIVE_EVERY_S 10
 #define KEEPALIVE_N 3
@@ -394,16 +394,26 @@ int bus_recv(struct bus *bus, struct bus_peer *peer, enum msg_verb *verb, struct
 	return 1;
 }
 
-static bool is_readable(struct bus *bus)
+static int get_events(struct bus *bus)
 {
 	int events = 0;
 	size_t size = sizeof(events);
-	if (bus->zap)
-		bus_zap_work(bus->zap);
 	while (zmq_getsockopt(bus->socket, ZMQ_EVENTS, &events, &size) < 0)
 		if (zmq_errno() != EINTR)
-			return true; /* let bus_recv say what is wrong */
-	return events & ZMQ_POLLIN;
+			return ZMQ_POLLIN; /* let bus_recv say what is wrong */
+	return events;
+}
+
+bool bus_is_connected(struct bus *bus)
+{
+	return get_events(bus) & ZMQ_POLLOUT;
+}
+
+static bool is_readable(struct bus *bus)
+{
+	if (bus->zap)
+		bus_zap_work(bus->zap);
+	return get_events(bus) & ZMQ_POLLIN;
 }
 
 int bus_wait(struct bus *bus, int timeout_ms)

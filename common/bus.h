@@ -44,6 +44,9 @@ int bus_send(struct bus *bus, const struct bus_peer *peer, enum msg_verb verb, s
  * *json lives until the next bus_recv. */
 int bus_recv(struct bus *bus, struct bus_peer *peer, enum msg_verb *verb, struct bytes *json, struct err *err);
 
+/* There is a connection that takes messages: a DEALER sees by that when its other side has come back. */
+bool bus_is_connected(struct bus *bus);
+
 /* Waits until something can be received, at most timeout_ms (-1: for ever); 1 ready, 0 time is up or
  * a signal came. */
 int bus_wait(struct bus *bus, int timeout_ms);

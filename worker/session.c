@@ -31,6 +31,7 @@ struct link {
 	struct bus *bus;
 	int n_jobs;                   /* of its jobs, here */
 	bool is_known;
+	bool is_up;                   /* there is a connection */
 	int connect_ms;               /* until the next attempt to say HELLO */
 	int64_t next_beat_ms;
 	int64_t hello_ms;             /* when it was said */
@@ -130,8 +131,19 @@ static void reach_again(struct session *s, struct link *l)
 	l->is_known = false;
 }
 
+/* A dispatcher that has come back learns at once that we are here. */
+static bool has_come_up(struct link *l)
+{
+	bool was_up = l->is_up;
+
+	l->is_up = bus_is_connected(l->bus);
+	return l->is_up && !was_up;
+}
+
 static void beat_one(struct session *s, struct link *l, int64_t now)
 {
+	if (has_come_up(l))
+		l->next_beat_ms = 0;
 	if (now < l->next_beat_ms)
 		return;
 	if (l->is_known)
@@ -230,7 +242,7 @@ static void wait_for_work(struct session *s)
 	for (int i = 0; i < s->n_links; i++) {
 		const struct link *l = &s->links[i];
 
-		if (bus_wait(l->bus, 0)) /* what was sent since may have taken the edge */
+		if (bus_wait(l->bus, 0) || bus_is_connected(l->bus) != l->is_up) /* what was sent since may have taken the edge */
 			return;
 		fds[i] = (struct pollfd){ .fd = bus_fd(l->bus), .events = POLLIN };
 		if (!l->is_known && l->connect_ms < wait_ms)

@@ -158,6 +158,23 @@ START_TEST(worker_without_a_dispatcher_is_not_blocked)
 }
 END_TEST
 
+static void wait_for_connection(bool is_there)
+{
+	for (int i = 0; i < 2000 && bus_is_connected(dealer) != is_there; i++)
+		poll(NULL, 0, 5);
+	ck_assert_int_eq(bus_is_connected(dealer), is_there);
+}
+
+START_TEST(worker_sees_its_dispatcher_go_and_come_back)
+{
+	wait_for_connection(true);
+	bus_destroy(router);
+	wait_for_connection(false);
+	ck_assert_msg(!bus_bind(&router, endpoint, NULL, &err), "%s", err.msg);
+	wait_for_connection(true);
+}
+END_TEST
+
 START_TEST(worker_finds_the_dispatcher_that_comes_later_and_its_successor)
 {
 	struct bus_peer peer;
@@ -326,6 +343,7 @@ Suite *suite_bus(void)
 	tcase_add_test(t, peer_that_is_gone_is_told_as_an_error);
 	tcase_add_test(t, queue_of_a_peer_that_does_not_read_is_bounded);
 	tcase_add_test(t, worker_without_a_dispatcher_is_not_blocked);
+	tcase_add_test(t, worker_sees_its_dispatcher_go_and_come_back);
 	tcase_add_test(t, worker_finds_the_dispatcher_that_comes_later_and_its_successor);
 	tcase_add_test(t, second_dispatcher_on_one_path_is_refused);
 	tcase_add_test(t, path_left_by_a_killed_dispatcher_is_taken_over);
