@@ -424,9 +424,8 @@ int64_t plan_find_rendition(const struct plan *plan, const char *rendition)
 	return -1;
 }
 
-int64_t plan_find_segment(const struct plan *plan, const char *rendition, int64_t start, int64_t duration)
+int64_t plan_find_start(const struct plan *plan, int64_t start)
 {
-	int64_t first = plan_find_rendition(plan, rendition);
 	size_t low = 0, high = plan->n_segments;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
@@ -435,9 +434,13 @@ int64_t plan_find_segment(const struct plan *plan, const char *rendition, int64_
 		else
 			high = middle;
 	}
-	if (first < 0 || low == plan->n_segments || plan->segments[low].start != start || plan->segments[low].duration != duration)
-		return -1;
-	return first + (int64_t)low;
+	return low < plan->n_segments && plan->segments[low].start == start ? (int64_t)low : -1;
+}
+
+int64_t plan_find_segment(const struct plan *plan, const char *rendition, int64_t start, int64_t duration)
+{
+	int64_t first = plan_find_rendition(plan, rendition), i = plan_find_start(plan, start);
+	return first < 0 || i < 0 || plan->segments[i].duration != duration ? -1 : first + i;
 }
 
 void job_set_segment(struct job *job, const struct plan *plan, size_t i)

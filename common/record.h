@@ -247,6 +247,7 @@ const char *plan_rendition(const struct plan *plan, size_t i);
 size_t plan_default_audio(const struct plan *plan);
 /* The first segment of the rendition of that name, or -1. */
 int64_t plan_find_rendition(const struct plan *plan, const char *rendition);
+int64_t plan_find_start(const struct plan *plan, int64_t start); /* in the first rendition; -1: none begins there */
 int64_t plan_find_segment(const struct plan *plan, const char *rendition, int64_t start, int64_t duration); /* -1: none */
 int plan_put(const struct plan *plan, struct buf *json);
 int plan_get(struct bytes json, struct plan *plan, struct err *err);

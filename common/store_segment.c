@@ -481,17 +481,26 @@ struct removal {
 	struct err *err;
 };
 
+/* One command for all its pieces. */
 static int remove_segment(void *arg, int64_t start, int64_t duration, const struct store_commit *c)
 {
 	struct removal *r = arg;
+	struct store_sender o;
 	struct names n;
-	int sent = 0;
+	char key[STORE_KEY_MAX + 16];
 	r->segment.start = start;
 	r->segment.duration = duration;
 	int rc = get_names(r->s, &r->segment, &n, r->err);
-	for (; !rc && sent < c->pieces; sent++)
-		rc = store_send(r->s, r->err, "UNLINK %s%d", n.piece, sent);
-	return rc ? rc : store_replies(r->s, sent, r->err);
+	if (rc)
+		return rc;
+	store_sender_init(&o, r->s, r->err);
+	store_sender_printf(&o, "*%d\r\n$6\r\nUNLINK\r\n", c->pieces + 1);
+	for (int i = 0; i < c->pieces; i++) {
+		int size = snprintf(key, sizeof(key), "%s%d", n.piece, i);
+		store_sender_printf(&o, "$%d\r\n%s\r\n", size, key);
+	}
+	rc = store_sender_flush(&o);
+	return rc ? rc : store_replies(r->s, 1, r->err);
 }
 
 /* Its segments, their records and its init segment. */

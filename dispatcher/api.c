@@ -4,6 +4,7 @@
 #include "common/json.h"
 #include "common/options.h"
 #include "common/timeline.h"
+#include "dispatcher/mpd.h"
 #include "dispatcher/playlist.h"
 
 #include <stdio.h>
@@ -122,6 +123,10 @@ void api_put_stream(const struct api_stream *s, const struct api_urls *urls, str
 	jput_close(json, '}');
 	jput_open(json, "urls", '{');
 	put_url(urls, "master", "/hls/", s->key, "/" PLAYLIST_MASTER, json);
+	if (urls->access && urls->access->has_keys)
+		jput_null(json, "mpd");
+	else
+		put_url(urls, "mpd", "/hls/", s->key, "/" MPD_NAME, json);
 	put_url(urls, "stream", "/stream/", s->key, ".mp4", json);
 	jput_close(json, '}');
 }

@@ -6,6 +6,7 @@
 #include "common/timeline.h"
 #include "dispatcher/api.h"
 #include "dispatcher/cluster.h"
+#include "dispatcher/mpd.h"
 #include "dispatcher/playlist.h"
 #include "dispatcher/stream.h"
 
@@ -88,6 +89,10 @@ static void parse_hls(const char *path, struct http_target *target)
 		return;
 	if (!strcmp(rest, "/" PLAYLIST_MASTER)) {
 		target->what = HTTP_MASTER;
+		return;
+	}
+	if (!strcmp(rest, "/" MPD_NAME)) {
+		target->what = HTTP_MPD;
 		return;
 	}
 	if (rest[0] == '/')
@@ -229,6 +234,28 @@ static enum MHD_Result answer_playlist(struct http_call *call, const struct disp
 	return http_send_body(call, &body, HTTP_TYPE_PLAYLIST, cache);
 }
 
+/* It has a form for the names of its segments, and no form has signatures in it. */
+static enum MHD_Result answer_mpd(struct http_call *call, const struct dispatch_stream *s)
+{
+	struct buf body = { 0 };
+
+	if (call->expires)
+		return http_send_problem(call, MHD_HTTP_NOT_FOUND, "where URLs are signed there is no MPD");
+	mpd_put(&s->plan, s->sizes, &body);
+	return http_send_body(call, &body, HTTP_TYPE_MPD, s->state == DISPATCH_DONE ? HTTP_CACHE_LONG : HTTP_CACHE_SHORT);
+}
+
+/* Where in the plan the rendition that is asked for begins; -1: there is no such thing. */
+static int64_t find_rendition(const struct http_call *call, const struct dispatch_stream *s)
+{
+	int64_t first;
+
+	if (call->target.what == HTTP_MASTER || call->target.what == HTTP_MPD)
+		return 0;
+	first = plan_find_rendition(&s->plan, call->target.rendition);
+	return first >= 0 && call->target.what == HTTP_INIT && plan_is_text(&s->plan, (size_t)first) ? -1 : first;
+}
+
 static enum MHD_Result answer_hls(struct http_call *call)
 {
 	enum MHD_Result result;
@@ -238,10 +265,12 @@ static enum MHD_Result answer_hls(struct http_call *call)
 	if (!s)
 		return result;
 	http_refresh(call->http->dispatch, s);
-	first = call->target.what == HTTP_MASTER ? 0 : plan_find_rendition(&s->plan, call->target.rendition);
-	if (first < 0 || (call->target.what == HTTP_INIT && plan_is_text(&s->plan, (size_t)first)))
+	first = find_rendition(call, s);
+	if (first < 0)
 		return http_send_problem(call, MHD_HTTP_NOT_FOUND, "this title has no such rendition");
 	switch (call->target.what) {
+	case HTTP_MPD:
+		return answer_mpd(call, s);
 	case HTTP_MASTER:
 	case HTTP_MEDIA:
 		return answer_playlist(call, s, (size_t)first);
@@ -424,12 +453,13 @@ enum MHD_Result http_answer(void *http, struct MHD_Connection *connection, const
 	struct http_call *call = *state;
 	bool is_taken;
 
-	(void)http, (void)version;
+	(void)http;
 	if (!call)
 		return MHD_NO;
 	if (!call->connection) {
 		call->connection = connection;
 		call->method = method;
+		call->version = version;
 		call->path = url;
 		http_parse_path(url, &call->target);
 		return begin(call);

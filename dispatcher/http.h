@@ -3,7 +3,8 @@
  * HTTP: playlists, init and segments of the dispatcher's streams, and the API (dispatcher/openapi.json describes it). Only http*.c
  * include microhttpd.h. Runs inside the caller's loop, on the caller's thread; it has a store connection of its own.
  *
- *   /hls/K/master.m3u8   /hls/K/R/index.m3u8   /hls/K/R/init.mp4   /hls/K/R/<start>-<duration>.m4s (.vtt)
+ *   /hls/K/master.m3u8   /hls/K/manifest.mpd   /hls/K/R/index.m3u8   /hls/K/R/init.mp4
+ *   /hls/K/R/<start>-<duration>.m4s (.vtt; of DASH: <start>.m4s)
  *   /stream/K.mp4?start=SECONDS   /v1/streams[/K[/cancel|/retry]]   /v1/farm   /v1/openapi.json   /healthz   /readyz   /metrics   /
  */
 #ifndef SEGFARM_DISPATCHER_HTTP_H
@@ -68,7 +69,7 @@ int http_timeout_ms(const struct http *http);
 /* Pure, for tests: what a path asks for. */
 enum http_what {
 	HTTP_NOTHING, HTTP_ROOT, HTTP_HEALTH, HTTP_READY, HTTP_METRICS,
-	HTTP_MASTER, HTTP_MEDIA, HTTP_INIT, HTTP_SEGMENT, HTTP_STREAM,
+	HTTP_MASTER, HTTP_MPD, HTTP_MEDIA, HTTP_INIT, HTTP_SEGMENT, HTTP_STREAM,
 	HTTP_API_STREAMS, HTTP_API_STREAM, HTTP_API_CANCEL, HTTP_API_RETRY, HTTP_API_FARM, HTTP_API_DESCRIPTION,
 };
 /* Who may ask, from where: also of what is not there. */

@@ -323,8 +323,8 @@ static enum MHD_Result submit(struct http_call *call, struct store *store)
 	struct store_stream what;
 	char key[RECORD_KEY_SIZE];
 	struct api_submit *s;
-	json_t *dispatchers;
-	int ret = ERR_NOMEM;
+	json_t *dispatchers = NULL;
+	int ret;
 
 	if (call->n_thrown_away)
 		return http_send_problem(call, MHD_HTTP_CONTENT_TOO_LARGE, "the body is longer than 65536 bytes");
@@ -333,9 +333,9 @@ static enum MHD_Result submit(struct http_call *call, struct store *store)
 	if (count_unfinished(d) >= call->http->settings.max_streams)
 		return http_send_problem(call, MHD_HTTP_TOO_MANY_REQUESTS, "so many streams are unfinished that no more are taken now");
 	s = malloc(sizeof(*s));
-	dispatchers = s ? command_list_dispatchers(store, &err) : NULL;
-	if (dispatchers)
-		ret = api_get_submit(buf_bytes(&call->body), s, &err);
+	ret = s ? api_get_submit(buf_bytes(&call->body), s, &err) : err_set(&err, ERR_NOMEM, "out of memory");
+	if (ret >= 0 && !(dispatchers = command_list_dispatchers(store, &err)))
+		ret = err.code;
 	if (ret >= 0)
 		ret = command_submit(store, dispatchers, s->source, &s->options, s->is_on_demand, key, &what, &err);
 	json_decref(dispatchers);
@@ -397,7 +397,7 @@ static enum MHD_Result answer_description(struct http_call *call)
 	struct buf json = { 0 };
 
 	buf_put(&json, segfarm_openapi, (size_t)(segfarm_openapi_end - segfarm_openapi));
-	return http_send_body(call, &json, HTTP_TYPE_JSON, HTTP_CACHE_SHORT);
+	return http_send_body(call, &json, HTTP_TYPE_JSON, HTTP_CACHE_NEVER);
 }
 
 enum MHD_Result http_api_answer(struct http_call *call)

@@ -20,7 +20,7 @@ struct http_request {
 struct http_call {
 	struct http *http;
 	struct MHD_Connection *connection; /* NULL: the header is not complete */
-	const char *method;
+	const char *method, *version;
 	char *uri;                         /* with its query, as it was sent */
 	const char *path;
 	struct http_target target;

@@ -81,13 +81,20 @@ bool http_header_has_tag(const char *list, const char *tag)
 	return false;
 }
 
-/* The thousandths of ";q=0.5" behind the name, 1000 where there is none. */
+/* The thousandths of ";q=0.5" behind the name (RFC 9110, 12.4.2), 1000 where there is none. */
 static int parse_weight(const char *p, const char *end)
 {
+	int weight = 0;
+
 	for (; p < end; p++)
 		if ((*p == 'q' || *p == 'Q') && p + 1 < end && p[1] == '=')
-			return (int)(strtod(p + 2, NULL) * 1000 + 0.5);
-	return 1000;
+			break;
+	if (p == end || p + 2 == end || p[2] != '0')
+		return 1000;
+	p += p + 3 < end && p[3] == '.' ? 4 : 3;
+	for (int unit = 100; unit && p < end && *p >= '0' && *p <= '9'; unit /= 10)
+		weight += (*p++ - '0') * unit;
+	return weight;
 }
 
 bool http_header_takes_gzip(const char *value)

@@ -21,6 +21,7 @@
 #define HTTP_TYPE_MP4_AUDIO "audio/mp4"
 #define HTTP_TYPE_VTT "text/vtt; charset=utf-8"
 #define HTTP_TYPE_PLAYLIST "application/vnd.apple.mpegurl"
+#define HTTP_TYPE_MPD "application/dash+xml"
 #define HTTP_TYPE_TEXT "text/plain; charset=utf-8"
 #define HTTP_TYPE_HTML "text/html; charset=utf-8"
 #define HTTP_TYPE_JSON "application/json"

@@ -22,7 +22,7 @@ int http_log_open(struct http *h, struct err *err)
 
 	if (!path)
 		return 0;
-	fd = strcmp(path, "-") ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640) : fcntl(1, F_DUPFD_CLOEXEC, 3);
+	fd = strcmp(path, "-") ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640) : fcntl(1, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
 		return err_set(err, ERR_USAGE, "cannot write the access log %.200s: %s", path, strerror(errno));
 	http_log_close(h);
@@ -111,7 +111,7 @@ void http_log_call(const struct http_call *call, bool is_complete)
 	buf_put_u8(&line, ' ');
 	put_uri(&line, call->uri ? call->uri : "-");
 	/* without a status: the client had left before there was an answer */
-	buf_printf(&line, " HTTP/1.1\" %u ", call->status ? call->status : 499);
+	buf_printf(&line, " %s\" %u ", call->version, call->status ? call->status : 499);
 	if (is_complete && call->bytes && !http_call_is_head(call))
 		buf_printf(&line, "%" PRIu64 " \"", call->bytes);
 	else

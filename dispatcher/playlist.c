@@ -171,14 +171,15 @@ int64_t playlist_border(const struct plan *plan, size_t first, size_t number)
 {
 	const struct record_track *t = plan_track(plan, first);
 	const struct plan_segment *s = plan_segment(plan, first + (number < plan->n_segments ? number : number - 1));
-	int64_t planned = number < plan->n_segments ? s->start : s->start + s->duration, frame, at, unit;
+	int64_t at, unit;
 
+	if (number == plan->n_segments)
+		return s->start + s->duration;
 	if (!t || t->text.is_present || !number)
-		return planned;
-	frame = number < plan->n_segments ? s->audio_first : s->audio_end;
-	at = timeline_samples_to_ticks(t->audio.base + frame * t->audio.unit, t->audio.rate);
+		return s->start;
+	at = timeline_samples_to_ticks(t->audio.base + s->audio_first * t->audio.unit, t->audio.rate);
 	unit = timeline_samples_to_ticks(t->audio.unit, t->audio.rate);
-	return at > planned - unit && at < planned + unit && at > s->start ? at : planned;
+	return at > s->start - unit && at < s->start + unit ? at : s->start;
 }
 
 static int64_t duration_of(const struct plan *plan, size_t first, size_t number)
@@ -232,11 +233,13 @@ void playlist_segment_name(const struct plan *plan, size_t segment, char name[PL
 
 int64_t playlist_find_segment(const struct plan *plan, size_t first, const char *name)
 {
-	char exact[PLAYLIST_NAME_MAX], *rest;
-	int64_t start = strtoll(name, &rest, 10);
-	int64_t i = plan_find_segment(plan, plan_rendition(plan, first), start, *rest == '-' ? strtoll(rest + 1, NULL, 10) : -1);
+	char exact[PLAYLIST_NAME_MAX], brief[PLAYLIST_NAME_MAX];
+	int64_t i = plan_find_start(plan, strtoll(name, NULL, 10));
 
-	if (i >= 0)
-		playlist_segment_name(plan, (size_t)i, exact);
-	return i < 0 || strcmp(name, exact) ? -1 : i;
+	if (i < 0)
+		return -1;
+	i += (int64_t)first;
+	playlist_segment_name(plan, (size_t)i, exact);
+	snprintf(brief, sizeof(brief), "%" PRId64 "%s", plan_segment(plan, (size_t)i)->start, strchr(exact, '.'));
+	return strcmp(name, exact) && strcmp(name, brief) ? -1 : i;
 }

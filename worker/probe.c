@@ -494,7 +494,8 @@ static int end_video(struct probe *p, struct err *err)
 	return 0;
 }
 
-/* A track of its own that begins or ends long before the video does would stop players: AAC, of which silence is known, goes on. */
+/* A track of its own that begins after the video would be played too early by players that go by the playlist (Shaka), and one that
+ * ends long before it would stop them: where silence is known, in AAC, there is some. */
 static void fill_up(const struct probe *p, struct record_audio *a)
 {
 	const struct record_video *v = &p->index.video;
@@ -503,11 +504,9 @@ static void fill_up(const struct probe *p, struct record_audio *a)
 
 	if (strncmp(a->codecs, "mp4a.40.", 8) || !strcmp(a->codecs, "mp4a.40.34"))
 		return;
-	if (a->base - start > a->rate) {
-		units = (a->base - start) / a->unit;
-		a->base -= units * a->unit;
-		a->frames += units;
-	}
+	units = a->base > start ? (a->base - start) / a->unit : 0;
+	a->base -= units * a->unit;
+	a->frames += units;
 	if (end - last > a->rate)
 		a->frames += (end - last) / a->unit;
 }

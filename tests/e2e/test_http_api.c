@@ -451,6 +451,26 @@ START_TEST(every_answer_of_the_description_is_given_and_is_as_it_says)
 }
 END_TEST
 
+/* The block under the heading, with this server and this title in it. */
+START_TEST(curl_lines_of_the_readme_work)
+{
+	char *script, *out;
+
+	start("");
+	script = sh("sed -n '/^### The API$/,/^What is answered/ s/^    //p' README.md | sed -e 's|127.0.0.1:8090|127.0.0.1:%d|' "
+		    "-e 's|/srv/media/film.mkv|%s|' > %s/readme.sh && grep -c curl %s/readme.sh",
+		    port, title, sh_scratch(), sh_scratch());
+	ck_assert_int_eq(strtol(script, NULL, 10), 8);
+	out = sh("sh -eux %s/readme.sh 2>&1", sh_scratch());
+	ck_assert_msg(strstr(out, "\"renditions\":[") && strstr(out, "\"next\":null") && strstr(out, "\"dispatchers\":[") &&
+			      strstr(out, "\"segment-duration\":4,") && strstr(out, "\"openapi\": \"3.1.0\""),
+		      "%s", out);
+	free(script);
+	free(out);
+	stop();
+}
+END_TEST
+
 START_TEST(run_takes_no_further_source)
 {
 	struct bg run;
@@ -483,6 +503,7 @@ Suite *suite_http_api(void)
 
 	tcase_set_timeout(t, 300);
 	tcase_add_test(t, every_answer_of_the_description_is_given_and_is_as_it_says);
+	tcase_add_test(t, curl_lines_of_the_readme_work);
 	tcase_add_test(t, run_takes_no_further_source);
 	suite_add_tcase(s, t);
 	return s;

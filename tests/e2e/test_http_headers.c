@@ -95,56 +95,77 @@ START_TEST(what_has_not_changed_is_not_sent_again)
 }
 END_TEST
 
-static void check_part(const struct reply *whole, const char *path, const char *headers, size_t first, size_t size)
+static void check_part(const struct server *s, const struct reply *whole, const char *path, const char *headers, size_t first, size_t size)
 {
 	char expected[100];
 	struct reply r;
 
-	get(path, headers, 206, &r);
+	server_get(s, path, headers, &r);
+	ck_assert_int_eq(r.status, 206);
 	snprintf(expected, sizeof(expected), "bytes %zu-%zu/%zu", first, first + size - 1, whole->size);
 	client_check_header(&r, "Content-Range", expected);
 	ck_assert_msg(r.size == size && !memcmp(r.body, whole->body + first, size), "%s: %zu bytes", headers, r.size);
 	client_free(&r);
 }
 
-/* Twice: out of Redis, and out of this process's memory. */
+static void check_whole(const struct server *s, const struct reply *whole, const char *headers)
+{
+	struct reply r;
+
+	server_get(s, segment, headers, &r);
+	ck_assert_int_eq(r.status, 200);
+	ck_assert(r.size == whole->size && !memcmp(r.body, whole->body, r.size));
+	client_free(&r);
+}
+
+static void check_ranges(const struct server *s, const struct reply *whole)
+{
+	char line[128], *tag = client_header(whole, "ETag");
+	struct reply r;
+
+	check_part(s, whole, segment, "Range: bytes=0-0\r\n", 0, 1);
+	check_part(s, whole, segment, "Range: bytes=100-299\r\n", 100, 200);
+	check_part(s, whole, segment, "Range: bytes=262000-262500\r\n", 262000, 501); /* over the border of a piece */
+	check_part(s, whole, segment, "Range: bytes=262144-262144\r\n", PIECE, 1);
+	check_part(s, whole, segment, "Range: bytes=1-\r\n", 1, whole->size - 1);
+	check_part(s, whole, segment, "Range: bytes=-7\r\n", whole->size - 7, 7);
+	snprintf(line, sizeof(line), "Range: bytes=5-9\r\nIf-Range: %s\r\n", tag);
+	check_part(s, whole, segment, line, 5, 5);
+	check_whole(s, whole, "Range: bytes=5-9\r\nIf-Range: \"other\"\r\n");
+	check_whole(s, whole, "Range: bytes=0-1,4-5\r\n");
+	snprintf(line, sizeof(line), "Range: bytes=%zu-\r\n", whole->size);
+	server_get(s, segment, line, &r);
+	free(client_check_problem(&r, 416));
+	snprintf(line, sizeof(line), "bytes */%zu", whole->size);
+	client_check_header(&r, "Content-Range", line);
+	client_free(&r);
+	free(tag);
+}
+
+/* Out of this process's memory, where the second request has brought it, and out of Redis. */
 START_TEST(ranges_are_parts_of_the_whole)
 {
-	struct reply whole, r;
-	char line[128], *tag;
+	struct server other = server;
+	struct reply whole;
 
 	get(segment, "", 200, &whole);
 	ck_assert_uint_gt(whole.size, PIECE + 1000);
 	client_check_header(&whole, "Accept-Ranges", "bytes");
-	tag = client_header(&whole, "ETag");
-	for (int i = 0; i < 2; i++) {
-		check_part(&whole, segment, "Range: bytes=0-0\r\n", 0, 1);
-		check_part(&whole, segment, "Range: bytes=100-299\r\n", 100, 200);
-		check_part(&whole, segment, "Range: bytes=262000-262500\r\n", 262000, 501); /* over the border of a piece */
-		check_part(&whole, segment, "Range: bytes=262144-262144\r\n", PIECE, 1);
-		check_part(&whole, segment, "Range: bytes=1-\r\n", 1, whole.size - 1);
-		check_part(&whole, segment, "Range: bytes=-7\r\n", whole.size - 7, 7);
-		snprintf(line, sizeof(line), "Range: bytes=5-9\r\nIf-Range: %s\r\n", tag);
-		check_part(&whole, segment, line, 5, 5);
-		get(segment, "Range: bytes=5-9\r\nIf-Range: \"other\"\r\n", 200, &r);
-		ck_assert(r.size == whole.size && !memcmp(r.body, whole.body, r.size));
-		client_free(&r);
-		get(segment, "Range: bytes=0-1,4-5\r\n", 200, &r);
-		ck_assert_uint_eq(r.size, whole.size);
-		client_free(&r);
-		snprintf(line, sizeof(line), "Range: bytes=%zu-\r\n", whole.size);
-		get(segment, line, 416, &r);
-		free(client_check_problem(&r, 416));
-		snprintf(line, sizeof(line), "bytes */%zu", whole.size);
-		client_check_header(&r, "Content-Range", line);
-		client_free(&r);
-	}
+	check_whole(&server, &whole, "");
+	check_ranges(&server, &whole);
+	memset(&other.serve, 0, sizeof(other.serve));
+	bg_open(&other.serve);
+	programs_serve(&other.serve, &server.redis, "--cache 0");
+	other.port = server_port(&other.serve);
+	check_whole(&other, &whole, "");
+	check_ranges(&other, &whole);
+	programs_end(&other.serve);
+	bg_close(&other.serve);
 	client_free(&whole);
 	get("main/init.mp4", "", 200, &whole);
-	check_part(&whole, "main/init.mp4", "Range: bytes=4-7\r\n", 4, 4);
+	check_part(&server, &whole, "main/init.mp4", "Range: bytes=4-7\r\n", 4, 4);
 	ck_assert(!memcmp(whole.body + 4, "ftyp", 4));
 	client_free(&whole);
-	free(tag);
 }
 END_TEST
 
@@ -198,6 +219,10 @@ START_TEST(types_and_times_are_those_of_the_thing)
 		client_check_header(&r, "Cache-Control", i < 2 ? "public, max-age=86400" : FOREVER);
 		client_free(&r);
 	}
+	get("manifest.mpd", "", 200, &r);
+	client_check_header(&r, "Content-Type", "application/dash+xml");
+	client_check_header(&r, "Cache-Control", "public, max-age=86400");
+	client_free(&r);
 	get("main/0-1.m4s", "", 404, &r);
 	client_check_header(&r, "Cache-Control", "no-store");
 	client_free(&r);

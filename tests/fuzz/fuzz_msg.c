@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What comes over the bus, and what comes in an HTTP request line or on a command line.
+ * What comes over the bus, and what comes on a command line.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -12,7 +12,6 @@
 #include "common/key.h"
 #include "common/mail.h"
 #include "common/msg.h"
-#include "dispatcher/http.h"
 
 static void read_msg(enum msg_verb verb, struct bytes json)
 {
@@ -29,17 +28,6 @@ static void read_msg(enum msg_verb verb, struct bytes json)
 	ASSERT(!strcmp(m.name, again.name) && !strcmp(m.reason, again.reason) && m.job == again.job && m.code == again.code);
 	buf_finish(&first);
 	buf_finish(&second);
-}
-
-static void read_path(const char *path)
-{
-	struct http_target target;
-
-	http_parse_path(path, &target);
-	if (target.what == HTTP_SEGMENT)
-		ASSERT(target.name > path && target.name < path + strlen(path));
-	if (target.what >= HTTP_MASTER)
-		ASSERT(strlen(target.key) == RECORD_KEY_SIZE - 1);
 }
 
 static void read_mail(struct bytes in)
@@ -85,11 +73,11 @@ static void read_text(const char *text)
 	read_url(text);
 }
 
-/* Which verb, or a path or an argument; then the bytes. */
+/* Which verb, or an argument; then the bytes. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct bytes in = { data, size };
-	unsigned kind = (unsigned)fuzz_uint(&in, 1) % (MSG_STOP + 4);
+	unsigned kind = (unsigned)fuzz_uint(&in, 1) % (MSG_STOP + 3);
 	char *text = strndup((const char *)in.data, in.size);
 	int verb = msg_verb_from_name(in);
 
@@ -98,8 +86,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (kind <= MSG_STOP)
 		read_msg(kind, in);
 	else if (kind == MSG_STOP + 1)
-		read_path(text);
-	else if (kind == MSG_STOP + 2)
 		read_mail(in);
 	else
 		read_text(text);

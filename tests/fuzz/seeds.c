@@ -512,6 +512,23 @@ static void seed_av(void)
 	seed_format("ogg", AV_CODEC_ID_NONE, AV_CODEC_ID_OPUS, "4f707573486561640102380180bb0000000000");
 }
 
+static void seed_http(void)
+{
+	static const char *const texts[] = {
+		"\0/hls/0123456789abcdef/main/0-540000.m4s?e=1&s=x", "\0/v1/streams/0123456789abcdef/cancel", "\0/stream/0123456789abcdef.mp4",
+		"\1bytes=0-99", "\1bytes=-5", "\2W/\"a\", \"0011223344556677\"", "\3gzip;q=0.5, *;q=0, identity", "\4[::1]:8090",
+		("\5{\"source\":\"/a.mkv\",\"on_demand\":true,\"options\":{\"segment-duration\":2.5,\"crf\":20,\"audio-track\":\"ger\","
+		"\"force-video-reencode\":true,\"preset\":\"fast\",\"encoder\":\"auto\",\"reencode\":\"aac\"}}"),
+		"\6e=2000000000&s=AAAAAAAAAAAAAAAAAAAAAA",
+	};
+	char name[24];
+
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		snprintf(name, sizeof name, "http-%zu", i);
+		save(name, (struct bytes){ (const uint8_t *)texts[i], 1 + strlen(texts[i] + 1) });
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -519,7 +536,8 @@ int main(int argc, char **argv)
 		void (*make)(void);
 	} makers[] = { { "fuzz_mkv", seed_mkv },       { "fuzz_transcode", seed_mkv }, { "fuzz_nal", seed_nal },
 		       { "fuzz_fmp4", seed_fmp4 },     { "fuzz_record", seed_record }, { "fuzz_msg", seed_msg },
-		       { "fuzz_store", seed_store },   { "fuzz_av", seed_av } };
+		       { "fuzz_store", seed_store },   { "fuzz_av", seed_av },
+		       { "fuzz_http", seed_http } };
 
 	for (size_t i = 0; argc == 3 && i < sizeof makers / sizeof *makers; i++)
 		if (!strcmp(argv[1], makers[i].target)) {
