@@ -3,6 +3,7 @@
 # make run     everything from nothing: installs what is missing, builds, makes HLS of MEDIA=file (or of a sample), serves it
 # make check   installs what is missing, builds with warnings as errors, runs all tests
 # make         the programs, into build/
+# make player  hls.js for the player page, beside the programs; make check-players plays titles in browsers and other players
 # make install, uninstall (PREFIX, DESTDIR), asan, valgrind, fuzz, bench, layers, clang, clean
 
 VERSION  := 0.1.0
@@ -36,7 +37,7 @@ WORKER     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard worker/*.c))
 TESTS      := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/fuzz/% tests/bench/%,$(wildcard tests/*.c tests/*/*.c)))
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all manual run check tests deps layers asan valgrind clang fuzz fuzzers bench install uninstall clean
+.PHONY: all manual run check check-players player tests deps layers asan valgrind clang fuzz fuzzers bench install uninstall clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/segfarm $(BUILD)/segfarm-worker manual
@@ -54,11 +55,20 @@ $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(BASE) $(CFLAGS) $(COMMON_CFLAGS) -c -o $@ $<
 
-# what is in it as it is
+# what is in them as it is
 $(BUILD)/dispatcher/http_api.o: dispatcher/openapi.json
+$(BUILD)/dispatcher/http_pages.o: $(wildcard dispatcher/web/*)
 
 deps:
 	@deploy/install-deps
+
+# hls.js, as the package that it is, of the version and with the checksum in deploy/player. Without it the player page needs a browser
+# that plays HLS by itself.
+player:
+	@command -v npm >/dev/null || deploy/install-deps nodejs npm
+	@mkdir -p $(BUILD)/player && cp deploy/player/*.json $(BUILD)/player/
+	@cd $(BUILD)/player && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@cp $(BUILD)/player/node_modules/hls.js/dist/hls.min.js $(BUILD)/hls.min.js
 
 # ---- the two commands of the README
 
@@ -70,10 +80,15 @@ check: deps layers
 	@$(MAKE) --no-print-directory -j$(JOBS) CFLAGS="$(CFLAGS) -Werror" tests
 	@BUILD=$(BUILD) tests/run
 
+# PLAYERS_QUICK=1: a part of it, two minutes; MEDIA_DIR=dir: real files, too; PLAYERS_ONLY="Shaka"
+check-players: deps player
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all
+	@BUILD=$(BUILD) tests/players/run
+
 tests: all $(BUILD)/unit-tests
 
 # common/ includes neither side, the sides not each other, third-party headers only the files named for them, and the
-# dispatcher links no libav.
+# dispatcher links no libav. Nothing in the pages makes markup of text, or comes from elsewhere.
 layers:
 	@! grep -nE '#include "(worker|dispatcher)/' common/*.[ch]
 	@! grep -nE '#include "dispatcher/' worker/*.[ch]
@@ -82,6 +97,7 @@ layers:
 	@! grep -lE '#include <zmq' common/*.[ch] worker/*.[ch] dispatcher/*.[ch] | grep -v '^common/\(bus\|keys\)'
 	@! grep -lE '#include <hiredis' common/*.[ch] worker/*.[ch] dispatcher/*.[ch] | grep -v '^common/store'
 	@! grep -lE '#include <x264' worker/*.[ch] | grep -v '^worker/video_encoder'
+	@! grep -rnE 'innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|<script>|<style|[^-]style="|onclick="|https?://[a-z]' dispatcher/web | grep -v 'xmlns='
 	@echo "layers: ok"
 
 # ---- more checking
@@ -155,9 +171,11 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/segfarm $(BUILD)/segfarm-worker $(DESTDIR)$(PREFIX)/bin
 	for f in $(SHARE:$(BUILD)/%=%); do install -D -m 644 $(BUILD)/$$f $(DESTDIR)$(PREFIX)/$$f || exit 1; done
+	if [ -f $(BUILD)/hls.min.js ]; then install -D -m 644 $(BUILD)/hls.min.js $(DESTDIR)$(PREFIX)/share/segfarm/hls.min.js; fi
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/segfarm $(DESTDIR)$(PREFIX)/bin/segfarm-worker $(SHARE:$(BUILD)/%=$(DESTDIR)$(PREFIX)/%)
+	rm -f $(DESTDIR)$(PREFIX)/bin/segfarm $(DESTDIR)$(PREFIX)/bin/segfarm-worker $(SHARE:$(BUILD)/%=$(DESTDIR)$(PREFIX)/%) \
+		$(DESTDIR)$(PREFIX)/share/segfarm/hls.min.js
 
 clean:
 	rm -rf $(BUILD)

@@ -28,8 +28,8 @@ static const struct argp_option encode_options[] = {
 	{ "video-track", OPTIONS_KEY_VIDEO_TRACK, "N", 0,
 	  "The video track of that number in the file (default: the first that can be played)", 10 },
 	{ "audio-track", OPTIONS_KEY_AUDIO_TRACK, "N|LANGUAGE", 0,
-	  "The audio track of that number in the file, or in that language as the file has it: ger, de, pt-BR (default: the one "
-	  "with the default flag, else the first)",
+	  "The audio track of that number in the file, or in that language as the file has it: ger, de, pt-BR (default: all "
+	  "of them, as renditions; of a stream the one with the default flag, else the first)",
 	  10 },
 	{ "force-video-reencode", OPTIONS_KEY_FORCE_VIDEO, NULL, 0,
 	  "Encode the video anew, though it could be copied (H.264, H.265)", 10 },

@@ -142,6 +142,8 @@ int dispatch_load(struct dispatch *d, const char *key, struct dispatch_stream **
 
 void dispatch_forget(struct dispatch *d, struct dispatch_stream *s)
 {
+	if (d->on_forget)
+		d->on_forget(d->on_forget_arg, s);
 	tdelete(s, &d->by_key, stream_compare);
 	for (int i = 0; i < d->n_streams; i++)
 		if (d->streams[i] == s)

@@ -105,9 +105,13 @@ static void print_stream(const json_t *s, FILE *to)
 	       json_is_true(json_object_get(s, "on_demand")) ? " (on demand)" : "");
 	if (string(s, "error")[0])
 		fprintf(to, "%18s%s\n", "", string(s, "error"));
-	json_array_foreach(fails, i, f)
-		fprintf(to, "%18squarantined: %lld-%lld after %lld attempts (%s): %s\n", "", number(f, "start"), number(f, "duration"),
-		       number(f, "attempts"), string(f, "class"), string(f, "reason"));
+	json_array_foreach(fails, i, f) {
+		bool is_main = !strcmp(string(f, "rendition"), RECORD_RENDITION);
+
+		fprintf(to, "%18squarantined: %s%s%lld-%lld after %lld attempts (%s): %s\n", "", is_main ? "" : string(f, "rendition"),
+			is_main ? "" : " ", number(f, "start"), number(f, "duration"), number(f, "attempts"), string(f, "class"),
+			string(f, "reason"));
+	}
 }
 
 static void print_dispatcher(const char *id, const json_t *d, FILE *to)

@@ -99,6 +99,20 @@ static void put_url(const struct api_urls *urls, const char *name, const char *b
 	jput_str(json, name, url);
 }
 
+/* The page gives its query to the playlist: that is what is signed. */
+static void put_player(const struct api_urls *urls, const char *key, struct buf *json)
+{
+	char path[PATH_MAX_URL], url[PATH_MAX_URL + ACCESS_QUERY_SIZE], query[ACCESS_QUERY_SIZE];
+
+	snprintf(url, sizeof(url), "/player/%s", key);
+	if (urls->access && urls->access->has_keys) {
+		snprintf(path, sizeof(path), "/hls/%s/" PLAYLIST_MASTER, key);
+		access_sign(urls->access, path, urls->expires, query);
+		snprintf(url, sizeof(url), "/player/%s?%s", key, query);
+	}
+	jput_str(json, "player", url);
+}
+
 void api_put_stream(const struct api_stream *s, const struct api_urls *urls, struct buf *json)
 {
 	char owner[STORE_OWNER_SIZE];
@@ -128,6 +142,7 @@ void api_put_stream(const struct api_stream *s, const struct api_urls *urls, str
 	else
 		put_url(urls, "mpd", "/hls/", s->key, "/" MPD_NAME, json);
 	put_url(urls, "stream", "/stream/", s->key, ".mp4", json);
+	put_player(urls, s->key, json);
 	jput_close(json, '}');
 }
 
@@ -184,17 +199,20 @@ static const struct queue_item *item_of(const struct dispatch *d, const struct d
 	return q && i + 1 < q->n_slots ? q->slots[i + 1] : NULL;
 }
 
-static const char *segment_state(const struct dispatch_stream *s, size_t i, const struct queue_item *item)
+enum api_segment api_segment_state(const struct dispatch *d, const struct dispatch_stream *s, size_t i)
 {
+	const struct queue_item *item = item_of(d, s, i);
+
 	if (s->segments[i] == DISPATCH_MADE)
-		return "made";
+		return API_MADE;
 	if (s->segments[i] == DISPATCH_QUARANTINED)
-		return "gap";
-	return !item ? "missing" : item->worker ? "running" : "queued";
+		return API_GAP;
+	return !item ? API_MISSING : item->worker ? API_RUNNING : API_QUEUED;
 }
 
 void api_put_segment(const struct dispatch *d, const struct dispatch_stream *s, size_t i, const struct api_fail *fail, struct buf *json)
 {
+	static const char *const states[] = { "made", "running", "queued", "missing", "gap" };
 	const struct plan_segment *segment = plan_segment(&s->plan, i);
 	const struct queue_item *item = item_of(d, s, i);
 	char name[PLAYLIST_NAME_MAX];
@@ -204,7 +222,7 @@ void api_put_segment(const struct dispatch *d, const struct dispatch_stream *s, 
 	jput_str(json, "name", name);
 	jput_ticks(json, "start", segment->start);
 	jput_ticks(json, "duration", segment->duration);
-	jput_str(json, "state", segment_state(s, i, item));
+	jput_str(json, "state", states[api_segment_state(d, s, i)]);
 	jput_str(json, "reason", fail ? fail->reason : "");
 	jput_int(json, "attempts", item ? item->attempts : fail ? fail->attempts : 0);
 	jput_close(json, '}');

@@ -43,6 +43,8 @@ struct api_fail {
 	int attempts;
 	char reason[400];
 };
+enum api_segment { API_MADE, API_RUNNING, API_QUEUED, API_MISSING, API_GAP };
+enum api_segment api_segment_state(const struct dispatch *d, const struct dispatch_stream *s, size_t i);
 /* "tracks" and "renditions", into an object that is open. fails: n of them. */
 void api_put_parts(const struct dispatch *d, const struct dispatch_stream *s, const struct api_fail *fails, size_t n, struct buf *json);
 /* One segment, as an element of an array; fail NULL: none is known. */

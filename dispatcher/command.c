@@ -147,11 +147,15 @@ int command_cancel(struct store *store, const json_t *dispatchers, const char *k
 
 int command_retry(struct store *store, const json_t *dispatchers, const char *key, struct err *err)
 {
-	int ret = find(store, key, err);
+	struct store_stream what;
+	int ret = store_get_stream(store, key, &what, err);
 
-	if (ret <= 0)
+	if (ret <= 0 && ret != ERR_DATA)
 		return ret;
-	ret = store_clear_fails(store, key, err);
+	if (ret == 1 && what.is_cancelled)
+		ret = store_set_mode(store, key, STORE_PRECOMPUTE, err);
+	if (ret >= 0 || ret == ERR_DATA)
+		ret = store_clear_fails(store, key, err);
 	if (ret >= 0)
 		ret = store_set_state(store, key, NULL, "working", "", err);
 	return ret < 0 ? ret : tell(store, dispatchers, key, err);

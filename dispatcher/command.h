@@ -19,7 +19,7 @@ int command_submit(struct store *store, const json_t *dispatchers, const char *p
 		   bool is_on_demand, char key[RECORD_KEY_SIZE], struct store_stream *what, struct err *err);
 /* Makes nothing more of it ahead. Of all of these: 1 done, 0 there is no such stream. */
 int command_cancel(struct store *store, const json_t *dispatchers, const char *key, struct err *err);
-/* Tries again what could not be made. */
+/* Tries again what could not be made; one that was cancelled is made again. */
 int command_retry(struct store *store, const json_t *dispatchers, const char *key, struct err *err);
 /* Removes it, and all that was made of it. */
 int command_remove(struct store *store, const json_t *dispatchers, const char *key, struct err *err);

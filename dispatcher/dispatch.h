@@ -51,6 +51,7 @@ struct dispatch_stream {
 	int n_players;
 	int n_encoder_crashes; /* of workers, while they encoded with another encoder than libx264 */
 	struct dispatch_stream *next_removed;
+	uint64_t told;     /* see http_events.h: a hash of what was told of it last */
 	int number;        /* in the queue; slot 0 is the probe, slot 1 + i segment i, counted as in plan_count */
 	char error[400];   /* why it failed, "" */
 };
@@ -66,6 +67,7 @@ struct dispatch_worker {
 
 struct dispatch_counters {
 	uint64_t jobs_given, jobs_done, jobs_failed, workers_lost, messages_refused;
+	int64_t ticks_made; /* of media */
 };
 
 struct dispatch {
@@ -107,6 +109,9 @@ struct dispatch {
 	/* Told about every segment that has come to exist; may be NULL. */
 	void (*on_made)(void *arg, struct dispatch_stream *stream, size_t segment);
 	void *on_made_arg;
+	/* Told about every stream that is forgotten; may be NULL. */
+	void (*on_forget)(void *arg, const struct dispatch_stream *stream);
+	void *on_forget_arg;
 };
 
 /* Binds the bus (see bus.h for access), connects to Redis and joins the dispatchers there. */

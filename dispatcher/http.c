@@ -54,6 +54,8 @@ static void parse_api(const char *path, struct http_target *target)
 		target->what = HTTP_API_STREAMS;
 	else if (!strcmp(path, "farm"))
 		target->what = HTTP_API_FARM;
+	else if (!strcmp(path, "events"))
+		target->what = HTTP_API_EVENTS;
 	else if (!strcmp(path, "openapi.json"))
 		target->what = HTTP_API_DESCRIPTION;
 	else if (!strncmp(path, "streams/", 8))
@@ -112,8 +114,9 @@ void http_parse_path(const char *path, struct http_target *target)
 	};
 
 	memset(target, 0, sizeof(*target));
-	if (!strcmp(path, "/"))
-		target->what = HTTP_ROOT;
+	target->page = http_pages_find(path);
+	if (target->page >= 0)
+		target->what = HTTP_PAGE;
 	else if (!strcmp(path, "/healthz"))
 		target->what = HTTP_HEALTH;
 	else if (!strcmp(path, "/readyz"))
@@ -328,44 +331,6 @@ static enum MHD_Result answer_play(struct http_call *call)
 	return http_play_begin(call, s, start);
 }
 
-/* Text inside HTML. */
-static void put_escaped(struct buf *out, const char *text)
-{
-	for (; *text; text++) {
-		if (strchr("<>&\"'", *text))
-			buf_printf(out, "&#%d;", *text);
-		else
-			buf_put_u8(out, (uint8_t)*text);
-	}
-}
-
-static enum MHD_Result answer_root(struct http_call *call)
-{
-	static const char *const states[] = { "being looked at", "being made", "complete", "complete but for what failed", "failed" };
-	const struct dispatch *d = call->http->dispatch;
-	struct buf body = { 0 };
-
-	buf_put_str(&body,
-		    "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>segfarm</title>\n"
-		    "<style>body{font:16px sans-serif;margin:2em}td,th{padding:.3em 1em;text-align:left}</style>\n"
-		    "<h1>segfarm</h1>\n<table><tr><th>title<th>state<th>segments<th>playlist\n");
-	for (int i = 0; i < d->n_streams; i++) {
-		const struct dispatch_stream *s = d->streams[i];
-		const char *slash = strrchr(s->source.path, '/');
-
-		buf_put_str(&body, "<tr><td>");
-		put_escaped(&body, slash ? slash + 1 : s->source.path);
-		buf_printf(&body, "<td>%s", states[s->state]);
-		if (s->error[0])
-			buf_put_str(&body, ": ");
-		put_escaped(&body, s->error);
-		buf_printf(&body, "<td>%zu / %zu<td><a href=\"/hls/%s/master.m3u8\">/hls/%s/master.m3u8</a>\n",
-			   s->n_made, plan_count(&s->plan), s->key, s->key);
-	}
-	buf_put_str(&body, "</table></html>\n");
-	return http_send_body(call, &body, HTTP_TYPE_HTML, HTTP_CACHE_NEVER);
-}
-
 /* What can be told from the header alone; 0: nothing is wrong with it. */
 static unsigned check_header(struct http_call *call, const char **why)
 {
@@ -418,6 +383,8 @@ static enum MHD_Result answer(struct http_call *call)
 		return http_send_options(call);
 	if (call->target.what == HTTP_HEALTH)
 		return http_send_text(call, "ok\n");
+	if (call->target.what == HTTP_PAGE)
+		return http_pages_send(call, call->target.page);
 	if (call->target.what == HTTP_READY)
 		return http_answer_ready(call);
 	if (!call->http->dispatch)
@@ -426,10 +393,10 @@ static enum MHD_Result answer(struct http_call *call)
 		return http_answer_metrics(call);
 	if (call->http->is_draining && is_new_work(call))
 		return http_send_problem(call, MHD_HTTP_SERVICE_UNAVAILABLE, "this dispatcher is about to end");
+	if (call->target.what == HTTP_API_EVENTS)
+		return http_events_send(call);
 	if (call->target.area == HTTP_AREA_API)
 		return http_api_answer(call);
-	if (call->target.what == HTTP_ROOT)
-		return answer_root(call);
 	if (call->target.what == HTTP_STREAM)
 		return answer_play(call);
 	return answer_hls(call);

@@ -5,7 +5,8 @@
  *
  *   /hls/K/master.m3u8   /hls/K/manifest.mpd   /hls/K/R/index.m3u8   /hls/K/R/init.mp4
  *   /hls/K/R/<start>-<duration>.m4s (.vtt; of DASH: <start>.m4s)
- *   /stream/K.mp4?start=SECONDS   /v1/streams[/K[/cancel|/retry]]   /v1/farm   /v1/openapi.json   /healthz   /readyz   /metrics   /
+ *   /stream/K.mp4?start=SECONDS   /v1/streams[/K[/cancel|/retry]]   /v1/farm   /v1/events   /v1/openapi.json   /healthz   /readyz   /metrics
+ *   pages: see http_pages.h
  */
 #ifndef SEGFARM_DISPATCHER_HTTP_H
 #define SEGFARM_DISPATCHER_HTTP_H
@@ -68,9 +69,9 @@ int http_timeout_ms(const struct http *http);
 
 /* Pure, for tests: what a path asks for. */
 enum http_what {
-	HTTP_NOTHING, HTTP_ROOT, HTTP_HEALTH, HTTP_READY, HTTP_METRICS,
+	HTTP_NOTHING, HTTP_PAGE, HTTP_HEALTH, HTTP_READY, HTTP_METRICS,
 	HTTP_MASTER, HTTP_MPD, HTTP_MEDIA, HTTP_INIT, HTTP_SEGMENT, HTTP_STREAM,
-	HTTP_API_STREAMS, HTTP_API_STREAM, HTTP_API_CANCEL, HTTP_API_RETRY, HTTP_API_FARM, HTTP_API_DESCRIPTION,
+	HTTP_API_STREAMS, HTTP_API_STREAM, HTTP_API_CANCEL, HTTP_API_RETRY, HTTP_API_FARM, HTTP_API_EVENTS, HTTP_API_DESCRIPTION,
 };
 /* Who may ask, from where: also of what is not there. */
 enum http_area { HTTP_AREA_PAGES, HTTP_AREA_MEDIA, HTTP_AREA_API };
@@ -80,6 +81,7 @@ struct http_target {
 	char key[RECORD_KEY_SIZE];
 	char rendition[RECORD_RENDITION_MAX + 1];
 	const char *name; /* of a segment; points into the path */
+	int page;         /* see http_pages.h */
 };
 void http_parse_path(const char *path, struct http_target *target);
 /* The methods that it takes, for Allow: "GET, HEAD". */

@@ -134,6 +134,17 @@ static int put_from_store(struct http *h, const char *key, const struct api_urls
 	return 1;
 }
 
+void http_api_put_stream(struct http *h, const struct dispatch_stream *s, struct buf *json)
+{
+	struct api_urls urls = urls_of(h);
+	struct api_stream stream;
+
+	api_from_dispatch(s, &stream);
+	jput_begin(json);
+	api_put_stream(&stream, &urls, json);
+	jput_close(json, '}');
+}
+
 static int put_one(struct http *h, const char *key, const struct api_urls *urls, struct buf *json, struct err *err)
 {
 	struct dispatch_stream *s = dispatch_find(h->dispatch, key);
@@ -366,29 +377,48 @@ static enum MHD_Result change(struct http_call *call, struct store *store)
 
 /* --- the farm */
 
-static enum MHD_Result answer_farm(struct http_call *call, struct store *store)
+/* What we say of ourselves in Redis may be two seconds old. */
+static json_t *status_of(const struct dispatch *d, const char *id, json_t *status)
 {
-	struct err err = { 0 };
-	json_t *dispatchers = command_list_dispatchers(store, &err), *array = json_array(), *root, *status;
-	struct buf json = { 0 };
+	struct buf own = { 0 };
+	json_t *now = NULL;
+
+	if (!strcmp(id, d->id)) {
+		status_put(d, &own);
+		now = json_loadb((const char *)own.data, own.size, 0, NULL);
+		buf_finish(&own);
+	}
+	now = now ? now : json_incref(status);
+	json_object_set_new(now, "id", json_string(id));
+	return now;
+}
+
+int http_api_put_farm(struct http *h, struct store *store, struct buf *json, struct err *err)
+{
+	json_t *dispatchers = command_list_dispatchers(store, err), *array = dispatchers ? json_array() : NULL, *root, *status;
 	const char *id;
 	char *text;
 
-	if (!dispatchers || !array) {
-		json_decref(dispatchers);
-		json_decref(array);
-		return send_error(call, &err);
-	}
-	json_object_foreach(dispatchers, id, status) {
-		json_object_set_new(status, "id", json_string(id));
-		json_array_append(array, status);
-	}
+	if (!dispatchers)
+		return err->code;
+	json_object_foreach(dispatchers, id, status)
+		json_array_append_new(array, status_of(h->dispatch, id, status));
 	root = json_pack("{so}", "dispatchers", array);
 	text = json_dumps(root, JSON_COMPACT);
-	buf_put_str(&json, text ? text : "{}");
+	buf_put_str(json, text ? text : "{}");
 	free(text);
 	json_decref(root);
 	json_decref(dispatchers);
+	return 0;
+}
+
+static enum MHD_Result answer_farm(struct http_call *call, struct store *store)
+{
+	struct err err = { 0 };
+	struct buf json = { 0 };
+
+	if (http_api_put_farm(call->http, store, &json, &err) < 0)
+		return send_error(call, &err);
 	return http_send_body(call, &json, HTTP_TYPE_JSON, HTTP_CACHE_NEVER);
 }
 

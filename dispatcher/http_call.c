@@ -50,6 +50,8 @@ void http_call_end(void *http, struct MHD_Connection *connection, void **state, 
 		http_log_call(call, is_complete);
 	if (call->request && call->request->kind == HTTP_REQUEST_PLAY)
 		http_play_end(call->request);
+	else if (call->request && call->request->kind == HTTP_REQUEST_EVENTS)
+		http_events_end(call->request);
 	else if (call->request)
 		http_wait_end(call->request);
 	buf_finish(&call->body);

@@ -12,7 +12,7 @@
 #include <time.h>
 
 /* What a request has become when it could not be answered at once; first in its struct. */
-enum http_request_kind { HTTP_REQUEST_WAIT, HTTP_REQUEST_PLAY };
+enum http_request_kind { HTTP_REQUEST_WAIT, HTTP_REQUEST_PLAY, HTTP_REQUEST_EVENTS };
 struct http_request {
 	enum http_request_kind kind;
 };

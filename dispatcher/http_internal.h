@@ -11,7 +11,9 @@
 #include "dispatcher/http.h"
 #include "dispatcher/http_cache.h"
 #include "dispatcher/http_call.h"
+#include "dispatcher/http_events.h"
 #include "dispatcher/http_guard.h"
+#include "dispatcher/http_pages.h"
 #include "dispatcher/http_play.h"
 #include "dispatcher/http_wait.h"
 
@@ -47,6 +49,7 @@ struct http {
 	struct http_plays plays;
 	struct http_waits waits;
 	struct http_guard guard;
+	struct http_events events;
 	struct http_settings settings;
 	struct access access;
 	int n_calls; /* requests that are under way */
@@ -109,6 +112,10 @@ void http_log_call(const struct http_call *call, bool is_complete);
 /* --- http_api.c */
 unsigned http_api_check_body(const struct http_call *call, const char **why); /* by the header alone, as above */
 enum MHD_Result http_api_answer(struct http_call *call);
+
+/* --- http_api.c: a STREAM that is known here; all dispatchers, as GET /v1/farm has them. */
+void http_api_put_stream(struct http *h, const struct dispatch_stream *s, struct buf *json);
+int http_api_put_farm(struct http *h, struct store *store, struct buf *json, struct err *err);
 
 /* --- http_ops.c */
 enum MHD_Result http_answer_ready(struct http_call *call);

@@ -75,6 +75,7 @@ void http_drain(struct http *http)
 {
 	http->is_draining = true;
 	http_waits_stop(&http->waits);
+	http_events_stop(&http->events);
 }
 
 bool http_is_busy(const struct http *http)

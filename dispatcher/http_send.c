@@ -66,6 +66,10 @@ enum MHD_Result http_send(struct http_call *call, unsigned status, struct MHD_Re
 	add(response, "X-Content-Type-Options", "nosniff");
 	add_cache(call, response, cache);
 	add_cors(call, response);
+	if (call->target.what == HTTP_PAGE) {
+		add(response, "Content-Security-Policy", HTTP_PAGES_POLICY);
+		add(response, "Referrer-Policy", "no-referrer"); /* its address may be a key to what it plays */
+	}
 	if (call->range[0])
 		add(response, MHD_HTTP_HEADER_CONTENT_RANGE, call->range);
 	if (status == MHD_HTTP_SERVICE_UNAVAILABLE || status == MHD_HTTP_TOO_MANY_REQUESTS)

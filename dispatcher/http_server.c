@@ -107,6 +107,7 @@ int http_create(struct http **http, const struct cli_listen *listen, const struc
 		return err_set(err, ERR_NOMEM, "out of memory for the HTTP server");
 	h->socket = h->log_fd = h->waits.epoll_fd = -1;
 	http_settings_init(&h->settings);
+	http_events_init(&h->events);
 	if (settings)
 		h->settings = *settings;
 	http_cache_init(&h->cache, (size_t)h->settings.cache_mib << 20);
@@ -141,10 +142,17 @@ int http_reload_keys(struct http *http, struct err *err)
 	return access_load(&http->access, http->settings.token_file, http->settings.url_key_file, err);
 }
 
+static void note_gone(void *http, const struct dispatch_stream *s)
+{
+	http_events_note_gone(&((struct http *)http)->events, s->key);
+}
+
 void http_attach(struct http *http, struct dispatch *dispatch, const char *redis_url)
 {
 	http->dispatch = dispatch;
 	http->waits.dispatch = dispatch;
+	dispatch->on_forget = note_gone;
+	dispatch->on_forget_arg = http;
 	http->redis_url = redis_url;
 }
 
@@ -152,7 +160,10 @@ void http_destroy(struct http *http)
 {
 	if (!http)
 		return;
+	if (http->dispatch)
+		http->dispatch->on_forget = NULL;
 	http_plays_stop(&http->plays);
+	http_events_stop(&http->events);
 	http_waits_stop(&http->waits);
 	MHD_stop_daemon(http->daemon);
 	store_close(http->store);
@@ -172,6 +183,7 @@ int http_fd(const struct http *http)
 void http_work(struct http *http)
 {
 	http_plays_work(&http->plays);
+	http_events_work(http);
 	http_guard_work(&http->guard, proc_now_ms());
 	http_waits_work(&http->waits);
 	MHD_run(http->daemon);
@@ -188,6 +200,7 @@ int http_timeout_ms(const struct http *http)
 	int wait_ms = sooner(http_plays_wait(&http->plays) ? HTTP_PLAY_POLL_MS : -1, http_waits_next_ms(&http->waits));
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 
+	wait_ms = sooner(wait_ms, http_events_next_ms(&http->events));
 	if (MHD_get_timeout(http->daemon, &timeout_ms) != MHD_YES)
 		return wait_ms;
 	return sooner(wait_ms, timeout_ms < 60000 ? (int)timeout_ms : 60000);

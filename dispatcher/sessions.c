@@ -110,6 +110,11 @@ static bool fail_item(struct dispatch *d, struct queue_item *item, enum queue_fa
 	return true;
 }
 
+static int64_t ticks_of(const struct dispatch_stream *s, uint32_t slot)
+{
+	return s && slot && s->has_plan && slot <= s->plan.n_segments ? s->plan.segments[slot - 1].duration : 0;
+}
+
 /* DONE is a hint: the store says whether it is so. */
 static void finish_item(struct dispatch *d, struct queue_item *item)
 {
@@ -128,6 +133,7 @@ static void finish_item(struct dispatch *d, struct queue_item *item)
 		d->is_store_suspect |= ret == ERR_STOPPED; /* it has lost who owns the stream: the job has no part in that */
 		d->counters.jobs_done++;
 		ends[METRICS_DONE]++;
+		d->counters.ticks_made += ticks_of(s, item->slot);
 		queue_done(&d->queue, item, proc_now_ms());
 		if (ret < 0)
 			dispatch_note_trouble(d, &err); /* what it made is looked for when the store is back */

@@ -163,7 +163,7 @@ static uint32_t frame_duration(const struct fragments *f, int64_t i)
 	while (next < f->n_audio && !f->frames[next].data.size)
 		next++;
 	end = next < f->n_audio ? audio_frame_position(a, f->audio_first + next) : at + f->frames[i].samples;
-	if (a->is_copy && end > a->source_end)
+	if (a->is_copy && end > a->source_end && at < a->source_end) /* behind it is silence */
 		end = a->source_end;
 	return end <= at ? 1 : end - at < UINT32_MAX ? (uint32_t)(end - at) : UINT32_MAX;
 }

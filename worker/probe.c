@@ -5,13 +5,11 @@
  * reading for audio. Then the init segment, which only depends on the index. Where Cues tell the sync samples and the frame
  * rate is constant, only the few headers behind each sync sample are read, and all behind the last one.
  */
-#include "common/log.h"
 #include "common/timeline.h"
 #include "worker/cut.h"
 #include "worker/grid.h"
-#include "worker/label.h"
+#include "worker/probe_tracks.h"
 #include "worker/task.h"
-#include "worker/text.h"
 #include "worker/title.h"
 
 #include <stdio.h>
@@ -121,7 +119,7 @@ static void end_gop(struct probe *p)
 	p->n_pts = 0;
 }
 
-/* Are audio tracks renditions of their own? They are the first of the index. */
+/* Are audio tracks renditions of their own? */
 static bool is_own(const struct probe *p)
 {
 	return p->title.n_audios > 1;
@@ -494,23 +492,6 @@ static int end_video(struct probe *p, struct err *err)
 	return 0;
 }
 
-/* A track of its own that begins after the video would be played too early by players that go by the playlist (Shaka), and one that
- * ends long before it would stop them: where silence is known, in AAC, there is some. */
-static void fill_up(const struct probe *p, struct record_audio *a)
-{
-	const struct record_video *v = &p->index.video;
-	int64_t start = timeline_ticks_to_samples(v->start_ticks, a->rate), end = timeline_ticks_to_samples(v->end_ticks, a->rate);
-	int64_t last = a->base + a->frames * a->unit, units;
-
-	if (strncmp(a->codecs, "mp4a.40.", 8) || !strcmp(a->codecs, "mp4a.40.34"))
-		return;
-	units = a->base > start ? (a->base - start) / a->unit : 0;
-	a->base -= units * a->unit;
-	a->frames += units;
-	if (end - last > a->rate)
-		a->frames += (end - last) / a->unit;
-}
-
 static void end_audios(struct probe *p)
 {
 	for (int i = 0; i < p->title.n_audios; i++) {
@@ -520,39 +501,8 @@ static void end_audios(struct probe *p)
 		if (!a->record->frames)
 			a->record->is_present = false;
 		else if (a->own)
-			fill_up(p, a->record);
+			probe_tracks_fill_up(&p->index.video, a->record);
 	}
-}
-
-static void drop_track(struct index *x, int i)
-{
-	free(x->tracks[i].positions);
-	x->n_tracks--;
-	memmove(&x->tracks[i], &x->tracks[i + 1], (size_t)(x->n_tracks - i) * sizeof *x->tracks);
-}
-
-/* A track whose packets are all in front of the title's beginning is none; one alone goes with the video. */
-static int settle_tracks(struct probe *p, struct err *err)
-{
-	struct index *x = &p->index;
-	int n_audios = 0;
-
-	for (int i = 0; i < x->n_tracks;) {
-		bool is_audio = x->tracks[i].audio.is_present;
-
-		n_audios += is_audio;
-		if (is_audio || x->tracks[i].text.is_present)
-			i++;
-		else
-			drop_track(x, i);
-	}
-	if (n_audios == 1) {
-		x->audio = x->tracks[0].audio;
-		for (size_t i = 0; i < x->n_syncs; i++)
-			x->syncs[i].audio_pos = x->tracks[0].positions[i];
-		drop_track(x, 0);
-	}
-	return record_name_tracks(x->tracks, x->n_tracks) ? err_set(err, ERR_LIMIT, "too many tracks") : 0;
 }
 
 static int store_init(struct probe *p, const char *rendition, const struct record_video *video, const struct record_audio *audio,
@@ -621,53 +571,11 @@ static int open_audios(struct probe *p, struct err *err)
 	for (int i = 0; i < t->n_audios && !ret; i++) {
 		struct probe_audio *a = &p->audios[i];
 
-		a->own = is_own(p) ? &p->index.tracks[p->index.n_tracks++] : NULL;
+		a->own = is_own(p) ? &p->index.tracks[i] : NULL;
 		a->record = a->own ? &a->own->audio : &p->index.audio;
 		*a->record = t->audios[i].record;
-		if (a->own) {
-			label_track(p->index.tracks, i, t->audios[i].track);
-			a->own->is_default = &t->audios[i] == t->audio;
-		}
 		ret = audio_ruler_create(&a->ruler, t->audios[i].track, a->record->source_unit, err);
 	}
-	return ret;
-}
-
-/* Subtitles that can be read. 0 or ERR_NOMEM. */
-static int add_text(struct probe *p, const struct track *t, int *n_texts, bool *has_default, struct err *err)
-{
-	struct record_track *to = &p->index.tracks[p->index.n_tracks];
-	struct text_decoder *decoder = NULL;
-	int ret = *n_texts == RECORD_TEXTS_MAX ? err_set(err, ERR_LIMIT, "there are too many")
-		  : t->is_encrypted	       ? err_set(err, ERR_UNSUPPORTED, "they are encrypted, or packed in a way that is not known")
-					       : text_decoder_create(&decoder, t, err);
-
-	text_decoder_destroy(decoder);
-	if (ret == ERR_NOMEM)
-		return ret;
-	if (ret) {
-		log_warn("subtitles are left out", "track=%llu codec=%s reason=\"%s\"", (unsigned long long)t->number, t->codec_id, err->msg);
-		return 0;
-	}
-	to->text = (struct record_text){ true, (int64_t)t->number };
-	label_track(p->index.tracks, p->index.n_tracks, t);
-	to->is_default = t->is_default && !*has_default;
-	*has_default |= to->is_default;
-	++*n_texts;
-	p->index.n_tracks++;
-	return 0;
-}
-
-static int open_tracks(struct probe *p, struct err *err)
-{
-	bool has_default = false;
-	int n_texts = 0, ret;
-
-	p->index.tracks = calloc(RECORD_TRACKS_MAX, sizeof *p->index.tracks);
-	ret = p->index.tracks ? open_audios(p, err) : err_set(err, ERR_NOMEM, "out of memory");
-	for (int i = 0; i < p->demux->n_tracks && !ret; i++)
-		if (p->demux->tracks[i].type == TRACK_TEXT)
-			ret = add_text(p, &p->demux->tracks[i], &n_texts, &has_default, err);
 	return ret;
 }
 
@@ -682,7 +590,8 @@ static int open_title(struct probe *p, struct err *err)
 	p->index.video = t->record_video;
 	p->index.origin_ns = t->origin_ns;
 	p->index.first_place = p->demux->first;
-	return open_tracks(p, err);
+	ret = probe_tracks_open(&p->index, t, err);
+	return ret ? ret : open_audios(p, err);
 }
 
 int probe_run(struct task *task, struct err *err)
@@ -703,7 +612,7 @@ int probe_run(struct task *task, struct err *err)
 		ret = end_video(&p, err);
 	if (!ret) {
 		end_audios(&p);
-		ret = settle_tracks(&p, err);
+		ret = probe_tracks_settle(&p.index, err);
 	}
 	if (!ret)
 		ret = store_results(&p, err);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -18,12 +19,20 @@ static const char *const names[N_SABOTAGES] = {
 	[SABOTAGE_LISTEN] = "listen", [SABOTAGE_TRACE] = "trace",
 };
 
+/* "START" or "START:RENDITION" */
+static bool is_meant(const char *text, const struct job *job)
+{
+	char *rest;
+
+	return strtoll(text, &rest, 10) == job->segment.start && (*rest != ':' || !strcmp(rest + 1, job->rendition));
+}
+
 enum sabotage sabotage_of(const struct job *job)
 {
 	const char *text = getenv("SEGFARM_FAULT");
 	size_t n = text ? strcspn(text, ":") : 0;
 
-	if (!n || job->type != JOB_SEGMENT || (text[n] && strtoll(text + n + 1, NULL, 10) != job->segment.start))
+	if (!n || job->type != JOB_SEGMENT || (text[n] && !is_meant(text + n + 1, job)))
 		return SABOTAGE_NONE;
 	for (int i = SABOTAGE_NONE + 1; i < N_SABOTAGES; i++)
 		if (strlen(names[i]) == n && !memcmp(names[i], text, n))

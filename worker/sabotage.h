@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Sabotage: a worker that does wrong on purpose, so that tests can see what the others do about it. Off, unless the environment
- * says SEGFARM_FAULT=KIND, for every segment, or KIND:START for the one that begins at START ticks:
+ * says SEGFARM_FAULT=KIND, for every segment, or KIND:START for those that begin at START ticks, or
+ * KIND:START:RENDITION for one of them:
  *
  *   crash    dies of a SIGSEGV
  *   codec    as well, but where the job is tolerant, and does without whatever is the cause

@@ -83,7 +83,12 @@ START_TEST(a_path_is_understood_in_its_one_spelling_only)
 		const char *path;
 		enum http_what what;
 	} paths[] = {
-		{ "/", HTTP_ROOT },
+		{ "/", HTTP_PAGE },
+		{ "/player/0123456789abcdef", HTTP_PAGE },
+		{ "/web/style.css", HTTP_PAGE },
+		{ "/player/", HTTP_NOTHING },
+		{ "/web/../http.c", HTTP_NOTHING },
+		{ "/v1/events", HTTP_API_EVENTS },
 		{ "/healthz", HTTP_HEALTH },
 		{ "/readyz", HTTP_READY },
 		{ "/metrics", HTTP_METRICS },

@@ -296,6 +296,81 @@ START_TEST(the_hash_follows_every_cut_and_option)
 }
 END_TEST
 
+/* Two audio tracks, the second one found later in the file than the first, and subtitles. */
+START_TEST(tracks_of_their_own_are_cut_where_the_video_is)
+{
+	int64_t positions[2][SYNCS_MAX];
+	struct record_track tracks[3] = { 0 };
+	struct title t, one;
+
+	start(&t);
+	set_video(&t, 0, 2 * SECOND, 60);
+	start(&one);
+	set_video(&one, 0, 2 * SECOND, 60);
+	set_audio(&one, 44100, 0, 2584);
+	for (int k = 0; k < 2; k++) {
+		tracks[k].audio = one.index.audio;
+		tracks[k].positions = positions[k];
+		for (size_t i = 0; i < t.index.n_syncs; i++)
+			positions[k][i] = one.syncs[i].audio_pos + k * 90000;
+	}
+	tracks[2].text = (struct record_text){ true, 9 };
+	ck_assert_int_eq(record_name_tracks(tracks, 3), 0);
+	t.index.tracks = tracks;
+	t.index.n_tracks = 3;
+	ck_assert_int_eq(make(&t), 0);
+	ck_assert_int_eq(make(&one), 0);
+	check_plan(&t);
+	ck_assert_uint_eq(plan_count(&t.plan), 4 * one.plan.n_segments);
+	for (size_t i = 0; i < one.plan.n_segments; i++) {
+		const struct plan_segment *want = &one.plan.segments[i];
+
+		for (int k = 0; k < 3; k++) {
+			ck_assert_int_eq(t.plan.tracks[k].segments[i].start, want->start);
+			ck_assert_int_eq(t.plan.tracks[k].segments[i].duration, want->duration);
+			ck_assert_int_eq(t.plan.tracks[k].segments[i].audio_first, k < 2 ? want->audio_first : 0);
+			ck_assert_int_eq(t.plan.tracks[k].segments[i].audio_end, k < 2 ? want->audio_end : 0);
+			ck_assert_int_eq(t.plan.tracks[k].segments[i].video_end, 0);
+		}
+		ck_assert_int_eq(t.plan.tracks[0].segments[i].audio_place, want->audio_place);
+		ck_assert_int_eq(t.plan.tracks[0].segments[i].audio_pos, want->audio_pos);
+		ck_assert_int_le(t.plan.tracks[1].segments[i].audio_place, want->audio_place);
+		/* the sync sample at or before 15 s earlier */
+		ck_assert_int_eq(t.plan.tracks[2].segments[i].audio_place, want->start < 15 * SECOND ? 500 : 1000 + (want->start - 15 * SECOND) / SECOND / 2 * 1000);
+	}
+	ck_assert_int_lt(t.plan.tracks[1].segments[5].audio_place, t.plan.tracks[0].segments[5].audio_place);
+	plan_finish(&t.plan);
+	plan_finish(&one.plan);
+}
+END_TEST
+
+START_TEST(renditions_together_have_a_limit_of_segments)
+{
+	struct record_track tracks[RECORD_TRACKS_MAX] = { 0 };
+	struct record_sync *syncs = calloc(11000, sizeof *syncs);
+	struct title t;
+
+	start(&t);
+	set_video(&t, 0, 2 * SECOND, 60);
+	for (int64_t i = 0; i < 11000; i++)
+		syncs[i] = (struct record_sync){ .start = i * 6 * SECOND, .pts = i * 6 * SECOND, .place = 1000 + i, .id = 1000 + i, .is_closed = true };
+	t.index.syncs = syncs;
+	t.index.n_syncs = 11000;
+	t.index.video.end_ticks = 66000 * SECOND;
+	for (int i = 0; i < RECORD_TRACKS_MAX; i++)
+		tracks[i].text = (struct record_text){ true, i };
+	t.index.tracks = tracks;
+	t.index.n_tracks = RECORD_TRACKS_MAX;
+	ck_assert_int_eq(make(&t), ERR_LIMIT);
+	ck_assert_ptr_null(t.plan.segments);
+	t.index.n_tracks = 10;
+	ck_assert_int_eq(make(&t), 0);
+	ck_assert_uint_eq(plan_count(&t.plan), 121000);
+	plan_finish(&t.plan);
+	free(syncs);
+}
+END_TEST
+
 Suite *suite_plan(void)
 {
 	Suite *suite = suite_create("dispatcher/plan");
@@ -312,6 +387,8 @@ Suite *suite_plan(void)
 	tcase_add_test(tc, a_file_without_tracks_is_refused);
 	tcase_add_test(tc, an_index_that_contradicts_itself_is_refused);
 	tcase_add_test(tc, the_hash_follows_every_cut_and_option);
+	tcase_add_test(tc, tracks_of_their_own_are_cut_where_the_video_is);
+	tcase_add_test(tc, renditions_together_have_a_limit_of_segments);
 	suite_add_tcase(suite, tc);
 	return suite;
 }

@@ -195,6 +195,116 @@ START_TEST(a_segment_is_found_by_its_exact_name_only)
 }
 END_TEST
 
+/* --- several renditions */
+
+static struct plan_segment audio_segments[] = {
+	{ .start = 0, .duration = 540540, .audio_first = 0, .audio_end = 281 },
+	{ .start = 540540, .duration = 585585, .audio_first = 281, .audio_end = 586 },
+	{ .start = 1126125, .duration = 90000, .audio_first = 586, .audio_end = 633 },
+};
+static struct record_track tracks[] = {
+	{ .rendition = "audio-1", .name = "de", .language = "de", .segments = audio_segments,
+	  .audio = { .is_present = true, .codecs = "mp4a.40.2", .rate = 48000, .channels = 2, .unit = 1024, .frames = 633 } },
+	{ .rendition = "audio-2", .name = "What we think", .is_default = true, .segments = audio_segments,
+	  .audio = { .is_present = true, .codecs = "ac-3", .rate = 48000, .channels = 6, .unit = 1024, .base = 480000, .frames = 40 } },
+	{ .rendition = "text-1", .name = "fr", .language = "fr", .is_forced = true, .segments = segments, .text = { true, 7 } },
+};
+static const int64_t all_sizes[] = { 600600, 1301300, 100000, 120120, 130130, 20000, 60060, 260260, 10000, 1 << 30, 1, 1 };
+
+static struct plan make_plan_of_several(void)
+{
+	struct plan plan = make_plan();
+
+	plan.audio = (struct record_audio){ 0 };
+	plan.tracks = tracks;
+	plan.n_tracks = 3;
+	return plan;
+}
+
+START_TEST(renditions_are_told_and_the_largest_audio_counts)
+{
+	struct plan plan = make_plan_of_several();
+	struct buf out = { 0 };
+
+	/* video as above; audio: peaks of 160000 and 177778, 320000 and 88889; averages of 160000 and 195565 */
+	playlist_put_master(&plan, all_sizes, &out);
+	check_text(&out, "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n"
+			 "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"de\",LANGUAGE=\"de\",DEFAULT=NO,AUTOSELECT=YES,CHANNELS=\"2\","
+			 "URI=\"audio-1/index.m3u8\"\n"
+			 "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"What we think\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"6\","
+			 "URI=\"audio-2/index.m3u8\"\n"
+			 "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"text\",NAME=\"fr\",LANGUAGE=\"fr\",DEFAULT=NO,AUTOSELECT=YES,FORCED=YES,"
+			 "URI=\"text-1/index.m3u8\"\n"
+			 "#EXT-X-STREAM-INF:BANDWIDTH=1920000,AVERAGE-BANDWIDTH=1380779,"
+			 "CODECS=\"avc1.640028,mp4a.40.2,ac-3\",RESOLUTION=1920x1080,FRAME-RATE=23.976,VIDEO-RANGE=SDR,"
+			 "AUDIO=\"audio\",SUBTITLES=\"text\"\nvideo/index.m3u8\n");
+}
+END_TEST
+
+START_TEST(a_codec_is_told_once)
+{
+	struct plan plan = make_plan_of_several();
+	struct record_track same[2] = { tracks[0], tracks[0] };
+	struct buf out = { 0 };
+
+	plan.tracks = same;
+	plan.n_tracks = 2;
+	playlist_put_master(&plan, NULL, &out);
+	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), "CODECS=\"avc1.640028,mp4a.40.2\",RESOLUTION"));
+	ck_assert_ptr_null(strstr(buf_cstr(&out), "SUBTITLES"));
+	buf_finish(&out);
+}
+END_TEST
+
+/* Border 1 is 281 frames = 5.994667 s, border 2 is 586 frames = 12.501333 s: 10 ms off the plan's. */
+START_TEST(audio_has_its_borders_between_frames_and_the_same_ends)
+{
+	static const uint8_t gaps[12] = { [1] = 1, [4] = 1 };
+	struct plan plan = make_plan_of_several();
+	struct buf out = { 0 };
+
+	playlist_put_media(&plan, 3, gaps, &out);
+	check_text(&out, "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:7\n#EXT-X-MEDIA-SEQUENCE:0\n"
+			 "#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"init.mp4\"\n"
+			 "#EXTINF:5.994667,\n0-540540.m4s\n#EXT-X-GAP\n#EXTINF:6.506667,\n540540-585585.m4s\n"
+			 "#EXTINF:1.011167,\n1126125-90000.m4s\n#EXT-X-ENDLIST\n");
+	/* frames that are far from it do not move a border */
+	playlist_put_media(&plan, 6, NULL, &out);
+	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), "#EXTINF:6.006000,\n0-540540.m4s\n#EXTINF:6.506500,\n"));
+	buf_finish(&out);
+}
+END_TEST
+
+START_TEST(subtitles_have_no_init_segment_and_their_own_names)
+{
+	struct plan plan = make_plan_of_several();
+	struct buf out = { 0 };
+
+	playlist_put_media(&plan, 9, NULL, &out);
+	check_text(&out, "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:7\n#EXT-X-MEDIA-SEQUENCE:0\n"
+			 "#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXTINF:6.006000,\n0-540540.vtt\n"
+			 "#EXTINF:6.506500,\n540540-585585.vtt\n#EXTINF:1.000000,\n1126125-90000.vtt\n#EXT-X-ENDLIST\n");
+}
+END_TEST
+
+START_TEST(a_segment_is_found_in_its_rendition)
+{
+	static const struct {
+		size_t first;
+		const char *name;
+		int64_t want;
+	} names[] = {
+		{ 3, "540540-585585.m4s", 4 }, { 3, "540540.m4s", 4 },	{ 3, "540540.vtt", -1 }, { 9, "540540-585585.vtt", 10 },
+		{ 9, "540540.vtt", 10 },       { 9, "540540.m4s", -1 }, { 0, "540540.m4s", 1 },	 { 0, "0540540.m4s", -1 },
+		{ 0, "540541.m4s", -1 },       { 0, "540540", -1 },	{ 0, ".m4s", -1 },	 { 0, "540540-.m4s", -1 },
+	};
+	struct plan plan = make_plan_of_several();
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		ck_assert_msg(playlist_find_segment(&plan, names[i].first, names[i].name) == names[i].want, "%s", names[i].name);
+}
+END_TEST
+
 Suite *suite_playlist(void)
 {
 	Suite *suite = suite_create("dispatcher/playlist");
@@ -211,6 +321,11 @@ Suite *suite_playlist(void)
 	tcase_add_test(tc, an_unknown_frame_rate_is_not_told);
 	tcase_add_test(tc, target_duration_is_the_longest_segment_rounded);
 	tcase_add_test(tc, a_segment_is_found_by_its_exact_name_only);
+	tcase_add_test(tc, renditions_are_told_and_the_largest_audio_counts);
+	tcase_add_test(tc, a_codec_is_told_once);
+	tcase_add_test(tc, audio_has_its_borders_between_frames_and_the_same_ends);
+	tcase_add_test(tc, subtitles_have_no_init_segment_and_their_own_names);
+	tcase_add_test(tc, a_segment_is_found_in_its_rendition);
 	suite_add_tcase(suite, tc);
 	return suite;
 }

@@ -20,7 +20,7 @@ void openapi_init(struct openapi *o, json_t *root);
 void openapi_free(struct openapi *o);
 /* The test fails unless the answer to a request is one that is described, with such a body. path: as in the description. */
 void openapi_check(struct openapi *o, const char *method, const char *path, const struct reply *r);
-/* The test fails unless every answer that is described has been checked. */
+/* The test fails unless every answer that is described has been checked, but for those without an end. */
 void openapi_check_all_given(const struct openapi *o);
 /* Whether a value is as a schema of that name says; *why is a sentence, to be freed, where it is not. */
 bool openapi_is_valid(const struct openapi *o, const char *schema, const json_t *value, char **why);

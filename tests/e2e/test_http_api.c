@@ -145,10 +145,10 @@ static const struct {
 } operations[] = {
 	{ "GET", "/v1/streams" },	 { "POST", "/v1/streams" },		  { "GET", "/v1/streams/{key}" },
 	{ "DELETE", "/v1/streams/{key}" }, { "POST", "/v1/streams/{key}/cancel" }, { "POST", "/v1/streams/{key}/retry" },
-	{ "GET", "/v1/farm" },		 { "GET", "/v1/openapi.json" },
+	{ "GET", "/v1/farm" },		 { "GET", "/v1/events?stream={key}" },	  { "GET", "/v1/openapi.json" },
 };
 
-#define N_ANSWERED_ALWAYS 7
+#define N_ANSWERED_ALWAYS 8
 
 static const char *body_of(size_t i)
 {
@@ -372,6 +372,8 @@ static void check_unknown(void)
 	check("POST", "/v1/streams/{key}/cancel", NO_KEY, "", NULL, 404);
 	check("POST", "/v1/streams/{key}/retry", NO_KEY, "", NULL, 404);
 	check("GET", "/v1/streams/{key}", "0123456789ABCDEF", "", NULL, 404);
+	check("GET", "/v1/events?stream={key}", NO_KEY, "", NULL, 404);
+	check("GET", "/v1/events?stream={key}", "0123456789ABCDEF", "", NULL, 400);
 	client_ask(&r, port, "GET", "/v1/", "", NULL);
 	free(client_check_problem(&r, 404));
 	client_free(&r);

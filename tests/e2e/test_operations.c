@@ -194,7 +194,7 @@ START_TEST(test_a_dispatcher_that_drains_hands_its_streams_over_and_finishes_res
 {
 	const char *title = media_make("operations-large.mkv", LARGE);
 	char *options, *path, *dir = path_of("drain"), *text;
-	struct bg reader;
+	struct bg reader, listener;
 
 	ck_assert_int_ge(asprintf(&options, "--drain-timeout 86400 --segment-duration 6 '%s'", title), 0);
 	cluster_open(&s);
@@ -205,6 +205,9 @@ START_TEST(test_a_dispatcher_that_drains_hands_its_streams_over_and_finishes_res
 	path = first_segment();
 	free(sh("mkdir '%s' && mkfifo '%s/pipe' && curl -sSf -o '%s/all' '%s%s' && test $(stat -c %%s '%s/all') -gt 8000000", dir, dir, dir,
 		s.root[0], path, dir));
+	bg_open(&listener); /* which has no end of its own */
+	bg_start(&listener, "curl -sSN '%s/v1/events'", s.root[0]);
+	bg_wait_log(&listener, "event: ", 1);
 	bg_open(&reader); /* that takes nothing for a while */
 	bg_start(&reader, "curl -sS -D '%s/head' -o '%s/pipe' '%s%s'", dir, dir, s.root[0], path);
 	free(sh("i=0; while ! [ -s '%s/head' ] && [ $i -lt 1000 ]; do sleep 0.05; i=$((i+1)); done", dir));
@@ -220,6 +223,8 @@ START_TEST(test_a_dispatcher_that_drains_hands_its_streams_over_and_finishes_res
 	free(sh("cmp '%s/pipe' '%s/all'", dir, dir));
 	ck_assert_int_eq(bg_wait(&reader), 0);
 	ck_assert_int_eq(bg_wait(&s.serve[0]), 0);
+	ck_assert_int_ne(bg_wait(&listener), 0);
+	bg_close(&listener);
 	bg_close(&reader);
 	free(text);
 	free(dir);

@@ -36,20 +36,17 @@ static const struct pick {
 	bool has_default; /* sound 4 has the flag; else none */
 	int width, rate;
 } picks[] = {
-	{ "", true, 320, 44100 },
-	{ "", false, 320, 48000 },
 	{ "--audio-track 3", true, 320, 48000 },
 	{ "--audio-track 5", true, 320, 32000 },
 	{ "--audio-track EN", true, 320, 48000 },
 	{ "--audio-track de", false, 320, 44100 },
 	{ "--audio-track pt-br", true, 320, 32000 },
 	{ "--audio-track pt", true, 320, 32000 },
-	{ "--video-track 2", true, 160, 44100 },
 	{ "--video-track 2 --audio-track 3", false, 160, 48000 },
 	{ "--audio-track de --audio-track 5", true, 320, 32000 },
 };
 
-START_TEST(the_default_track_or_the_one_asked_for_is_played)
+START_TEST(the_track_asked_for_is_played)
 {
 	const struct pick *p = &picks[_i];
 	struct hls h;
@@ -166,7 +163,7 @@ Suite *suite_tracks(void)
 	TCase *t = tcase_create("tracks");
 
 	tcase_set_timeout(t, TIMEOUT_S);
-	tcase_add_loop_test(t, the_default_track_or_the_one_asked_for_is_played, 0, (int)N_OF(picks));
+	tcase_add_loop_test(t, the_track_asked_for_is_played, 0, (int)N_OF(picks));
 	tcase_add_loop_test(t, a_track_that_is_not_there_is_refused_and_the_others_named, 0, 4);
 	tcase_add_loop_test(t, h264_in_a_video_for_windows_track_is_h264, 0, 2);
 	tcase_add_test(t, encrypted_tracks_are_refused);
