@@ -37,10 +37,10 @@ WORKER     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard worker/*.c))
 TESTS      := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/fuzz/% tests/bench/%,$(wildcard tests/*.c tests/*/*.c)))
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all run check check-players player tests deps layers asan valgrind clang fuzz fuzzers bench install uninstall clean
+.PHONY: all manual run check check-players player tests deps layers asan valgrind clang fuzz fuzzers bench install uninstall clean
 .DELETE_ON_ERROR:
 
-all: $(BUILD)/segfarm $(BUILD)/segfarm-worker
+all: $(BUILD)/segfarm $(BUILD)/segfarm-worker manual
 
 $(BUILD)/segfarm: $(DISPATCHER) $(COMMON)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(DISPATCHER_LDLIBS)
@@ -143,13 +143,39 @@ $(BUILD)/bench-players: $(BUILD)/tests/bench/players.o
 
 # ---- install
 
+# Pages and completion are written by the programs, out of the tables that they parse options by.
+PROGRAMS   := segfarm segfarm-worker
+MAN        := $(PROGRAMS:%=$(BUILD)/share/man/man1/%.1) $(BUILD)/share/man/man5/segfarm.conf.5
+COMPLETION := $(PROGRAMS:%=$(BUILD)/share/bash-completion/completions/%) $(PROGRAMS:%=$(BUILD)/share/zsh/site-functions/_%) \
+              $(PROGRAMS:%=$(BUILD)/share/fish/vendor_completions.d/%.fish)
+SHARE      := $(MAN) $(COMPLETION)
+manual: $(SHARE)
+
+$(BUILD)/share/man/man1/%.1: $(BUILD)/%
+	@mkdir -p $(@D)
+	$< --manual man >$@
+$(BUILD)/share/man/man5/segfarm.conf.5: $(BUILD)/segfarm $(BUILD)/segfarm-worker
+	@mkdir -p $(@D)
+	($< --manual conf && $< --manual sections && $(BUILD)/segfarm-worker --manual sections) >$@
+$(BUILD)/share/bash-completion/completions/%: $(BUILD)/%
+	@mkdir -p $(@D)
+	$< --manual bash >$@
+$(BUILD)/share/zsh/site-functions/_%: $(BUILD)/%
+	@mkdir -p $(@D)
+	$< --manual zsh >$@
+$(BUILD)/share/fish/vendor_completions.d/%.fish: $(BUILD)/%
+	@mkdir -p $(@D)
+	$< --manual fish >$@
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/segfarm $(BUILD)/segfarm-worker $(DESTDIR)$(PREFIX)/bin
+	for f in $(SHARE:$(BUILD)/%=%); do install -D -m 644 $(BUILD)/$$f $(DESTDIR)$(PREFIX)/$$f || exit 1; done
 	if [ -f $(BUILD)/hls.min.js ]; then install -D -m 644 $(BUILD)/hls.min.js $(DESTDIR)$(PREFIX)/share/segfarm/hls.min.js; fi
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/segfarm $(DESTDIR)$(PREFIX)/bin/segfarm-worker $(DESTDIR)$(PREFIX)/share/segfarm/hls.min.js
+	rm -f $(DESTDIR)$(PREFIX)/bin/segfarm $(DESTDIR)$(PREFIX)/bin/segfarm-worker $(SHARE:$(BUILD)/%=$(DESTDIR)$(PREFIX)/%) \
+		$(DESTDIR)$(PREFIX)/share/segfarm/hls.min.js
 
 clean:
 	rm -rf $(BUILD)

@@ -2,7 +2,7 @@
  *
  * Field notes, each found the hard way by someone:
  *   ROUTER_MANDATORY  without it a send to a peer that is gone "succeeds".
- *   LINGER 0          else closing waits for ever for a peer that never reads.
+ *   LINGER 0          else closing waits for ever for a peer that never reads; a worker's last words get a moment.
  *   IMMEDIATE         a DEALER queues nothing for a connection that does not exist yet.
  *   no routing id     two peers of one name lose messages silently; names travel in HELLO instead.
  *   ZMQ_FD            is edge-triggered: ZMQ_EVENTS has to be read before going to sleep.
@@ -40,6 +40,8 @@
 #define UNACKED_MS 30000 /* what was sent and not acknowledged for so long: the connection is dead */
 #define IPC_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 #define N_PARTS 4 /* [peer id][protocol][verb][JSON] */
+
+#define LAST_WORDS_MS 500
 
 struct bus {
 	void *context;
@@ -143,7 +145,7 @@ static int set_options(struct bus *bus)
 {
 	int64_t max = bus->is_router ? BUS_INBOUND_MAX : BUS_MESSAGE_MAX;
 	int rc = zmq_setsockopt(bus->socket, ZMQ_MAXMSGSIZE, &max, sizeof(max));
-	rc |= set_int(bus, ZMQ_LINGER, 0);
+	rc |= set_int(bus, ZMQ_LINGER, bus->is_router ? 0 : LAST_WORDS_MS);
 	rc |= set_int(bus, ZMQ_SNDHWM, HWM);
 	rc |= set_int(bus, ZMQ_RCVHWM, HWM);
 	rc |= set_int(bus, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/log.h"
 
+#include "common/json.h"
 #include "common/proc.h"
 
 #include <stdarg.h>
@@ -11,59 +12,11 @@
 
 #define BURST 10 /* lines of one limit */
 #define EVERY_MS 1000
-#define LINE_MAX_BYTES 4096 /* a longer line is cut; at most PIPE_BUF, so that a pipe does not interleave it either */
 
+static const char *const level_names[] = { "error", "warn", "info", "debug" };
 static const char *log_prog = "segfarm";
 static enum log_level log_max = LOG_LEVEL_WARN;
-
-struct line {
-	char text[LINE_MAX_BYTES];
-	size_t size; /* always leaves room for the newline */
-};
-
-static void line_put(struct line *l, char c)
-{
-	if (l->size < sizeof(l->text) - 1)
-		l->text[l->size++] = c;
-}
-
-static void line_put_time(struct line *l)
-{
-	struct timespec ts;
-	struct tm tm;
-	clock_gettime(CLOCK_REALTIME, &ts);
-	gmtime_r(&ts.tv_sec, &tm);
-	size_t n = strftime(l->text, sizeof(l->text), "ts=%Y-%m-%dT%H:%M:%S", &tm);
-	l->size = n + (size_t)snprintf(l->text + n, sizeof(l->text) - n, ".%03dZ", (int)(ts.tv_nsec / 1000000));
-}
-
-static void line_put_quoted(struct line *l, const char *s)
-{
-	for (; *s; s++) {
-		unsigned char c = (unsigned char)*s;
-		if (c == '"' || c == '\\')
-			line_put(l, '\\');
-		if (c == '\n') {
-			line_put(l, '\\');
-			c = 'n';
-		}
-		line_put(l, c < 0x20 || c == 0x7f ? '?' : (char)c);
-	}
-}
-
-static void line_put_words(struct line *l, const char *s)
-{
-	for (; *s; s++)
-		line_put(l, (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
-}
-
-static void line_write(struct line *l)
-{
-	l->text[l->size++] = '\n';
-	/* Nothing to be done when stderr is gone. */
-	if (write(STDERR_FILENO, l->text, l->size) < 0)
-		return;
-}
+static bool log_is_json;
 
 void log_init(const char *prog, enum log_level level)
 {
@@ -71,31 +24,95 @@ void log_init(const char *prog, enum log_level level)
 	log_max = level;
 }
 
+void log_set_json(bool is_json)
+{
+	log_is_json = is_json;
+}
+
+int log_level_from_name(const char *name)
+{
+	for (int i = 0; i <= LOG_LEVEL_DEBUG; i++)
+		if (!strcmp(name, level_names[i]))
+			return i;
+	return -1;
+}
+
+static void format_time(char text[32])
+{
+	struct timespec ts;
+	struct tm tm;
+	size_t n;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	gmtime_r(&ts.tv_sec, &tm);
+	n = strftime(text, 32, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text + n, 32 - n, ".%03dZ", (int)(ts.tv_nsec / 1000000));
+}
+
+/* Nothing to be done when stderr is gone, or memory. */
+static void write_line(const void *line, size_t size)
+{
+	if (write(STDERR_FILENO, line, size) < 0)
+		return;
+}
+
+static void write_json(const char *pairs)
+{
+	struct buf json = { 0 };
+
+	jput_begin(&json);
+	log_put_json(&json, pairs);
+	jput_close(&json, '}');
+	buf_put_u8(&json, '\n');
+	if (!buf_failed(&json))
+		write_line(json.data, json.size);
+	buf_finish(&json);
+}
+
+/* Of a line that had to be cut: its last value ends where the line does. */
+static void close_quote(char *line, size_t n)
+{
+	bool is_open = false;
+	size_t i;
+
+	for (i = 0; i + 1 < n; i++)
+		if (line[i] == '\\')
+			i++;
+		else
+			is_open ^= line[i] == '"';
+	if (is_open && i == n) /* what was escaped would be our quote */
+		line[n - 2] = '?';
+	if (is_open)
+		line[n - 1] = '"';
+}
+
 void log_line(enum log_level level, const char *msg, const char *kv, ...)
 {
-	static const char *const names[] = { "error", "warn", "info", "debug" };
+	char line[LOG_LINE_MAX], time[32];
+	size_t n;
+	va_list ap;
+
 	if (level > log_max)
 		return;
-	struct line l = { .size = 0 };
-	line_put_time(&l);
-	line_put_words(&l, " level=");
-	line_put_words(&l, names[level]);
-	line_put_words(&l, " prog=");
-	line_put_words(&l, log_prog);
-	line_put_words(&l, " msg=\"");
-	line_put_quoted(&l, msg);
-	line_put(&l, '"');
-
-	char values[LINE_MAX_BYTES];
-	va_list ap;
-	va_start(ap, kv);
-	int n = vsnprintf(values, sizeof(values), kv, ap);
-	va_end(ap);
-	if (n > 0) {
-		line_put(&l, ' ');
-		line_put_words(&l, values);
+	format_time(time);
+	n = log_format(line, sizeof(line), "ts=%s level=%s prog=%s msg=\"%s\"", time, level_names[level], log_prog, msg);
+	if (*kv && n + 1 < sizeof(line)) {
+		line[n++] = ' ';
+		va_start(ap, kv);
+		n += log_format_v(line + n, sizeof(line) - n, kv, &ap);
+		va_end(ap);
 	}
-	line_write(&l);
+	if (n > sizeof(line) - 1) {
+		n = sizeof(line) - 1;
+		close_quote(line, n);
+	}
+	line[n] = '\0';
+	if (log_is_json) {
+		write_json(line);
+		return;
+	}
+	line[n] = '\n';
+	write_line(line, n + 1);
 }
 
 /* Each line takes the moment EVERY_MS further, and it may be BURST lines ahead of the clock. */

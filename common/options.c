@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static const struct argp_option encode_options[] = {
 	{ NULL, 0, NULL, 0, "What is made:", 10 },
@@ -46,11 +48,29 @@ static const struct argp_option encode_options[] = {
 	{ 0 },
 };
 
+/* What was parsed, and is parsed: values are kept by pointer. */
+struct parsed {
+	struct parsed *before;
+	struct config config;
+};
+static struct parsed *parsed;
+
+void options_refuse(const struct err *err, struct argp_state *state)
+{
+	fprintf(stderr, "%s: %s\n", state->name, err->msg);
+	exit(OPTIONS_EXIT_USAGE);
+}
+
 void options_check(int ret, const struct err *err, struct argp_state *state)
 {
+	int i = state->next - 2; /* of the option in hand, behind argv[0] */
+
 	if (ret >= 0)
 		return;
-	fprintf(stderr, "%s: %s\n", state->name, err->msg);
+	if (parsed && i >= 0 && i < parsed->config.n_before)
+		fprintf(stderr, "%s: %s: %s\n", state->name, parsed->config.origins[i], err->msg);
+	else
+		fprintf(stderr, "%s: %s\n", state->name, err->msg);
 	exit(OPTIONS_EXIT_USAGE);
 }
 
@@ -246,9 +266,9 @@ const struct argp options_encode = { .options = encode_options, .parser = parse_
 const struct argp options_stream = { .options = encode_options + 2, .parser = parse_encode };
 
 static const struct argp_option allow_options[] = {
-	{ "media-root", OPTIONS_KEY_MEDIA_ROOT, "DIR", 0,
+	{ "media-root", OPTIONS_KEY_MEDIA_ROOT, "DIR", CONFIG_MANY,
 	  "Where sources may lie: a directory, or a file; may be given more than once. What lies elsewhere is refused", 2 },
-	{ "allow-url", OPTIONS_KEY_ALLOW_URL, "PREFIX", 0,
+	{ "allow-url", OPTIONS_KEY_ALLOW_URL, "PREFIX", CONFIG_MANY,
 	  "URLs that may be sources: those that begin with it (http://HOST/PATH, https://HOST:PORT/); may be given more than once",
 	  2 },
 	{ 0 },
@@ -294,9 +314,114 @@ int options_n_cpus(void)
 	return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
 }
 
+static const struct argp_option log_options[] = {
+	{ "log-level", OPTIONS_KEY_LOG_LEVEL, "LEVEL", 0, "What stands in the log on stderr: error, warn, info or debug", 5 },
+	{ "log-format", OPTIONS_KEY_LOG_FORMAT, "logfmt|json", 0, "How: key=value (the default), or a JSON object a line", 5 },
+	{ "verbose", 'v', NULL, 0, "The same as --log-level debug", 5 },
+	{ 0 },
+};
+
+static error_t parse_log(int key, char *arg, struct argp_state *state)
+{
+	struct options_log *o = state->input;
+	struct err err = { 0 };
+	int level;
+
+	switch (key) {
+	case OPTIONS_KEY_LOG_LEVEL:
+		level = log_level_from_name(arg);
+		if (level < 0)
+			options_check(err_set(&err, ERR_USAGE, "a log level is error, warn, info or debug, not '%.40s'", arg), &err, state);
+		o->level = (enum log_level)level;
+		break;
+	case OPTIONS_KEY_LOG_FORMAT:
+		o->is_json = !strcmp(arg, "json");
+		if (!o->is_json && strcmp(arg, "logfmt"))
+			options_check(err_set(&err, ERR_USAGE, "a log format is 'logfmt' or 'json', not '%.40s'", arg), &err, state);
+		break;
+	case 'v':
+		o->level = LOG_LEVEL_DEBUG;
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+const struct argp options_log = { .options = log_options, .parser = parse_log };
+
+static const struct argp_option program_options[] = {
+	{ "config", CONFIG_KEY_FILE, "FILE", 0,
+	  "Options from an INI file, by their long names (see segfarm.conf(5)). Those of the command line, and of the environment "
+	  "(SEGFARM_ and the name: SEGFARM_LOG_LEVEL), replace them", 4 },
+	{ "alone", CONFIG_KEY_ALONE, NULL, OPTION_HIDDEN, NULL, 4 }, /* neither file nor environment */
+	{ 0 },
+};
+
+static error_t parse_program(int key, char *arg, struct argp_state *state)
+{
+	(void)arg;
+	if (key == ARGP_KEY_INIT)
+		state->child_inputs[0] = state->input;
+	return key == ARGP_KEY_INIT || key == CONFIG_KEY_FILE || key == CONFIG_KEY_ALONE ? 0 : ARGP_ERR_UNKNOWN;
+}
+
+static const struct argp_child program_children[] = { { &options_log, 0, NULL, 0 }, { 0 } };
+const struct argp options_program = { .options = program_options, .parser = parse_program, .children = program_children };
+
+void options_start_log(const struct options_log *log, const char *prog)
+{
+	log_init(prog, log->level);
+	log_set_json(log->is_json);
+}
+
+int options_parse_drain_ms(const char *text, struct argp_state *state)
+{
+	struct err err = { 0 };
+	int64_t ms = 0;
+
+	if (cli_parse_decimal(text, 3, &ms, &err) < 0 || ms > 86400000)
+		options_check(err_set(&err, ERR_USAGE, "--drain-timeout takes seconds from 0 to 86400, not '%.40s'", text), &err, state);
+	return (int)ms;
+}
+
+/* "segfarm serve", "segfarm-worker": the last word */
+static const char *section_of(const char *name)
+{
+	const char *at = strrchr(name, ' ');
+
+	at = at ? at : strrchr(name, '-');
+	return at ? at + 1 : name;
+}
+
 void options_parse(const struct argp *argp, const char *name, int argc, char **argv, void *input)
 {
+	struct parsed *p = calloc(1, sizeof(*p));
+	struct err err = { 0 };
+
 	argv[0] = (char *)(uintptr_t)name; /* argp takes the program's name for its messages from here */
 	argp_err_exit_status = OPTIONS_EXIT_USAGE;
-	argp_parse(argp, argc, argv, 0, NULL, input);
+	if (!p || config_expand(&p->config, argp, section_of(name), argc, argv, environ, &err) < 0) {
+		fprintf(stderr, "%s: %s\n", name, p ? err.msg : "out of memory");
+		exit(OPTIONS_EXIT_USAGE);
+	}
+	p->before = parsed;
+	parsed = p;
+	argp_parse(argp, p->config.argc, p->config.argv, 0, NULL, input);
+}
+
+/* First in a process that may end over it. */
+bool options_parse_again(const struct argp *argp, const char *name, int argc, char **argv, void *input)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid) {
+		options_parse(argp, name, argc, argv, input);
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+		return false;
+	options_parse(argp, name, argc, argv, input);
+	return true;
 }

@@ -41,6 +41,11 @@ void store_close(struct store *store); /* NULL is fine */
 int store_ping(struct store *store, struct err *err);
 /* Counts what went wrong with the store itself, and not with what was asked of it. */
 unsigned store_troubles(const struct store *store);
+/* What Redis says of its memory (INFO). */
+struct store_info {
+	int64_t used, max, evicted; /* bytes; 0: as much as there is; keys since it was started */
+};
+int store_get_info(struct store *store, struct store_info *info, struct err *err);
 /* For the calls that follow. */
 void store_set_timeout(struct store *store, int timeout_ms);
 /* Counts connections made; when it changes, what was remembered of Redis must be looked at again. */

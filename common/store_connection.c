@@ -552,6 +552,36 @@ int store_ping(struct store *s, struct err *err)
 	return rc;
 }
 
+/* Of lines "name:value\r\n"; -1: it is not there. */
+static int64_t find_number(const char *text, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *at = text; at; at = strchr(at, '\n')) {
+		at += *at == '\n';
+		if (!strncmp(at, name, n) && at[n] == ':')
+			return strtoll(at + n + 1, NULL, 10);
+	}
+	return -1;
+}
+
+int store_get_info(struct store *s, struct store_info *info, struct err *err)
+{
+	redisReply *memory = NULL, *stats = NULL;
+	int rc = store_call(s, &memory, err, "INFO memory");
+
+	if (!rc)
+		rc = store_call(s, &stats, err, "INFO stats");
+	if (!rc && (memory->type != REDIS_REPLY_STRING || stats->type != REDIS_REPLY_STRING))
+		rc = err_set(err, ERR_DATA, "INFO is no text");
+	if (!rc)
+		*info = (struct store_info){ find_number(memory->str, "used_memory"), find_number(memory->str, "maxmemory"),
+					     find_number(stats->str, "evicted_keys") };
+	freeReplyObject(memory);
+	freeReplyObject(stats);
+	return rc;
+}
+
 unsigned store_troubles(const struct store *s)
 {
 	return s->troubles;

@@ -46,7 +46,7 @@ static error_t parse_bench(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-static const struct argp bench_argp = {
+const struct argp bench_argp = {
 	.options = bench_argp_options,
 	.parser = parse_bench,
 	.doc = "Measures how many jobs per second the dispatcher gets through its workers: empty jobs, a private farm.",

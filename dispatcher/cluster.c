@@ -90,6 +90,7 @@ void cluster_leave(struct dispatch *d)
 		store_end_dispatcher(d->store, d->id, &err);
 	store_close(d->mail);
 	d->mail = NULL;
+	d->id[0] = '\0';
 }
 
 /* --- owners */
@@ -131,7 +132,7 @@ static int try_to_own(struct dispatch *d, struct dispatch_stream *s, const char 
 
 	if (ret < 0)
 		return ret;
-	if (!ret) {
+	if (!ret && !d->is_draining) {
 		ret = store_own_stream(d->store, s->key, d->id, old, s->owner, err);
 		s->is_mine |= ret == 1;
 		if (ret == 1)
@@ -448,7 +449,7 @@ void cluster_tick(struct dispatch *d, int64_t now_ms)
 	struct err err = { 0 };
 	int ret;
 
-	if ((now_ms < d->lease_next_ms && !d->is_scanning) || d->is_store_down)
+	if ((now_ms < d->lease_next_ms && !d->is_scanning) || d->is_store_down || d->is_draining)
 		return;
 	ret = now_ms < d->lease_next_ms ? 1 : cluster_renew(d, &err);
 	if (now_ms >= d->lease_next_ms)

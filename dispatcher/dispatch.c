@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CHECK_MS 250      /* between looks at workers and deadlines */
@@ -33,6 +34,15 @@ void dispatch_note_trouble(struct dispatch *d, const struct err *err)
 }
 
 /* --- giving */
+
+static void note_given(struct dispatch *d, const struct queue_item *item)
+{
+	metrics_note_wait(&d->metrics, (enum queue_class)item->class, (int32_t)((uint32_t)proc_now_ms() - item->pending_ms));
+	if (item->attempts)
+		d->metrics.retries[item->attempts == QUEUE_ATTEMPTS_MAX - 1 ? METRICS_TOLERANT : METRICS_SOFTWARE]++;
+	else if (item->retries || item->lost || item->killed)
+		d->metrics.retries[METRICS_AS_PLANNED]++;
+}
 
 static void send_job(struct dispatch *d, struct queue_item *item)
 {
@@ -62,6 +72,7 @@ static void send_job(struct dispatch *d, struct queue_item *item)
 	}
 	queue_set_deadline(&d->queue, item, deadline_ms, proc_now_ms());
 	d->counters.jobs_given++;
+	note_given(d, item);
 	log_debug("job given", "job=%" PRId64 " stream=%s slot=%u worker=%s", item->job, job.stream, item->slot, w->name);
 }
 
@@ -87,7 +98,10 @@ static void cancel_before(struct dispatch *d, const struct queue_item *item)
 
 int dispatch_push(struct dispatch *d, const struct dispatch_stream *s, uint32_t slot, enum queue_class class, struct err *err)
 {
-	int ret = queue_push(&d->queue, s->number, slot, class);
+	int ret;
+
+	d->queue.now_ms = proc_now_ms();
+	ret = queue_push(&d->queue, s->number, slot, class);
 
 	if (ret == 2)
 		cancel_before(d, queue_in_flight(&d->queue, s->number, slot));
@@ -99,7 +113,7 @@ static int give(struct dispatch *d)
 	struct queue_item *item;
 	int n = 0, ret;
 
-	while (!d->is_store_down && cluster_is_alive(d, proc_now_ms()) && (ret = queue_give(&d->queue, proc_now_ms(), &item)) > 0) {
+	while (!d->is_draining && !d->is_store_down && cluster_is_alive(d, proc_now_ms()) && (ret = queue_give(&d->queue, proc_now_ms(), &item)) > 0) {
 		if (ret == 2)
 			cancel_before(d, item);
 		send_job(d, item);
@@ -139,7 +153,7 @@ static int compare_with_store(struct dispatch *d, struct err *err)
 	store_set_timeout(d->store, DISPATCH_STORE_MS);
 	if (ret < 0 || (!is_changed && store_generation(d->store) == d->generation))
 		return ret;
-	ret = cluster_renew(d, err);
+	ret = d->is_draining ? 0 : cluster_renew(d, err);
 	if (ret < 0)
 		return ret;
 	d->is_store_suspect = false;
@@ -221,20 +235,25 @@ static int join(struct dispatch *d, const char *endpoint, struct err *err)
 	return cluster_join(d, name, err);
 }
 
-int dispatch_init(struct dispatch *d, const char *endpoint, struct keys_access *access, const char *redis_url, struct err *err)
+static int init(struct dispatch *d, const char *redis_url, struct err *err)
 {
-	int ret;
-
 	memset(d, 0, sizeof(*d));
 	queue_init(&d->queue);
 	d->read_ahead = WANT_READ_AHEAD;
+	d->start_s = (double)time(NULL);
 	d->redis_url = redis_url;
-	/* A worker may still answer for a job of a dispatcher that was here before: no id is used again. */
-	if (getrandom(&d->queue.last_job, sizeof(d->queue.last_job), 0) != sizeof(d->queue.last_job))
-		return err_set(err, ERR_RETRY, "no random numbers: %s", strerror(errno));
-	d->queue.last_job &= JOB_ID_MASK;
 	d->wanted = calloc(1, sizeof(*d->wanted));
-	ret = d->wanted ? store_open(&d->store, redis_url, DISPATCH_STORE_MS, err) : err_set(err, ERR_NOMEM, "out of memory");
+	return d->wanted ? store_open(&d->store, redis_url, DISPATCH_STORE_MS, err) : err_set(err, ERR_NOMEM, "out of memory");
+}
+
+int dispatch_init(struct dispatch *d, const char *endpoint, struct keys_access *access, const char *redis_url, struct err *err)
+{
+	int ret = init(d, redis_url, err);
+
+	/* A worker may still answer for a job of a dispatcher that was here before: no id is used again. */
+	if (ret >= 0 && getrandom(&d->queue.last_job, sizeof(d->queue.last_job), 0) != sizeof(d->queue.last_job))
+		ret = err_set(err, ERR_RETRY, "no random numbers: %s", strerror(errno));
+	d->queue.last_job &= JOB_ID_MASK;
 	if (ret >= 0)
 		ret = bus_bind(&d->bus, endpoint, access, err);
 	if (ret >= 0)
@@ -245,6 +264,16 @@ int dispatch_init(struct dispatch *d, const char *endpoint, struct keys_access *
 	}
 	d->generation = store_generation(d->store);
 	return 0;
+}
+
+int dispatch_init_viewer(struct dispatch *d, const char *redis_url, struct err *err)
+{
+	int ret = init(d, redis_url, err);
+
+	d->is_draining = true;
+	if (ret < 0)
+		dispatch_finish(d);
+	return ret < 0 ? ret : 0;
 }
 
 void dispatch_finish(struct dispatch *d)
@@ -262,6 +291,17 @@ void dispatch_finish(struct dispatch *d)
 	queue_finish(&d->queue);
 	buf_finish(&d->json);
 	memset(d, 0, sizeof(*d));
+}
+
+void dispatch_drain(struct dispatch *d)
+{
+	d->is_draining = true;
+	for (int i = 0; i < d->n_streams; i++) {
+		d->streams[i]->is_mine = false;
+		d->streams[i]->owner[0] = '\0';
+		queue_drop_pending(&d->queue, d->streams[i]->number, QUEUE_PLAYER);
+	}
+	cluster_leave(d);
 }
 
 struct dispatch_stream *dispatch_find(const struct dispatch *d, const char *key)

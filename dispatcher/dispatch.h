@@ -13,6 +13,7 @@
 #include "common/bus.h"
 #include "common/record.h"
 #include "common/store.h"
+#include "dispatcher/metrics.h"
 #include "dispatcher/queue.h"
 #include "dispatcher/refusals.h"
 
@@ -98,6 +99,11 @@ struct dispatch {
 	uint64_t shuffle_seed; /* 0: plan order */
 	const struct allow *allow; /* what may be a source; NULL: anything */
 	struct dispatch_counters counters;
+	struct metrics metrics;
+	struct store_info redis; /* as of redis_ms */
+	int64_t redis_ms;
+	double start_s;        /* since 1970 */
+	bool is_draining;      /* nothing is given out, owned or taken any more: see dispatch_drain */
 	struct refusals refusals; /* of messages */
 	struct buf json;       /* of the message being sent */
 	/* Told about every segment that has come to exist; may be NULL. */
@@ -110,7 +116,12 @@ struct dispatch {
 
 /* Binds the bus (see bus.h for access), connects to Redis and joins the dispatchers there. */
 int dispatch_init(struct dispatch *d, const char *endpoint, struct keys_access *access, const char *redis_url, struct err *err);
+/* One that only looks at streams (dispatch_load, stream_reconcile): it owns nothing, gives nothing out, and nobody knows of it. */
+int dispatch_init_viewer(struct dispatch *d, const char *redis_url, struct err *err);
 void dispatch_finish(struct dispatch *d);
+/* Hands all streams to the dispatchers there are: gives up the lease and gives nothing out any more. What workers have in hand they finish,
+ * for whoever comes. Until dispatch_finish it goes on as one that owns nothing. */
+void dispatch_drain(struct dispatch *d);
 
 /* ---- accept.c */
 

@@ -133,10 +133,10 @@ static int spawn_pool(struct farm *farm, pid_t *pid, struct err *err)
 	char program[PATH_MAX], count[16], credits[16];
 	const char *source = farm->source ? farm->source : farm->dir; /* without one there is nothing to read: ours will do */
 	bool is_url = record_is_url(source);
-	const char *argv[16] = { program, "-j", count, "--credits", credits, "--connect", farm->bus, "--redis", farm->redis,
-				 is_url ? "--allow-url" : "--media-root", source };
+	const char *argv[20] = { program, "--alone", "--drain-timeout", "0", "-j", count, "--credits", credits, "--connect", farm->bus,
+				 "--redis", farm->redis, is_url ? "--allow-url" : "--media-root", source };
 	char *copy[sizeof(argv) / sizeof(argv[0])];
-	int n = 11;
+	int n = 14;
 
 	if (is_url) /* our user named it: he may mean his own network */
 		argv[n++] = "--allow-private";

@@ -119,6 +119,10 @@ void http_parse_path(const char *path, struct http_target *target)
 		target->what = HTTP_PAGE;
 	else if (!strcmp(path, "/healthz"))
 		target->what = HTTP_HEALTH;
+	else if (!strcmp(path, "/readyz"))
+		target->what = HTTP_READY;
+	else if (!strcmp(path, "/metrics"))
+		target->what = HTTP_METRICS;
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		if (!strncmp(path, parts[i].begin, strlen(parts[i].begin))) {
 			target->area = parts[i].area;
@@ -361,6 +365,12 @@ static enum MHD_Result begin(struct http_call *call)
 	return http_send_problem(call, call->wrong, call->why);
 }
 
+/* What a dispatcher that ends leaves to others. */
+static bool is_new_work(const struct http_call *call)
+{
+	return call->target.what == HTTP_STREAM || (strcmp(call->method, MHD_HTTP_METHOD_GET) && !http_call_is_head(call));
+}
+
 static enum MHD_Result answer(struct http_call *call)
 {
 	if (call->request && call->request->kind == HTTP_REQUEST_PLAY)
@@ -375,8 +385,14 @@ static enum MHD_Result answer(struct http_call *call)
 		return http_send_text(call, "ok\n");
 	if (call->target.what == HTTP_PAGE)
 		return http_pages_send(call, call->target.page);
+	if (call->target.what == HTTP_READY)
+		return http_answer_ready(call);
 	if (!call->http->dispatch)
 		return http_send_problem(call, MHD_HTTP_SERVICE_UNAVAILABLE, "the farm is starting");
+	if (call->target.what == HTTP_METRICS)
+		return http_answer_metrics(call);
+	if (call->http->is_draining && is_new_work(call))
+		return http_send_problem(call, MHD_HTTP_SERVICE_UNAVAILABLE, "this dispatcher is about to end");
 	if (call->target.what == HTTP_API_EVENTS)
 		return http_events_send(call);
 	if (call->target.area == HTTP_AREA_API)

@@ -5,7 +5,7 @@
  *
  *   /hls/K/master.m3u8   /hls/K/manifest.mpd   /hls/K/R/index.m3u8   /hls/K/R/init.mp4
  *   /hls/K/R/<start>-<duration>.m4s (.vtt; of DASH: <start>.m4s)
- *   /stream/K.mp4?start=SECONDS   /v1/streams[/K[/cancel|/retry]]   /v1/farm   /v1/events   /v1/openapi.json   /healthz
+ *   /stream/K.mp4?start=SECONDS   /v1/streams[/K[/cancel|/retry]]   /v1/farm   /v1/events   /v1/openapi.json   /healthz   /readyz   /metrics
  *   pages: see http_pages.h
  */
 #ifndef SEGFARM_DISPATCHER_HTTP_H
@@ -49,6 +49,13 @@ int http_create(struct http **http, const struct cli_listen *listen, const struc
 int http_reload_keys(struct http *http, struct err *err);
 /* Opens the access log anew, after the file was moved away. */
 int http_reopen_log(struct http *http, struct err *err);
+/* Both, and takes over what can change of the settings. ERR_USAGE: that cannot be, and all is as it was. */
+int http_reload(struct http *http, const struct http_settings *settings, struct err *err);
+/* Before the end: whoever waits for something to be made is answered 503, and so are those who come; connections are closed behind their
+ * responses. */
+void http_drain(struct http *http);
+/* A response is under way. */
+bool http_is_busy(const struct http *http);
 /* dispatch and redis_url must outlive it. */
 void http_attach(struct http *http, struct dispatch *dispatch, const char *redis_url);
 void http_destroy(struct http *http); /* NULL is fine */
@@ -62,7 +69,7 @@ int http_timeout_ms(const struct http *http);
 
 /* Pure, for tests: what a path asks for. */
 enum http_what {
-	HTTP_NOTHING, HTTP_PAGE, HTTP_HEALTH,
+	HTTP_NOTHING, HTTP_PAGE, HTTP_HEALTH, HTTP_READY, HTTP_METRICS,
 	HTTP_MASTER, HTTP_MPD, HTTP_MEDIA, HTTP_INIT, HTTP_SEGMENT, HTTP_STREAM,
 	HTTP_API_STREAMS, HTTP_API_STREAM, HTTP_API_CANCEL, HTTP_API_RETRY, HTTP_API_FARM, HTTP_API_EVENTS, HTTP_API_DESCRIPTION,
 };

@@ -27,6 +27,7 @@ void *http_call_begin(void *http, const char *uri, struct MHD_Connection *connec
 	if (!call)
 		return NULL;
 	call->http = http;
+	call->http->n_calls++;
 	call->uri = strdup(uri);
 	clock_gettime(CLOCK_REALTIME, &call->begun);
 	return call;
@@ -35,13 +36,18 @@ void *http_call_begin(void *http, const char *uri, struct MHD_Connection *connec
 void http_call_end(void *http, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode code)
 {
 	struct http_call *call = *state;
+	bool is_complete = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
 
 	(void)http;
 	http_guard_end(connection);
 	if (!call)
 		return;
+	call->http->n_calls--;
+	if (call->http->dispatch)
+		metrics_note_http(&call->http->dispatch->metrics, call->status,
+				  is_complete && call->connection && !http_call_is_head(call) ? call->bytes : 0);
 	if (call->connection)
-		http_log_call(call, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+		http_log_call(call, is_complete);
 	if (call->request && call->request->kind == HTTP_REQUEST_PLAY)
 		http_play_end(call->request);
 	else if (call->request && call->request->kind == HTTP_REQUEST_EVENTS)

@@ -53,6 +53,8 @@ struct http {
 	struct http_events events;
 	struct http_settings settings;
 	struct access access;
+	int n_calls; /* requests that are under way */
+	bool is_draining;
 	struct http_cache cache;
 	int log_fd; /* -1: there is no access log */
 	char base[CLI_HOST_MAX + 32];
@@ -115,6 +117,12 @@ enum MHD_Result http_api_answer(struct http_call *call);
 /* --- http_api.c: a STREAM that is known here; all dispatchers, as GET /v1/farm has them. */
 void http_api_put_stream(struct http *h, const struct dispatch_stream *s, struct buf *json);
 int http_api_put_farm(struct http *h, struct store *store, struct buf *json, struct err *err);
+
+/* --- http_ops.c */
+enum MHD_Result http_answer_ready(struct http_call *call);
+enum MHD_Result http_answer_metrics(struct http_call *call);
+/* Of a segment. is_miss: it was made for this request. */
+void http_note_first_byte(const struct http_call *call, bool is_miss);
 
 /* --- http_segment.c */
 /* Sends the one of that name of the rendition that begins with segment `first`, now or when it is made. */

@@ -34,7 +34,7 @@ static const struct argp_option options[] = {
 	{ "url-key-file", KEY_URL_KEYS, "FILE", 0,
 	  "Only signed URLs are played: keys of 64 hexadecimal digits, one a line (mode 0600); the first one signs, all are accepted", 3 },
 	{ "url-lifetime", KEY_URL_LIFETIME, "SECONDS", 0, "Of the signed URLs that the API gives (default 43200, half a day)", 3 },
-	{ "cors", KEY_CORS, "ORIGIN", 0,
+	{ "cors", KEY_CORS, "ORIGIN", CONFIG_MANY,
 	  "Scripts of pages from there may ask: https://HOST[:PORT], or * for media; may be given more than once (default: any for media, "
 	  "none for the API)", 3 },
 	{ "access-log", KEY_ACCESS_LOG, "FILE", 0, "Each request is written there, in the combined format; -: on stdout", 3 },

@@ -185,6 +185,7 @@ static enum MHD_Result send_outgoing(struct http_call *call, struct outgoing *ou
 	http_guard_send(call->connection, part.size);
 	response = make_response(out, &part);
 	http_add_tag(response, etag);
+	http_note_first_byte(call, http_wait_has_waited(call));
 	return http_send(call, part.status, response, type, HTTP_CACHE_FOREVER);
 }
 

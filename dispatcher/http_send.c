@@ -78,7 +78,7 @@ enum MHD_Result http_send(struct http_call *call, unsigned status, struct MHD_Re
 		add(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
 	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
 		add(response, MHD_HTTP_HEADER_ALLOW, http_allowed_methods(&call->target));
-	if (call->is_unread) /* what comes next is no request */
+	if (call->is_unread || call->http->is_draining) /* what comes next is no request */
 		add(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	call->status = status;
 	result = MHD_queue_response(call->connection, status, response);

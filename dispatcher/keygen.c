@@ -21,7 +21,7 @@ static error_t parse_keygen(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-static const struct argp keygen_argp = {
+const struct argp keygen_argp = {
 	.parser = parse_keygen,
 	.args_doc = "FILE",
 	.doc = "Makes a pair of CURVE keys for a dispatcher or for the workers of one host: FILE holds both and is for nobody else, "

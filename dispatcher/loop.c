@@ -41,7 +41,9 @@ void loop_read_signals(struct loop *loop)
 	struct signalfd_siginfo info;
 
 	while (read(loop->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-		if (info.ssi_signo != SIGCHLD)
+		if (info.ssi_signo == SIGHUP && loop->is_service)
+			loop->must_reload = true;
+		else if (info.ssi_signo != SIGCHLD)
 			loop->stop_signal = (int)info.ssi_signo;
 }
 

@@ -14,6 +14,8 @@ struct loop {
 	struct http *http; /* may be NULL */
 	struct farm *farm; /* may be NULL */
 	int signal_fd;
+	bool is_service;   /* SIGHUP does not end it, but sets must_reload */
+	bool must_reload;
 	int stop_signal;   /* SIGINT, SIGTERM or SIGHUP has come; 0: none */
 };
 

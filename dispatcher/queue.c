@@ -264,6 +264,7 @@ int queue_give(struct queue *q, int64_t now_ms, struct queue_item **given)
 	struct queue_worker *w;
 	struct queue_item *item;
 
+	q->now_ms = now_ms;
 	queue_wake_waiting(q, now_ms);
 	w = queue_take_next(q, now_ms, &item);
 	if (!w)

@@ -74,6 +74,7 @@ struct queue_item {
 	int32_t clock;                /* place on the clock; -1: not there */
 	int32_t refused_by;           /* number of the worker that failed it last and did not die of it; -1: none */
 	uint32_t slot;
+	uint32_t pending_ms;          /* now_ms when it became pending in its class, modulo 2^32 */
 	uint8_t class;                /* enum queue_class */
 	uint8_t attempts, lost, killed, retries, preemptions;
 	uint8_t extensions;           /* of this attempt */
@@ -106,6 +107,7 @@ struct queue {
 	struct queue_item **clock;     /* a heap by until_ms: what waits, and what is in front of its worker */
 	size_t n_clock, clock_size;
 	int64_t last_job;              /* ids start at 1 */
+	int64_t now_ms;                /* as it was told last, for pending_ms: queue_give tells it, and the caller before queue_push */
 	size_t n_pending[QUEUE_CLASSES];
 	size_t n_waiting, n_in_flight;
 };

@@ -122,6 +122,7 @@ void queue_join_pending(struct queue *q, struct queue_item *item, bool is_first)
 	struct queue_stream *s = item->stream;
 	int c = item->class;
 
+	item->pending_ms = (uint32_t)q->now_ms;
 	if (is_first)
 		list_prepend(&s->pending[c], &item->link);
 	else

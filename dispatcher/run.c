@@ -22,7 +22,8 @@ struct run_options {
 	const char *path, *out_dir;
 	struct record_options encode;
 	struct cli_listen listen;
-	bool has_listen, is_once, is_verbose;
+	struct options_log log;
+	bool has_listen, is_once;
 	int n_workers;
 	uint64_t shuffle_seed;
 };
@@ -46,7 +47,6 @@ static const struct argp_option run_argp_options[] = {
 	{ "listen", OPTIONS_KEY_LISTEN, "ADDR:PORT", 0,
 	  "Where to serve (default " OPTIONS_LISTEN "; port 0: any free one)", 1 },
 	{ "once", OPTIONS_KEY_ONCE, NULL, 0, "Exit when everything is made", 1 },
-	{ "verbose", 'v', NULL, 0, "Tell on stderr what happens", 1 },
 	{ "order", OPTIONS_KEY_ORDER, "ORDER", OPTION_HIDDEN, NULL, 1 },
 	{ 0 },
 };
@@ -59,15 +59,13 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &o->encode;
+		state->child_inputs[1] = &o->log;
 		break;
 	case 'j':
 		o->n_workers = options_parse_int("-j", arg, 1, WORKERS_MAX, state);
 		break;
 	case 'o':
 		o->out_dir = arg;
-		break;
-	case 'v':
-		o->is_verbose = true;
 		break;
 	case OPTIONS_KEY_LISTEN:
 		options_check(cli_parse_listen(arg, &o->listen, &err), &err, state);
@@ -85,8 +83,8 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 		o->path = arg;
 		break;
 	case ARGP_KEY_END:
-		if (!o->path)
-			options_check(err_set(&err, ERR_USAGE, "which FILE? (try --help)"), &err, state);
+		if (!o->path && err_set(&err, ERR_USAGE, "which FILE? (try --help)"))
+			options_refuse(&err, state);
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -94,8 +92,8 @@ static error_t parse_run(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-static const struct argp_child run_children[] = { { &options_encode, 0, NULL, 0 }, { 0 } };
-static const struct argp run_argp = {
+static const struct argp_child run_children[] = { { &options_encode, 0, NULL, 0 }, { &options_log, 0, NULL, 0 }, { 0 } };
+const struct argp run_argp = {
 	.options = run_argp_options,
 	.parser = parse_run,
 	.args_doc = "FILE",
@@ -240,7 +238,7 @@ static void stop(struct run *r)
 
 int run_main(int argc, char **argv)
 {
-	struct run_options options = { .n_workers = options_n_cpus() };
+	struct run_options options = { .n_workers = options_n_cpus(), .log.level = LOG_LEVEL_ERROR };
 	static struct run r;
 	struct err err = { 0 };
 	int ret;
@@ -248,7 +246,7 @@ int run_main(int argc, char **argv)
 	record_options_init(&options.encode);
 	cli_parse_listen(OPTIONS_LISTEN, &options.listen, NULL);
 	options_parse(&run_argp, "segfarm run", argc, argv, &options);
-	log_init("segfarm", options.is_verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
+	options_start_log(&options.log, "segfarm");
 	r.options = &options;
 	r.export.dir_fd = -1;
 	ret = loop_init(&r.loop, &err);

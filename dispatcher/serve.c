@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/log.h"
 #include "common/options.h"
+#include "common/proc.h"
 #include "dispatcher/cluster.h"
 #include "dispatcher/commands.h"
 #include "dispatcher/loop.h"
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NAME "segfarm serve"
 #define WAIT_MS 1000
 #define DEFAULT_REDIS "redis://127.0.0.1:6379"
 #define DEFAULT_BIND "ipc:///tmp/segfarm.sock"
@@ -24,7 +26,11 @@ struct serve_options {
 	struct record_options encode;
 	struct cli_listen listen;
 	struct http_settings http;
-	bool is_verbose, is_on_demand;
+	struct options_log log;
+	bool is_on_demand, is_insecure;
+	int drain_ms;
+	int argc;     /* as they were given */
+	char **argv;
 	int read_ahead;
 	uint64_t shuffle_seed;
 	struct allow allow;
@@ -46,7 +52,7 @@ static const struct argp_option serve_argp_options[] = {
 	{ "on-demand", OPTIONS_KEY_ON_DEMAND, NULL, 0, "Make nothing of the FILEs before a player asks for it", 1 },
 	{ "read-ahead", OPTIONS_KEY_READ_AHEAD, "N", 0,
 	  "Segments to make before a player asks for them (default 3)", 1 },
-	{ "verbose", 'v', NULL, 0, "Tell on stderr what happens", 1 },
+	OPTIONS_DRAIN,
 	{ "order", OPTIONS_KEY_ORDER, "ORDER", OPTION_HIDDEN, NULL, 1 },
 	{ 0 },
 };
@@ -61,9 +67,10 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = &o->encode;
 		state->child_inputs[1] = &o->allow;
 		state->child_inputs[2] = &o->http;
+		state->child_inputs[3] = &o->log;
 		break;
-	case 'v':
-		o->is_verbose = true;
+	case OPTIONS_KEY_DRAIN:
+		o->drain_ms = options_parse_drain_ms(arg, state);
 		break;
 	case OPTIONS_KEY_ON_DEMAND:
 		o->is_on_demand = true;
@@ -84,7 +91,7 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 		o->allow_workers = arg;
 		break;
 	case OPTIONS_KEY_INSECURE:
-		o->access.is_insecure = true;
+		o->is_insecure = true;
 		break;
 	case OPTIONS_KEY_LISTEN:
 		options_check(cli_parse_listen(arg, &o->listen, &err), &err, state);
@@ -103,8 +110,8 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_child serve_children[] = { { &options_encode, 0, NULL, 0 }, { &options_allow, 0, NULL, 2 },
-						 { &http_options, 0, NULL, 3 }, { 0 } };
-static const struct argp serve_argp = {
+						    { &http_options, 0, NULL, 3 }, { &options_program, 0, NULL, 0 }, { 0 } };
+const struct argp serve_argp = {
 	.options = serve_argp_options,
 	.parser = parse_serve,
 	.args_doc = "[FILE...]",
@@ -116,6 +123,9 @@ static const struct argp serve_argp = {
 	       "  segfarm-worker -j 4 --media-root . --connect ipc:///run/segfarm.sock --redis unix:///run/redis.sock\n\n"
 	       "Sources are what lies in a --media-root or begins with an --allow-url, and each FILE. Workers go by lists "
 	       "of their own.\n\n"
+	       "SIGTERM or SIGINT hands the streams to the other dispatchers there are, and lets responses come to their end (see "
+	       "--drain-timeout); a second one ends it at once. SIGHUP reads the configuration file, keys and tokens again, and opens the "
+	       "access log anew; which options only a new start changes stands in the log.\n\n"
 	       "An ipc:// endpoint is for this user only. For workers on other hosts see 'segfarm keygen --help'.",
 	.children = serve_children,
 };
@@ -147,7 +157,7 @@ static int accept_file(struct dispatch *d, const struct serve_options *o, const 
 	return ret;
 }
 
-static int serve(struct serve_options *o, struct loop *loop, struct dispatch *d, struct err *err)
+static int start(struct serve_options *o, struct loop *loop, struct dispatch *d, struct err *err)
 {
 	int ret = keys_access_open(&o->access, o->keys, o->allow_workers, true, err);
 
@@ -166,12 +176,117 @@ static int serve(struct serve_options *o, struct loop *loop, struct dispatch *d,
 	ret = cluster_scan(d, err);
 	for (int i = 0; i < o->n_paths && ret >= 0; i++)
 		ret = accept_file(d, o, o->paths[i], loop->http, err);
+	return ret;
+}
+
+/* --- SIGHUP */
+
+static void init(struct serve_options *o, int argc, char **argv)
+{
+	*o = (struct serve_options){ .redis = DEFAULT_REDIS, .bind = DEFAULT_BIND, .read_ahead = WANT_READ_AHEAD, .argc = argc, .argv = argv,
+				     .log.level = LOG_LEVEL_INFO, .drain_ms = OPTIONS_DRAIN_MS };
+	record_options_init(&o->encode);
+	http_settings_init(&o->http);
+	cli_parse_listen(OPTIONS_LISTEN, &o->listen, NULL);
+}
+
+static bool is_other(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") != 0;
+}
+
+/* What was bound or opened stays as it is. */
+static void warn_of_fixed(const struct serve_options *old, const struct serve_options *new)
+{
+	const struct {
+		const char *name;
+		bool is_changed;
+	} fixed[] = {
+		{ "redis", is_other(old->redis, new->redis) },
+		{ "bind", is_other(old->bind, new->bind) },
+		{ "keys", is_other(old->keys, new->keys) },
+		{ "allow-workers", is_other(old->allow_workers, new->allow_workers) },
+		{ "listen", is_other(old->listen.host, new->listen.host) || old->listen.port != new->listen.port },
+		{ "insecure", old->is_insecure != new->is_insecure },
+		{ "max-connections", old->http.connections != new->http.connections },
+		{ "max-connections-per-address", old->http.per_address != new->http.per_address },
+		{ "cache", old->http.cache_mib != new->http.cache_mib },
+	};
+
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+		if (fixed[i].is_changed)
+			log_warn("takes effect when the dispatcher is started anew", "option=%s", fixed[i].name);
+}
+
+static int read_again(struct serve_options *o, struct loop *loop, struct serve_options *new, struct err *err)
+{
+	int ret = 0;
+
+	init(new, o->argc, o->argv);
+	if (!options_parse_again(&serve_argp, NAME, o->argc, o->argv, new))
+		ret = err_set(err, ERR_USAGE, "the options are wrong");
+	if (!ret)
+		ret = allow_files(new, err);
+	return ret < 0 ? ret : http_reload(loop->http, &new->http, err);
+}
+
+static void reload(struct serve_options *o, struct loop *loop, struct dispatch *d)
+{
+	struct serve_options new;
+	struct err err;
+	int ret = read_again(o, loop, &new, &err);
+
+	d->metrics.reloads[ret >= 0]++;
+	if (ret < 0) {
+		log_error("not read again, everything stays as it was", "reason=\"%s\"", err.msg);
+		allow_finish(&new.allow);
+		return;
+	}
+	options_start_log(&new.log, "segfarm");
+	warn_of_fixed(o, &new);
+	allow_finish(&o->allow);
+	o->allow = new.allow;
+	o->drain_ms = new.drain_ms;
+	d->read_ahead = new.read_ahead;
+	log_info("options, keys and tokens read again", "media_roots=%d allow_urls=%d read_ahead=%d", o->allow.n_roots, o->allow.n_urls,
+		 d->read_ahead);
+}
+
+/* --- its end */
+
+/* The streams go to other dispatchers at once; responses that are under way come to their end. */
+static void drain(const struct serve_options *o, struct loop *loop, struct dispatch *d)
+{
+	int64_t until_ms = proc_now_ms() + o->drain_ms, left_ms;
+	struct err err;
+	int ret = 0;
+
+	log_info("drains", "ms=%d", o->drain_ms);
+	loop->stop_signal = 0;
+	http_drain(loop->http);
+	dispatch_drain(d);
+	while (http_is_busy(loop->http) && (left_ms = until_ms - proc_now_ms()) > 0 && ret >= 0)
+		ret = loop_step(loop, left_ms < WAIT_MS ? (int)left_ms : WAIT_MS, &err);
+	if (http_is_busy(loop->http))
+		log_warn("ends with responses under way", "reason=\"%s\"", ret < 0 ? "a second signal" : "their time is up");
+}
+
+static int serve(struct serve_options *o, struct loop *loop, struct dispatch *d, struct err *err)
+{
+	int ret = start(o, loop, d, err);
+
 	if (ret < 0)
 		return ret;
 	printf("serving %d streams on %s, workers at %s\n", d->n_streams, http_base(loop->http), o->bind);
 	fflush(stdout);
-	while (ret >= 0)
+	while (ret >= 0) {
 		ret = loop_step(loop, WAIT_MS, err);
+		if (loop->must_reload)
+			reload(o, loop, d);
+		loop->must_reload = false;
+	}
+	if (ret == ERR_STOPPED)
+		drain(o, loop, d);
 	log_info("ends", "jobs_given=%" PRIu64 " jobs_done=%" PRIu64 " jobs_failed=%" PRIu64 " messages_refused=%" PRIu64,
 		 d->counters.jobs_given, d->counters.jobs_done, d->counters.jobs_failed, d->counters.messages_refused);
 	return ret == ERR_STOPPED ? 0 : ret;
@@ -179,18 +294,18 @@ static int serve(struct serve_options *o, struct loop *loop, struct dispatch *d,
 
 int serve_main(int argc, char **argv)
 {
-	struct serve_options options = { .redis = DEFAULT_REDIS, .bind = DEFAULT_BIND, .read_ahead = WANT_READ_AHEAD };
+	struct serve_options options;
 	struct dispatch dispatch = { 0 };
 	struct loop loop;
 	struct err err = { 0 };
 	int ret;
 
-	record_options_init(&options.encode);
-	http_settings_init(&options.http);
-	cli_parse_listen(OPTIONS_LISTEN, &options.listen, NULL);
-	options_parse(&serve_argp, "segfarm serve", argc, argv, &options);
-	log_init("segfarm", options.is_verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	init(&options, argc, argv);
+	options_parse(&serve_argp, NAME, argc, argv, &options);
+	options.access.is_insecure = options.is_insecure;
+	options_start_log(&options.log, "segfarm");
 	ret = loop_init(&loop, &err);
+	loop.is_service = true;
 	if (ret >= 0)
 		ret = allow_files(&options, &err);
 	if (ret >= 0) {
@@ -203,6 +318,6 @@ int serve_main(int argc, char **argv)
 	loop_finish(&loop);
 	allow_finish(&options.allow);
 	if (ret < 0)
-		fprintf(stderr, "segfarm serve: %s\n", err.msg);
+		fprintf(stderr, NAME ": %s\n", err.msg);
 	return ret == ERR_USAGE ? OPTIONS_EXIT_USAGE : ret < 0;
 }

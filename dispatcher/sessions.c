@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define MESSAGES_MAX 1024 /* of one turn */
+#define ELAPSED_MAX_US (86400 * INT64_C(1000000)) /* that a worker is believed */
 #define LATE_MS 1500      /* without a beat: is it there? */
 
 /* --- workers */
@@ -50,6 +51,19 @@ struct dispatch_stream *session_stream(const struct queue_item *item)
 
 /* --- ends of jobs */
 
+static enum metrics_pipeline pipeline_of(const struct dispatch *d, const struct queue_item *item)
+{
+	const struct dispatch_stream *s = session_stream(item);
+
+	if (play_is(d, item))
+		return METRICS_STREAM;
+	if (!s || !item->slot || !s->has_plan)
+		return METRICS_PROBE;
+	if (plan_track(&s->plan, item->slot - 1)) /* a rendition without video */
+		return METRICS_COPY;
+	return s->plan.video.is_present && !s->plan.video.is_copy ? METRICS_ENCODE : METRICS_COPY;
+}
+
 /* The job ended badly, unless what it should make is there all the same: its DONE may have been overtaken. Returns
  * whether it ended badly. */
 static bool fail_item(struct dispatch *d, struct queue_item *item, enum queue_failure failure, int code,
@@ -58,16 +72,19 @@ static bool fail_item(struct dispatch *d, struct queue_item *item, enum queue_fa
 	struct dispatch_stream *s = session_stream(item);
 	uint32_t slot = item->slot;
 	bool is_unwanted = !s || item->is_unwanted;
+	uint64_t *ends = d->metrics.jobs[pipeline_of(d, item)];
 	int attempts;
 	struct err err;
 
 	if (play_is(d, item)) {
+		ends[METRICS_FAILED]++;
 		stream_note_failure(d->plays[slot]->stream, failure);
 		play_finish(d, item, reason);
 		return true;
 	}
 	if (s && slot && !s->is_noop && !d->is_store_down && stream_check_slot(d, s, slot, &err) == 1) {
 		queue_done(&d->queue, item, proc_now_ms());
+		ends[METRICS_DONE]++;
 		return false;
 	}
 	/* a server that does not answer will not be waited for without end; a store that is down will */
@@ -76,11 +93,14 @@ static bool fail_item(struct dispatch *d, struct queue_item *item, enum queue_fa
 	if (item->is_cancelled && code == ERR_STOPPED)
 		failure = QUEUE_CANCELLED;
 	if (is_unwanted || failure == QUEUE_CANCELLED) {
+		ends[METRICS_CANCELLED]++;
 		log_debug("job given up", "job=%" PRId64 " reason=\"%s\"", item->job, reason);
 		queue_fail(&d->queue, item, failure, proc_now_ms(), &attempts);
 		return true;
 	}
 	d->counters.jobs_failed++;
+	ends[METRICS_FAILED]++;
+	d->metrics.failures[failure]++;
 	if (slot)
 		stream_note_failure(s, failure);
 	log_warn("job failed", "stream=%s slot=%u job=%" PRId64 " code=%s reason=\"%s\"", s->key, slot, item->job,
@@ -99,10 +119,12 @@ static int64_t ticks_of(const struct dispatch_stream *s, uint32_t slot)
 static void finish_item(struct dispatch *d, struct queue_item *item)
 {
 	struct dispatch_stream *s = session_stream(item);
+	uint64_t *ends = d->metrics.jobs[pipeline_of(d, item)];
 	struct err err = { 0 };
 	int ret;
 
 	if (play_is(d, item)) {
+		ends[METRICS_DONE]++;
 		play_finish(d, item, NULL);
 		return;
 	}
@@ -110,6 +132,7 @@ static void finish_item(struct dispatch *d, struct queue_item *item)
 	if (ret == 1 || ret == ERR_RETRY || ret == ERR_STOPPED) {
 		d->is_store_suspect |= ret == ERR_STOPPED; /* it has lost who owns the stream: the job has no part in that */
 		d->counters.jobs_done++;
+		ends[METRICS_DONE]++;
 		d->counters.ticks_made += ticks_of(s, item->slot);
 		queue_done(&d->queue, item, proc_now_ms());
 		if (ret < 0)
@@ -215,6 +238,7 @@ static void bury_before(struct dispatch *d, const struct bus_peer *peer, const s
 		if (strncmp(w->name, m->name, place) || strchr(w->name + place, '-') || !is_of_same_key(w, peer))
 			continue;
 		log_warn("worker died", "worker=%s reason=\"%s\"", w->name, m->reason);
+		metrics_note_death(&d->metrics, m->reason);
 		if (m->reason[0])
 			remove_dead(d, w, m->is_killed ? QUEUE_KILLED : QUEUE_CRASH, m->job, m->reason);
 		else
@@ -276,6 +300,7 @@ static void on_done(struct dispatch *d, struct dispatch_worker *w, const struct 
 		refuse(d, &w->peer, "DONE", w->name, "it does not hold that job");
 		return;
 	}
+	metrics_note_job(&d->metrics, pipeline_of(d, item), m->elapsed_us < ELAPSED_MAX_US ? m->elapsed_us : ELAPSED_MAX_US);
 	log_debug("job done", "job=%" PRId64 " worker=%s elapsed_us=%" PRId64 " cpu_us=%" PRId64 " bytes=%" PRId64,
 		  m->job, w->name, m->elapsed_us, m->cpu_us, m->bytes);
 	finish_item(d, item);
@@ -326,8 +351,8 @@ static void on_session(struct dispatch *d, struct dispatch_worker *w, struct msg
 	case MSG_FAIL:
 		on_fail(d, w, m);
 		break;
-	case MSG_BYE:
-		session_end(d, w, QUEUE_LOST, "the worker left");
+	case MSG_BYE: /* what it still holds it has not begun */
+		remove_dead(d, w, QUEUE_LOST, 0, "the worker left");
 		break;
 	default:
 		break;

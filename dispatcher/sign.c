@@ -49,7 +49,7 @@ static error_t parse_sign(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-static const struct argp sign_argp = {
+const struct argp sign_argp = {
 	.options = sign_argp_options,
 	.parser = parse_sign,
 	.args_doc = "URL...",

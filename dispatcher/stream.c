@@ -563,6 +563,7 @@ void stream_give_up(struct dispatch *d, struct dispatch_stream *s, uint32_t slot
 	if (s->segments[i] != DISPATCH_MISSING) /* an earlier attempt has made it in the end */
 		return;
 	quarantine(s, i, reason);
+	d->metrics.quarantined++;
 	log_error("segment quarantined", "stream=%s rendition=%s start=%" PRId64 " attempts=%d reason=\"%s\"", s->key,
 		  plan_rendition(&s->plan, i), plan_segment(&s->plan, i)->start, attempts, reason);
 	dispatch_address(s, i, &address);

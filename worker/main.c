@@ -2,242 +2,34 @@
  *
  * segfarm-worker: a pool of isolated one-job-at-a-time processes.
  */
-#include "common/log.h"
-#include "common/options.h"
-#include "worker/pool.h"
-#include "worker/session.h"
-#include "worker/sandbox.h"
+#include "common/manual.h"
+#include "worker/pool_options.h"
 #include "worker/transcode_main.h"
 #include "worker/video_encoder_choice.h"
 
-#include "common/bus.h"
-#include "common/err.h"
-#include "common/store.h"
-
-#include <argp.h>
 #include <libavutil/log.h>
 #include <libavutil/mem.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-const char *argp_program_version = "segfarm-worker " SEGFARM_VERSION;
-
-static const char doc[] =
-	"Makes HLS segments: connects to a segfarm dispatcher, takes jobs, and stores what it makes in Redis.\v"
-	"Each of the N workers is a process of its own, so that a file that crashes a codec costs one process and one retry. "
-	"This program only supervises them: it starts them, starts them again when they die, and reports deaths.\n\n"
-	"  segfarm-worker -j 4 --connect ipc:///run/segfarm/bus.sock --redis unix:///run/redis/redis.sock\n\n"
-	"SIGTERM or SIGINT stops all of them.\n\n"
-	"'segfarm-worker transcode --help' tells how to make one stream without a farm.";
+static const struct manual_command commands[] = {
+	{ "", "", "supervise worker processes", NULL, &pool_argp },
+	{ "transcode", "[IN] > OUT", "one stream instead of segments", transcode_main, &transcode_argp },
+	{ 0 },
+};
+static const struct manual manual = { "segfarm-worker", "makes HLS segments for segfarm", commands };
 
 #define LIMIT_ALLOC (512 << 20) /* of FFmpeg at once: twice what of a source is held in memory */
 
-/* What one video of 8K in 10 bits takes when it is decoded and encoded, with room; a worker that copies takes 50, 1080p 200. */
-#define MEMORY_MIB 4096
-#define MEMORY_MIB_MIN 64
-#define MEMORY_MIB_MAX (1 << 20)
-
-enum { OPT_CREDITS = 0x1000, OPT_MEMORY, OPT_PRIVATE, OPT_HARDWARE, OPT_NO_SANDBOX, OPT_SELF_TEST, OPT_KEYS, OPT_DISPATCHER_KEY, OPT_INSECURE };
-
-static const struct argp_option option_list[] = {
-	{ "workers", 'j', "N", 0, "Worker processes (default: one per core)", 0 },
-	{ "connect", 'c', "ENDPOINT", 0,
-	  "The dispatcher: ipc://PATH or tcp://ADDR:PORT; may be given more than once: all those of one Redis", 0 },
-	{ "redis", 'r', "URL", 0, "The store: unix://PATH or redis://[:PASSWORD@]HOST[:PORT][/DB]", 0 },
-	{ "keys", OPT_KEYS, "FILE", 0, "The workers' keys (see 'segfarm keygen'), for tcp://", 0 },
-	{ "dispatcher-key", OPT_DISPATCHER_KEY, "FILE", 0, "The dispatcher's public key", 0 },
-	{ "insecure", OPT_INSECURE, NULL, 0, "tcp:// without keys", 0 },
-	{ "verbose", 'v', NULL, 0, "Log more", 0 },
-	{ "credits", OPT_CREDITS, "N", 0, "Jobs a worker takes in advance, the one in hand included (default 2)", 0 },
-	{ "allow-private", OPT_PRIVATE, NULL, 0,
-	  "Hosts of --allow-url may have addresses that are not public (this machine, private networks); else only addresses "
-	  "that a PREFIX names itself",
-	  2 },
-	{ "memory", OPT_MEMORY, "MIB", 0, "Most memory of a worker (default 4096; 0: any). A job that needs more fails", 3 },
-	{ "hardware", OPT_HARDWARE, NULL, 0, "Let workers use GPUs to encode video; their sandbox is weaker then", 3 },
-	{ "no-sandbox", OPT_NO_SANDBOX, NULL, 0, "Let workers do what this user may do", 3 },
-	{ "self-test", OPT_SELF_TEST, NULL, 0,
-	  "Try from inside the sandbox what must not be possible, and exit: status 1 if something is", 3 },
-	{ 0 },
-};
-
-struct options {
-	char *connect[SESSION_LINKS_MAX];
-	int n_connect;
-	const char *redis;
-	const char *keys, *dispatcher_key;
-	struct keys_access access;
-	int workers, credits;
-	enum log_level level;
-	struct allow allow;
-	struct sandbox sandbox;
-	bool has_no_sandbox, is_self_test;
-};
-
-static int parse_count(struct argp_state *state, const char *arg, const char *what, int min, int max)
-{
-	char *end;
-	long n = strtol(arg, &end, 10);
-
-	if (*end || end == arg || n < min || n > max)
-		argp_error(state, "%s takes a whole number from %d to %d, not '%s'", what, min, max, arg);
-	return (int)n;
-}
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	struct options *o = state->input;
-
-	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &o->allow;
-		return 0;
-	case 'j':
-		o->workers = parse_count(state, arg, "-j", 1, POOL_MAX);
-		return 0;
-	case 'c':
-		if (o->n_connect == SESSION_LINKS_MAX)
-			argp_error(state, "at most %d dispatchers", SESSION_LINKS_MAX);
-		o->connect[o->n_connect++] = arg;
-		return 0;
-	case 'r':
-		o->redis = arg;
-		return 0;
-	case 'v':
-		o->level = LOG_LEVEL_DEBUG;
-		return 0;
-	case OPT_KEYS:
-		o->keys = arg;
-		return 0;
-	case OPT_DISPATCHER_KEY:
-		o->dispatcher_key = arg;
-		return 0;
-	case OPT_INSECURE:
-		o->access.is_insecure = true;
-		return 0;
-	case OPT_CREDITS:
-		o->credits = parse_count(state, arg, "--credits", 1, 1024);
-		return 0;
-	case OPT_MEMORY:
-		o->sandbox.memory_mib = parse_count(state, arg, "--memory", *arg == '0' ? 0 : MEMORY_MIB_MIN, MEMORY_MIB_MAX);
-		return 0;
-	case OPT_PRIVATE:
-		o->allow.has_private = true;
-		return 0;
-	case OPT_HARDWARE:
-		o->sandbox.has_devices = true;
-		return 0;
-	case OPT_NO_SANDBOX:
-		o->has_no_sandbox = true;
-		return 0;
-	case OPT_SELF_TEST:
-		o->is_self_test = true;
-		return 0;
-	case ARGP_KEY_ARG:
-		argp_error(state, "'%s' is not an option", arg);
-		return EINVAL;
-	case ARGP_KEY_END:
-		if ((!o->n_connect || !o->redis) && !o->is_self_test)
-			argp_error(state, "--connect and --redis are needed: where is the dispatcher, and where the store?");
-		return 0;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
-
-static bool connects(const struct options *o, const char *scheme)
-{
-	for (int i = 0; i < o->n_connect; i++)
-		if (!strncmp(o->connect[i], scheme, strlen(scheme)))
-			return true;
-	return false;
-}
-
-static int check_links(struct options *o, struct err *err)
-{
-	int ret = 0;
-
-	for (int i = 0; i < o->n_connect && !ret; i++) {
-		struct bus *bus;
-
-		ret = bus_connect(&bus, o->connect[i], &o->access, err);
-		bus_destroy(bus);
-	}
-	return ret;
-}
-
-/* Says at once, in one sentence, what a pool of silent restarts would only show in a log. Nothing of it is left: the pool forks. */
-static int check(struct options *o)
-{
-	struct store *store = NULL;
-	struct err err;
-	int ret = keys_access_open(&o->access, o->keys, o->dispatcher_key, false, &err);
-
-	if (!ret)
-		ret = store_open(&store, o->redis, 5000, &err);
-	if (!ret)
-		ret = check_links(o, &err);
-	if (ret)
-		fprintf(stderr, "segfarm-worker: %s\n", err.msg);
-	store_close(store);
-	return ret;
-}
-
-static int self_test(const struct options *o)
-{
-	struct err err = { 0 };
-	int ret;
-
-	if (sandbox_lack())
-		printf("%s\n", sandbox_lack());
-	fflush(stdout);
-	ret = sandbox_test(o->has_no_sandbox ? NULL : &o->sandbox, stdout, &err);
-	if (ret)
-		fprintf(stderr, "segfarm-worker: %s\n", err.msg);
-	return ret ? 1 : 0;
-}
-
-/* The sockets that it takes to reach them, and the sources. */
-static void choose_sockets(struct options *o)
-{
-	bool is_unix = o->redis && !strncmp(o->redis, "unix:", 5);
-
-	o->sandbox.allow = &o->allow;
-	o->sandbox.has_unix = connects(o, "ipc:") || is_unix;
-	o->sandbox.has_inet = o->allow.n_urls || connects(o, "tcp:") || (o->redis && !is_unix);
-}
-
 int main(int argc, char **argv)
 {
-	static const struct argp_child children[] = { { &options_allow, 0, NULL, 2 }, { 0 } };
-	static const struct argp argp = { option_list, parse, NULL, doc, children, NULL, NULL };
-	struct options o = { .credits = 2, .level = LOG_LEVEL_WARN, .workers = (int)sysconf(_SC_NPROCESSORS_ONLN),
-			     .sandbox.memory_mib = MEMORY_MIB };
-	int status;
-
+	argp_program_version = "segfarm-worker " SEGFARM_VERSION;
 	av_max_alloc(LIMIT_ALLOC);
-	if (argc > 1 && !strcmp(argv[1], "transcode")) {
-		av_log_set_level(AV_LOG_QUIET);
+	av_log_set_level(AV_LOG_QUIET);
+	if (argc > 1 && !strcmp(argv[1], "transcode"))
 		return transcode_main(argc - 1, argv + 1);
-	}
+	if (argc == 3 && !strcmp(argv[1], MANUAL_OPTION))
+		return manual_main(&manual, argv[2]);
 	if (argc == 3 && !strcmp(argv[1], VIDEO_ENCODER_TRIAL))
 		return video_encoder_trial_main(argv[2]);
-	argp_err_exit_status = 2;
-	argv[0] = (char *)(uintptr_t)"segfarm-worker"; /* the name in messages, wherever it was started from */
-	argp_parse(&argp, argc, argv, 0, NULL, &o);
-	log_init("segfarm-worker", o.level);
-	av_log_set_level(AV_LOG_QUIET);
-	choose_sockets(&o);
-	if (o.is_self_test)
-		return self_test(&o);
-	if (check(&o))
-		return 1;
-	if (!o.allow.n_roots && !o.allow.n_urls)
-		log_warn("every source will be refused", "reason=\"neither --media-root nor --allow-url is given\"");
-	status = pool_main(&(struct pool_options){ .connect = o.connect, .n_connect = o.n_connect, .access = &o.access, .redis = o.redis, .workers = o.workers,
-						   .credits = o.credits, .allow = &o.allow,
-						   .sandbox = o.has_no_sandbox ? NULL : &o.sandbox });
-	allow_finish(&o.allow);
-	return status;
+	return pool_options_main(argc, argv);
 }

@@ -21,10 +21,10 @@
 #define HEALTHY_MS 2000      /* a worker that lived this long is started again at once */
 #define BACK_OFF_MS 100      /* first wait of one that did not; doubled each time */
 #define BACK_OFF_MAX_MS 5000
-#define STOP_MS 2000         /* from SIGTERM to SIGKILL */
 #define LOOK_MS 500          /* between two looks whether all of them live */
 #define HUNG_MS 15000        /* without a job: it waits for the store up to 10 s */
 #define OVERDUE_MS 1000      /* behind the time at which the kernel was to end a job */
+#define LEFT_LATE "it was to leave and had not finished its job"
 #define STOPPED_MS 1000      /* by SIGSTOP; a stopped pool takes its time to see that all go on */
 
 struct slot {
@@ -39,13 +39,15 @@ struct slot {
 	int64_t started_ms, start_at_ms, back_off_ms;
 	int64_t alive, alive_ms; /* what it said last, and since when */
 	int64_t stopped_ms;   /* since when it is stopped; 0: it is not */
+	int64_t leave_ms;     /* when it has to be gone; 0: it may stay */
 };
 
 struct pool {
-	const struct pool_options *options;
+	struct pool_options *options;
 	struct slot *slots;
 	char host[32];
-	bool is_stopping;
+	int n_stops; /* signals that ask us to end: the first lets workers finish what they are at */
+	bool must_reload;
 };
 
 static int run_session(void *options)
@@ -64,7 +66,7 @@ static void start(struct pool *p, struct slot *s)
 	snprintf(s->name, sizeof s->name, "%s-%d-%d-%d", p->host, (int)getpid(), (int)(s - p->slots), ++s->generation);
 	memset(s->crash, 0, sizeof *s->crash);
 	s->started_ms = s->alive_ms = proc_now_ms();
-	s->alive = s->stopped_ms = 0;
+	s->alive = s->stopped_ms = s->leave_ms = 0;
 	s->kill = NULL;
 	if (proc_fork(&s->pid, "segfarm-session", run_session, &session, &err)) {
 		log_error("worker not started", "reason=\"%s\"", err.msg);
@@ -100,7 +102,7 @@ static bool is_killed(const struct slot *s, int status)
 	int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 
 	if (s->kill)
-		return s->stopped_ms != 0;
+		return s->stopped_ms != 0 || !strcmp(s->kill, LEFT_LATE);
 	return number == SIGKILL || number == SIGTERM || number == SIGINT || (number && s->crash->is_outside);
 }
 
@@ -109,18 +111,21 @@ static void buried(struct pool *p, struct slot *s, int status)
 {
 	int64_t now = proc_now_ms();
 	char reason[sizeof s->death];
+	bool has_left = s->leave_ms && !s->kill && WIFEXITED(status) && !WEXITSTATUS(status);
 
 	describe(s, status, reason, sizeof reason);
-	if (!p->is_stopping)
+	if (has_left) /* it has said so itself, and has no job any more; who did not hear it is told again */
+		s->crash->job = 0;
+	else if (!p->n_stops)
 		log_death(s, reason);
 	if (s->crash->is_known || !s->death[0]) { /* else what the one before it died of is still to be told */
 		memcpy(s->death, reason, sizeof reason);
 		s->death_job = s->crash->job > 0 ? s->crash->job : 0;
 		s->death_link = s->crash->link;
-		s->is_killed = is_killed(s, status);
+		s->is_killed = has_left || is_killed(s, status);
 	}
 	s->pid = 0;
-	if (now - s->started_ms >= HEALTHY_MS || s->crash->is_known)
+	if (has_left || now - s->started_ms >= HEALTHY_MS || s->crash->is_known)
 		s->back_off_ms = 0;
 	s->start_at_ms = now + s->back_off_ms;
 	s->back_off_ms = s->back_off_ms ? s->back_off_ms * 2 : BACK_OFF_MS;
@@ -161,6 +166,8 @@ static const char *is_hung(struct slot *s, int64_t now)
 		return "it was stopped";
 	if (until && now - until > OVERDUE_MS)
 		return "the job took longer than its deadline";
+	if (s->leave_ms && now >= s->leave_ms)
+		return LEFT_LATE;
 	return now - s->alive_ms > HUNG_MS ? "it did nothing any more" : NULL;
 }
 
@@ -192,31 +199,36 @@ static int start_due(struct pool *p)
 	return next > now + LOOK_MS ? LOOK_MS : next > now ? (int)(next - now) : 0;
 }
 
-static bool kill_all(struct pool *p, int signal)
+static bool is_any_there(const struct pool *p)
 {
-	bool is_any = false;
-
 	for (int i = 0; i < p->options->workers; i++)
-		if (p->slots[i].pid) {
-			kill(p->slots[i].pid, signal);
-			is_any = true;
-		}
-	return is_any;
+		if (p->slots[i].pid)
+			return true;
+	return false;
 }
 
-/* Asks, and does not wait for ever for one that cannot answer. */
-static void stop_all(struct pool *p)
+/* They finish the job in hand, within drain_ms. */
+static void ask_to_leave(struct pool *p, int drain_ms)
 {
-	int64_t until = proc_now_ms() + STOP_MS;
+	int64_t now = proc_now_ms();
 
-	p->is_stopping = true;
-	kill_all(p, SIGTERM);
-	for (bury(p); kill_all(p, 0) && proc_now_ms() < until; bury(p))
-		poll(NULL, 0, 5);
-	while (kill_all(p, SIGKILL)) {
-		poll(NULL, 0, 5);
-		bury(p);
+	for (int i = 0; i < p->options->workers; i++) {
+		struct slot *s = &p->slots[i];
+
+		if (!s->pid)
+			continue;
+		s->leave_ms = now + drain_ms;
+		kill(s->pid, drain_ms ? SIGTERM : SIGKILL);
 	}
+}
+
+static void reload(struct pool *p)
+{
+	p->must_reload = false;
+	if (!p->options->reload || !p->options->reload(p->options->reload_arg, p->options))
+		return;
+	log_info("options and keys read again", "workers=%d", p->options->workers);
+	ask_to_leave(p, p->options->drain_ms ? p->options->drain_ms : 1);
 }
 
 static int open_signals(void)
@@ -227,6 +239,7 @@ static int open_signals(void)
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
@@ -236,8 +249,10 @@ static void read_signals(struct pool *p, int fd)
 	struct signalfd_siginfo info;
 
 	while (read(fd, &info, sizeof info) == sizeof info)
-		if (info.ssi_signo != SIGCHLD)
-			p->is_stopping = true;
+		if (info.ssi_signo == SIGHUP)
+			p->must_reload = true;
+		else if (info.ssi_signo != SIGCHLD)
+			p->n_stops++;
 	bury(p);
 }
 
@@ -281,7 +296,30 @@ static int check_sandbox(const struct sandbox *sandbox)
 	return -1;
 }
 
-int pool_main(const struct pool_options *options)
+static void wait_for_something(struct pool *p, int signals, int wait_ms)
+{
+	struct pollfd fd = { .fd = signals, .events = POLLIN };
+
+	poll(&fd, 1, wait_ms);
+	read_signals(p, signals);
+	kill_hung(p);
+}
+
+/* A second signal ends it at once. */
+static void drain(struct pool *p, int signals)
+{
+	log_info("drains", "ms=%d", p->options->drain_ms);
+	ask_to_leave(p, p->n_stops > 1 ? 0 : p->options->drain_ms);
+	while (is_any_there(p)) {
+		int n_stops = p->n_stops;
+
+		wait_for_something(p, signals, LOOK_MS);
+		if (p->n_stops > n_stops)
+			ask_to_leave(p, 0);
+	}
+}
+
+int pool_main(struct pool_options *options)
 {
 	struct pool p = { .options = options };
 	int signals;
@@ -294,14 +332,12 @@ int pool_main(const struct pool_options *options)
 		finish(&p);
 		return 1;
 	}
-	while (!p.is_stopping) {
-		struct pollfd fd = { .fd = signals, .events = POLLIN };
-
-		poll(&fd, 1, start_due(&p));
-		read_signals(&p, signals);
-		kill_hung(&p);
+	while (!p.n_stops) {
+		wait_for_something(&p, signals, start_due(&p));
+		if (p.must_reload)
+			reload(&p);
 	}
-	stop_all(&p);
+	drain(&p, signals);
 	finish(&p);
 	close(signals);
 	return 0;

@@ -59,6 +59,20 @@ struct session {
 	bool is_cancelled, is_stopping;
 };
 
+/* The pool wants us to finish what is in hand, and go; it interrupts what waits for work. */
+static volatile sig_atomic_t is_told_to_leave;
+
+static void on_leave(int number)
+{
+	(void)number;
+	is_told_to_leave = 1;
+}
+
+static bool is_leaving(const struct session *s)
+{
+	return s->is_stopping || is_told_to_leave;
+}
+
 /* ---- messages */
 
 static int send_msg(struct link *l, struct msg *m)
@@ -260,7 +274,7 @@ static int tick(struct task *task, struct err *err)
 		if (s->play_ms) /* it lasts as long as somebody watches */
 			set_deadline(s, s->play_ms);
 	}
-	return s->is_cancelled || (s->play_ms && s->is_stopping) ? err_set(err, ERR_STOPPED, "cancelled") : 0;
+	return s->is_cancelled || (s->play_ms && is_leaving(s)) ? err_set(err, ERR_STOPPED, "cancelled") : 0;
 }
 
 /* While a source is waited for: we live, but there is no progress. */
@@ -336,7 +350,8 @@ static void do_job(struct session *s)
 	m.cpu_us = proc_cpu_us() - cpu;
 	if (sabotage_of(p.job) != SABOTAGE_GARBAGE)
 		send_msg(p.link, &m);
-	send_msg(p.link, &ready);
+	if (!is_leaving(s))
+		send_msg(p.link, &ready);
 	end_job(s);
 	if (s->source.is_shut_out && s->options->sandbox) { /* a root that was mounted anew, say: whoever follows us knows that one */
 		log_warn("worker ends, for another one to try", "reason=\"%s\"", err.msg);
@@ -396,6 +411,7 @@ int session_main(const struct session_options *options)
 	s.source.arg = &s;
 	s.source.allow = options->allow;
 	signal(SIGPIPE, SIG_IGN);
+	sigaction(SIGTERM, &(struct sigaction){ .sa_handler = on_leave, .sa_flags = SA_RESTART }, NULL);
 	crash_catch(options->crash);
 	if (enter_sandbox(options->sandbox, &err) || store_open(&s.store, options->redis, STORE_TIMEOUT_MS, &err) ||
 	    connect_all(&s, &err)) {
@@ -404,7 +420,7 @@ int session_main(const struct session_options *options)
 		return 1;
 	}
 	sabotage_start();
-	while (!s.is_stopping) {
+	while (!is_leaving(&s)) {
 		options->crash->alive++;
 		receive(&s);
 		beat(&s);

@@ -330,7 +330,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_child children[] = { { &options_stream, 0, "What is made:", 10 }, { 0 } };
-static const struct argp argp = {
+const struct argp transcode_argp = {
 	.options = option_list,
 	.parser = parse,
 	.args_doc = "[IN] > OUT",
@@ -398,7 +398,7 @@ int transcode_main(int argc, char **argv)
 	int ret;
 
 	record_options_init(&o.request.options);
-	options_parse(&argp, name, argc, argv, &o);
+	options_parse(&transcode_argp, name, argc, argv, &o);
 	if (!o.in)
 		o.in = "-";
 	if (isatty(STDOUT_FILENO))

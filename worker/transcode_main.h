@@ -5,6 +5,9 @@
 #ifndef SEGFARM_WORKER_TRANSCODE_MAIN_H
 #define SEGFARM_WORKER_TRANSCODE_MAIN_H
 
+#include <argp.h>
+
+extern const struct argp transcode_argp;
 /* argv[0]: "transcode". Exit status of the process. */
 int transcode_main(int argc, char **argv);
 

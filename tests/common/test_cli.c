@@ -90,6 +90,8 @@ START_TEST(a_path_is_understood_in_its_one_spelling_only)
 		{ "/web/../http.c", HTTP_NOTHING },
 		{ "/v1/events", HTTP_API_EVENTS },
 		{ "/healthz", HTTP_HEALTH },
+		{ "/readyz", HTTP_READY },
+		{ "/metrics", HTTP_METRICS },
 		{ "/hls/0123456789abcdef/master.m3u8", HTTP_MASTER },
 		{ "/hls/0123456789abcdef/manifest.mpd", HTTP_MPD },
 		{ "/hls/0123456789abcdef/main/index.m3u8", HTTP_MEDIA },

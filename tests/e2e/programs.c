@@ -28,7 +28,7 @@ void programs_serve(struct bg *serve, const struct redis_fixture *redis, const c
 
 void programs_pool(struct bg *pool, const struct redis_fixture *redis, const struct bg *serve, int n, const char *options)
 {
-	bg_start(pool, "\"$WORKER\" -j %d --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock %s", n, redis->url, serve->tmp, options);
+	bg_start(pool, "\"$WORKER\" -j %d --drain-timeout 2 --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock %s", n, redis->url, serve->tmp, options);
 }
 
 void programs_end(struct bg *program)

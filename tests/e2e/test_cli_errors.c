@@ -319,14 +319,23 @@ END_TEST
 
 #define MAKE "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -o all BUILD=\"$BUILD\" PREFIX=/usr DESTDIR=\"$D\" "
 
-START_TEST(install_puts_two_programs_and_uninstall_takes_them)
+START_TEST(install_puts_two_programs_and_their_manual_and_uninstall_takes_them)
 {
 	const char *dir = sh_scratch();
 	char *got;
 
 	free(sh("D='%s/root'; " MAKE "install", dir));
 	got = sh("cd '%s/root' && find . ! -type d -printf '%%p %%m\\n' | LC_ALL=C sort", dir);
-	ck_assert_str_eq(got, "./usr/bin/segfarm 755\n./usr/bin/segfarm-worker 755\n");
+	ck_assert_str_eq(got, "./usr/bin/segfarm 755\n./usr/bin/segfarm-worker 755\n"
+			      "./usr/share/bash-completion/completions/segfarm 644\n"
+			      "./usr/share/bash-completion/completions/segfarm-worker 644\n"
+			      "./usr/share/fish/vendor_completions.d/segfarm-worker.fish 644\n"
+			      "./usr/share/fish/vendor_completions.d/segfarm.fish 644\n"
+			      "./usr/share/man/man1/segfarm-worker.1 644\n"
+			      "./usr/share/man/man1/segfarm.1 644\n"
+			      "./usr/share/man/man5/segfarm.conf.5 644\n"
+			      "./usr/share/zsh/site-functions/_segfarm 644\n"
+			      "./usr/share/zsh/site-functions/_segfarm-worker 644\n");
 	free(got);
 	free(sh("cd / && '%s/root/usr/bin/segfarm' run '%s' -j 2 --once", dir, title));
 	free(sh("cd / && PATH=\"%s/root/usr/bin:$PATH\" segfarm run '%s' -j 2 --once", dir, title));
@@ -366,7 +375,7 @@ Suite *suite_errors(void)
 	tcase_add_test(t, directory_made_for_nothing_is_removed_and_an_old_one_stays);
 	tcase_add_test(t, name_of_a_file_may_be_anything);
 	tcase_add_test(t, help_and_version_are_no_mistake);
-	tcase_add_test(t, install_puts_two_programs_and_uninstall_takes_them);
+	tcase_add_test(t, install_puts_two_programs_and_their_manual_and_uninstall_takes_them);
 	tcase_add_test(t, make_run_works_from_anywhere_with_any_name);
 	suite_add_tcase(s, t);
 	return s;
