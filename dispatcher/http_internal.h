@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What http.c (which answer a request gets) and its parts share: http_server.c (sockets, the daemon), http_send.c (answers), http_call.c
- * (what is known of a request), http_access.c (who may ask), http_log.c (who asked), http_api.c (the API), http_segment.c (segments out of the store), http_wait.c (requests that wait for something to be made),
- * http_play.c (continuous streams). Nobody else includes this, or microhttpd.h.
+ * What http.c (which answer a request gets) and its parts share: http_server.c (sockets, the daemon), http_call.c (what is known of a
+ * request), http_access.c (who may ask), http_send.c (answers), http_segment.c (segments out of the store), http_wait.c (requests that
+ * wait for something to be made), http_play.c (continuous streams), http_api.c (the API), http_events.c (what changes), http_pages.c (the
+ * pages), http_log.c (who asked). Nobody else includes this, or microhttpd.h.
  */
 #ifndef SEGFARM_DISPATCHER_HTTP_INTERNAL_H
 #define SEGFARM_DISPATCHER_HTTP_INTERNAL_H

@@ -22,7 +22,10 @@ int http_log_open(struct http *h, struct err *err)
 
 	if (!path)
 		return 0;
-	fd = strcmp(path, "-") ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640) : fcntl(1, F_DUPFD_CLOEXEC, 3);
+	if (strcmp(path, "-"))
+		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	else
+		fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
 		return err_set(err, ERR_USAGE, "cannot write the access log %.200s: %s", path, strerror(errno));
 	http_log_close(h);

@@ -12,6 +12,7 @@
 #define GUESSED_TEXT_RATE 1000
 #define GROUP_AUDIO "audio"
 #define GROUP_TEXT "text"
+#define LIMIT_SHIFT (TICKS_PER_SECOND / 8) /* of a border; a quarter of the shortest segment */
 #define LIMIT_SEGMENT (INT64_C(1) << 40) /* bytes; an index or a commit may say what it likes */
 
 static int64_t limited(int64_t size)
@@ -179,6 +180,7 @@ int64_t playlist_border(const struct plan *plan, size_t first, size_t number)
 		return s->start;
 	at = timeline_samples_to_ticks(t->audio.base + s->audio_first * t->audio.unit, t->audio.rate);
 	unit = timeline_samples_to_ticks(t->audio.unit, t->audio.rate);
+	unit = unit < LIMIT_SHIFT ? unit : LIMIT_SHIFT;
 	return at > s->start - unit && at < s->start + unit ? at : s->start;
 }
 

@@ -72,7 +72,8 @@ static const char *event_text(const char *event)
 {
 	for (int i = 0; event && i < ASS_FIELDS; i++) {
 		event = strchr(event, ',');
-		event += event != NULL;
+		if (event)
+			event++;
 	}
 	return event;
 }

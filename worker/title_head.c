@@ -105,10 +105,11 @@ static int check_readable(const struct track *t, struct err *err)
 
 static const char *why_not(const struct title *title, const struct track *t)
 {
-	return t->is_encrypted		     ? "it is encrypted, or packed in a way that is not known"
-	       : !is_playable(t)	     ? "its codec is not known"
-	       : title->n_audios == RECORD_AUDIOS_MAX ? "there are too many"
-						     : NULL;
+	if (t->is_encrypted)
+		return "it is encrypted, or packed in a way that is not known";
+	if (!is_playable(t))
+		return "its codec is not known";
+	return title->n_audios == RECORD_AUDIOS_MAX ? "there are too many" : NULL;
 }
 
 /* The one that was picked, and the others that can be played, as there is room. */

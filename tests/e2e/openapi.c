@@ -228,6 +228,10 @@ static void check_body(struct openapi *o, const char *name, const json_t *respon
 	}
 	media = json_object_get(content, type ? type : "");
 	ck_assert_msg(media != NULL, "%s is of type %s", name, type);
+	if (!strstr(type, "json")) {
+		free(type);
+		return;
+	}
 	body = client_json(r);
 	ck_assert_msg(is_valid(&place, json_object_get(media, "schema"), body), "%s: %s in %.500s", name, why, r->body);
 	json_decref(body);
@@ -275,8 +279,6 @@ void openapi_check_all_given(const struct openapi *o)
 			json_object_foreach(json_object_get(operation, "responses"), status, response) {
 				for (size_t i = 0; i <= strlen(method) && i < sizeof(upper); i++)
 					upper[i] = method[i] ? (char)(method[i] & ~0x20) : 0;
-				if (json_object_get(json_object_get(response, "content"), "text/event-stream"))
-					continue; /* it has no end: see test_events.c */
 				snprintf(name, sizeof(name), "%s %s %s", upper, path, status);
 				ck_assert_msg(json_object_get(o->given, name) != NULL, "%s was never answered", name);
 				n++;

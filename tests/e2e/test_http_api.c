@@ -140,6 +140,42 @@ static void load_description(void)
 	check("GET", "/v1/openapi.json", NULL, "", NULL, 200);
 }
 
+/* The first event of a name, and what it carries. */
+static void check_event(const struct reply *r, const char *name, const char *schema)
+{
+	char begin[64], *why;
+	const char *at;
+	json_t *json;
+
+	snprintf(begin, sizeof(begin), "event: %s\ndata: ", name);
+	at = strstr(r->body, begin);
+	ck_assert_msg(at != NULL, "no %s in %s", name, r->body);
+	json = json_loads(at + strlen(begin), JSON_DISABLE_EOF_CHECK, NULL);
+	ck_assert_msg(json && openapi_is_valid(&api, schema, json, &why), "%s: %s", name, json ? why : at);
+	json_decref(json);
+}
+
+/* They never end: what comes within some seconds, in which another stream comes and goes. */
+static void check_events(void)
+{
+	char *text = sh("cd %s && url=http://127.0.0.1:%d/v1 && { curl -siN --max-time 4 $url/events > events || true; } & sleep 0.5; cd %s; "
+			"url=http://127.0.0.1:%d/v1; key=$(curl -sf $url/streams -H 'Content-Type: application/json' "
+			"-d '{\"source\":\"%s\",\"options\":{\"segment-duration\":3}}' | cut -d'\"' -f4); wait; "
+			"curl -sf -X DELETE $url/streams/$key; cat events", sh_scratch(), port, sh_scratch(), port, title);
+	char *end = strstr(text, "\r\n\r\n");
+	struct reply r = { .status = 200 };
+
+	ck_assert_msg(end && !strncmp(text, "HTTP/1.1 200 OK\r\n", 17), "%s", text);
+	r.head = strndup(text, (size_t)(end + 4 - text));
+	r.body = strdup(end + 4);
+	r.size = strlen(r.body);
+	openapi_check(&api, "GET", "/v1/events", &r);
+	check_event(&r, "farm", "Farm");
+	check_event(&r, "stream", "Stream");
+	client_free(&r);
+	free(text);
+}
+
 static const struct {
 	const char *method, *path;
 } operations[] = {
@@ -436,6 +472,7 @@ START_TEST(every_answer_of_the_description_is_given_and_is_as_it_says)
 	check_detail(key);
 	check_options_come_back();
 	check("GET", "/v1/farm", NULL, "", NULL, 200);
+	check_events();
 	check_all(port, "Host: evil.example\r\n", 403, key);
 	snprintf(line, sizeof(line), "Origin: http://evil.example\r\n");
 	check_all(port, line, 403, key);

@@ -242,7 +242,9 @@ START_TEST(an_audio_segment_that_cannot_be_made_is_a_gap_of_its_own_playlist)
 	bg_wait_until(cluster_redis(&s, "HLEN segfarm:{%s}:fails", key) == 1, "not given up");
 	for (int n = 1; n <= 3; n++)
 		bg_wait_until(cluster_redis(&s, "HLEN segfarm:{%s}:segs:audio-%d", key, n) == (n == 2 ? 3 : 4), "audio %d is not made", n);
-	bg_wait_until(cluster_redis(&s, "HLEN segfarm:{%s}:segs:video", key) == 4, "the video is not made");
+	bg_wait_until(cluster_redis(&s, "EVAL \"return redis.call('HGET', 'segfarm:{%s}:stream', 'state') == 'partial' and 1 or 0\" 0", key) == 1,
+		      "the rest is not made");
+	ck_assert_int_eq(cluster_redis(&s, "HLEN segfarm:{%s}:segs:video", key), 4);
 	ck_assert_int_eq(get_of("audio-2/index.m3u8"), 200);
 	free(sh("grep -A2 -x '#EXT-X-GAP' '%s/got' | tail -n 1 | grep -qx 540000-540000.m4s && test $(grep -c GAP '%s/got') = 1", s.serve[0].dir,
 		s.serve[0].dir));

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/record.h"
+#include "dispatcher/mpd.h"
 #include "dispatcher/plan.h"
 #include "dispatcher/playlist.h"
 
@@ -50,11 +51,17 @@ static void check_plan(const struct plan *plan)
 	}
 	if (plan->n_segments <= LIMIT_LISTED) {
 		playlist_put_master(plan, NULL, &text);
-		playlist_put_media(plan, NULL, &text);
-		ASSERT(!buf_failed(&text));
+		mpd_put(plan, NULL, &text);
+		for (size_t i = 0; i < plan_count(plan); i += plan->n_segments) {
+			playlist_put_media(plan, i, NULL, &text);
+			ASSERT(plan_find_rendition(plan, plan_rendition(plan, i)) == (int64_t)i);
+		}
+		ASSERT(!buf_failed(&text) && !memmem(text.data, text.size, "\n#EXTINF:-", 10));
 	}
-	playlist_segment_name(&plan->segments[plan->n_segments - 1], name);
-	ASSERT(playlist_find_segment(plan, name) == (int64_t)plan->n_segments - 1);
+	for (size_t i = plan->n_segments; i <= plan_count(plan); i += plan->n_segments) {
+		playlist_segment_name(plan, i - 1, name);
+		ASSERT(playlist_find_segment(plan, i - plan->n_segments, name) == (int64_t)i - 1);
+	}
 	buf_finish(&text);
 }
 

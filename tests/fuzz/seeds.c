@@ -343,7 +343,11 @@ static void seed_record(void)
 	struct job job = { .id = 9, .stream = KEY, .deadline_ms = 60000 };
 	struct plan plan = { .hash = KEY, .video = video, .audio = audio, .origin_ns = 7, .is_independent = true,
 			     .segments = segments, .n_segments = 3 };
-	struct index index = { video, audio, -5000000, 500, syncs, 3 };
+	static int64_t positions[3] = { 0, 287232, INT64_MAX };
+	struct record_track tracks[3] = { { .name = "de", .language = "de", .audio = audio, .positions = positions },
+					  { .name = "en", .is_default = true, .audio = audio, .positions = positions },
+					  { .name = "fr", .language = "fr", .is_forced = true, .text = { true, 4 } } };
+	struct index index = { .video = video, .audio = audio, .origin_ns = -5000000, .first_place = 500, .syncs = syncs, .n_syncs = 3 };
 	struct buf b = { 0 };
 
 	record_options_init(&plan.options);
@@ -359,6 +363,14 @@ static void seed_record(void)
 	buf_put_u8(&b, 2);
 	ASSERT(!index_put(&index, &b));
 	save_buf("index", &b);
+	index.audio.is_present = false;
+	index.tracks = tracks;
+	index.n_tracks = 3;
+	buf_put_u8(&b, 2);
+	ASSERT(!index_put(&index, &b));
+	save_buf("index-tracks", &b);
+	index.audio.is_present = true;
+	index.n_tracks = 0;
 	index.video.is_present = false;
 	buf_put_u8(&b, 2);
 	ASSERT(!index_put(&index, &b));
@@ -529,6 +541,19 @@ static void seed_http(void)
 	}
 }
 
+/* The first byte is the codec. */
+static void seed_text(void)
+{
+	static const char srt[] = "\0Hello <i>world</i> & <font color=\"red\">x</font> {\\an8}--> y\n<b>z";
+	static const char ass[] = "\1" "0,0,Default,,0,0,0,,{\\i1\\p0}a\\Nb{\\r}\\hc\\{d";
+	static const char webvtt[] = "\2<c.red>x</c> &lt;&amp; <v Bob>y\n<u>z</u>", old[] = "\3id\nline:0\ntext";
+
+	save("srt", (struct bytes){ (const uint8_t *)srt, sizeof srt - 1 });
+	save("ass", (struct bytes){ (const uint8_t *)ass, sizeof ass - 1 });
+	save("webvtt", (struct bytes){ (const uint8_t *)webvtt, sizeof webvtt - 1 });
+	save("webvtt-old", (struct bytes){ (const uint8_t *)old, sizeof old - 1 });
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -537,7 +562,7 @@ int main(int argc, char **argv)
 	} makers[] = { { "fuzz_mkv", seed_mkv },       { "fuzz_transcode", seed_mkv }, { "fuzz_nal", seed_nal },
 		       { "fuzz_fmp4", seed_fmp4 },     { "fuzz_record", seed_record }, { "fuzz_msg", seed_msg },
 		       { "fuzz_store", seed_store },   { "fuzz_av", seed_av },
-		       { "fuzz_http", seed_http } };
+		       { "fuzz_http", seed_http },     { "fuzz_text", seed_text } };
 
 	for (size_t i = 0; argc == 3 && i < sizeof makers / sizeof *makers; i++)
 		if (!strcmp(argv[1], makers[i].target)) {
