@@ -15,14 +15,14 @@ const X264 = ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "
 /* name, file, ffmpeg's arguments, which players have no decoder for it, and whether the quick run has it */
 const MADE = [
 	["H.264 and AAC", "h264-aac.mp4", [...PICTURE(25), ...SOUND(440), ...X264, "-bf", "0", "-c:a", "aac"], {}],
-	["H.264 with B-frames at 23.976 and AC-3", "h264-ac3.mkv", [...PICTURE("24000/1001"), ...SOUND(330), ...X264, "-bf", "3", "-c:a", "ac3"], { isQuick: true }],
+	["H.264 with B-frames at 23.976 and AC-3", "h264-ac3.mkv", [...PICTURE("24000/1001"), ...SOUND(330), ...X264, "-bf", "3", "-c:a", "ac3"], {}],
 	["HEVC and AAC", "hevc.mkv", [...PICTURE(25), ...SOUND(550), "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error:keyint=25", "-pix_fmt", "yuv420p", "-c:a", "aac"], {}],
 	["VP9 and Opus, encoded again", "vp9.webm", [...PICTURE(25, "320x180"), ...SOUND(660), "-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-g", "25", "-c:a", "libopus"], {}],
 	["sound alone", "sound.m4a", [...SOUND(440), "-c:a", "aac"], { isAudio: true }],
 	["picture alone", "picture.mkv", [...PICTURE(30), ...X264, "-bf", "2"], {}],
 	["variable frame rate", "vfr.mkv", [...PICTURE(30), ...SOUND(440), "-vf", "select='lt(mod(n,90),45)+not(mod(n,3))'", "-fps_mode", "vfr", ...X264, "-bf", "2", "-c:a", "aac"], {}],
-	["two languages and subtitles", "tracks.mkv",
-		[...PICTURE(25), ...SOUND(440), ...SOUND(880), "-i", "SUBTITLES", "-map", "0", "-map", "1", "-map", "2", "-map", "3", ...X264, "-c:a", "aac", "-c:s", "srt",
+	["two languages and subtitles", "tracks-ac3.mkv",
+		[...PICTURE("24000/1001"), ...SOUND(440), ...SOUND(880), "-i", "SUBTITLES", "-map", "0", "-map", "1", "-map", "2", "-map", "3", ...X264, "-bf", "3", "-c:a", "ac3", "-c:s", "srt",
 			"-metadata:s:a:0", "language=eng", "-metadata:s:a:0", "title=English", "-metadata:s:a:1", "language=deu", "-metadata:s:a:1", "title=Deutsch", "-metadata:s:s:0", "language=eng"],
 		{ isQuick: true, hasTracks: true }],
 ];
