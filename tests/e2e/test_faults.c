@@ -54,7 +54,7 @@ static const struct {
 	{ "workers killed", WORKER, 200, false, false },
 	{ "workers killed or stopped", WORKER, 200, true, false },
 	{ "pool killed", POOL, 400, false, false },
-	{ "dispatcher killed", DISPATCHER, 300, false, false },
+	{ "dispatcher killed", DISPATCHER, 120, false, false },
 	{ "Redis killed, its data kept", REDIS, 400, false, true },
 	{ "Redis killed, its data lost", REDIS, 400, false, false },
 	{ "all killed, data kept", WORKER | POOL | DISPATCHER | REDIS, 200, true, true },

@@ -292,7 +292,8 @@ static void compare_packets(const struct packets *p, const struct packet *ours, 
 		count(r, PACKETS_BYTES, ours, libav);
 	if (ours->is_key && !libav->is_key && ours->lace)
 		count(r, PACKETS_LACE_KEY, ours, libav);
-	else if (ours->is_key && !libav->is_key && p->tracks[ours->track].type == TRACK_OTHER)
+	else if (ours->is_key && !libav->is_key && p->tracks[ours->track].type != TRACK_VIDEO &&
+		 p->tracks[ours->track].type != TRACK_AUDIO)
 		count(r, PACKETS_SUBTITLE, ours, libav);
 	else if (ours->is_key != libav->is_key)
 		count(r, PACKETS_KEY, ours, libav);
