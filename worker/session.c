@@ -143,7 +143,7 @@ static bool has_come_up(struct link *l)
 static void beat_one(struct session *s, struct link *l, int64_t now)
 {
 	if (has_come_up(l))
-		l->next_beat_ms = 0;
+		l->next_beat_ms = l->hello_ms = 0; /* what it wished before is gone with the connection */
 	if (now < l->next_beat_ms)
 		return;
 	if (l->is_known)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Everything is killed, again and again, while a title is made. It ends complete and the same to the byte.
- * FAULTS: how many of them (8); FAULTS_SEED: which ones; FAULTS_ONLY: the number of the row.
+ * FAULTS: how many of them (8; the title has 12 s for each); FAULTS_SEED: which ones; FAULTS_ONLY: the number of the row.
  */
 #include "tests/e2e/media.h"
 #include "tests/e2e/sh.h"
@@ -15,29 +15,33 @@
 #include <string.h>
 
 #define TITLE                                                                                                          \
-	"ffmpeg -nostdin -v error -y -f lavfi -i \"$V,scale=160:90\" -f lavfi -i \"$A\" -t 40 -c:v libx264 -preset " \
+	"ffmpeg -nostdin -v error -y -f lavfi -i \"$V,scale=160:90\" -f lavfi -i \"$A\" -t %d -c:v libx264 -preset " \
 	"ultrafast -bf 2 -g 24 -c:a ac3 -b:a 448k \"$OUT\""
 #define RECOVERY_MS 60000
 
-static char *title;       /* 40 segments, some 0.06 s of work each */
+static char *title;       /* segments of a second, some 0.06 s of work each */
 static char *reference;   /* what -o writes when nobody disturbs */
-
-static void make_reference(void)
-{
-	int64_t start_ms;
-
-	ck_assert_int_ge(asprintf(&title, "--segment-duration 1 '%s'", media_make("faults.mkv", TITLE)), 0);
-	ck_assert_int_ge(asprintf(&reference, "%s/faults-reference", sh_scratch()), 0);
-	start_ms = proc_now_ms();
-	free(sh("$SEGFARM run %s -o '%s' -j 2; ls '%s/main' | grep -c m4s | grep -qx 40", title, reference, reference));
-	printf("without faults: %lld ms\n", (long long)(proc_now_ms() - start_ms));
-}
 
 static int number_of_faults(void)
 {
 	const char *given = getenv("FAULTS");
 
 	return given ? atoi(given) : 8;
+}
+
+static void make_reference(void)
+{
+	char name[40], recipe[sizeof TITLE + 10];
+	int seconds = 12 * number_of_faults();
+	int64_t start_ms;
+
+	snprintf(name, sizeof name, "faults-%d.mkv", seconds);
+	snprintf(recipe, sizeof recipe, TITLE, seconds);
+	ck_assert_int_ge(asprintf(&title, "--segment-duration 1 '%s'", media_make(name, recipe)), 0);
+	ck_assert_int_ge(asprintf(&reference, "%s/faults-reference", sh_scratch()), 0);
+	start_ms = proc_now_ms();
+	free(sh("$SEGFARM run %s -o '%s' -j 2; ls '%s/main' | grep -c m4s | grep -qx %d", title, reference, reference, seconds));
+	printf("without faults: %lld ms\n", (long long)(proc_now_ms() - start_ms));
 }
 
 /* --- what can happen */
