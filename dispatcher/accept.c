@@ -3,7 +3,7 @@
  * How streams come to be: a source that is accepted, those that the store knows, and empty ones for measuring.
  */
 #include "common/key.h"
-#include "common/log.h"
+#include "common/proc.h"
 #include "dispatcher/cluster.h"
 #include "dispatcher/play.h"
 #include "dispatcher/stream.h"
@@ -214,7 +214,7 @@ int dispatch_add_noop(struct dispatch *d, size_t count, struct dispatch_stream *
 	if (!queue_set_slots(&d->queue, (*stream)->number, count))
 		return err_set(err, ERR_NOMEM, "out of memory for %zu jobs", count);
 	for (size_t i = 0; i < count; i++)
-		if (queue_push(&d->queue, (*stream)->number, (uint32_t)i, QUEUE_PRECOMPUTE) < 0)
+		if (queue_push(&d->queue, (*stream)->number, (uint32_t)i, QUEUE_PRECOMPUTE, proc_now_ms()) < 0)
 			return err_set(err, ERR_NOMEM, "out of memory for %zu jobs", count);
 	return 0;
 }
