@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "common/log.h"
 #include "common/options.h"
 #include "common/proc.h"
 #include "dispatcher/commands.h"
