@@ -201,13 +201,14 @@ void dispatch_look(struct dispatch *d, const char *key)
 		dispatch_note_trouble(d, &err);
 }
 
-int dispatch_add_noop(struct dispatch *d, size_t count, struct dispatch_stream **stream, struct err *err)
+int dispatch_add_noop(struct dispatch *d, size_t count, int64_t sleep_ms, struct dispatch_stream **stream, struct err *err)
 {
 	int ret = stream_create(d, NOOP_KEY, stream, err);
 
 	if (ret < 0)
 		return ret;
 	(*stream)->is_noop = (*stream)->is_mine = true;
+	(*stream)->noop_ms = sleep_ms;
 	(*stream)->state = DISPATCH_WORKING;
 	snprintf((*stream)->source.path, sizeof((*stream)->source.path), "/");
 	record_options_init(&(*stream)->options);

@@ -498,6 +498,7 @@ void stream_make_job(const struct dispatch_stream *s, const struct queue_item *i
 	job->deadline_ms = JOB_DEADLINE_MS;
 	if (s->is_noop) {
 		job->type = JOB_NOOP;
+		job->sleep_ms = s->noop_ms;
 		return;
 	}
 	if (!item->slot) {

@@ -179,7 +179,7 @@ static struct msg wait_for(struct bus *bus, struct bus_peer *peer, enum msg_verb
 static const struct {
 	const char *job, *says;
 } strange[] = {
-	{ "{\"id\":7,\"type\":\"noop\",\"stream\":\"\",\"deadline_ms\":1000,\"tolerant\":false,\"of_another_version\":1}", "unknown fields" },
+	{ "{\"id\":7,\"type\":\"noop\",\"stream\":\"\",\"deadline_ms\":1000,\"tolerant\":false,\"sleep_ms\":0,\"of_another_version\":1}", "unknown fields" },
 	{ "{\"id\":7,\"type\":\"dance\"}", "type" },
 };
 
