@@ -55,28 +55,27 @@ bool queue_set_slots(struct queue *q, int stream, size_t n_slots)
 	return true;
 }
 
-/* The first place of a table of pointers that is NULL, which is made longer if there is none. -1: no memory. */
-static int find_place(void ***table, int *n)
+/* The first place of a table of pointers that is NULL, not in front of *from; the table is made longer if there is none. -1: no memory. */
+static int find_place(void ***table, int *n, int *from)
 {
 	void **grown;
-	int i = 0;
 
-	while (i < *n && (*table)[i])
-		i++;
-	if (i < *n)
-		return i;
+	while (*from < *n && (*table)[*from])
+		++*from;
+	if (*from < *n)
+		return *from;
 	grown = realloc(*table, ((size_t)*n + 1) * sizeof(void *));
 	if (!grown)
 		return -1;
 	*table = grown;
 	grown[(*n)++] = NULL;
-	return i;
+	return *from;
 }
 
 int queue_add_stream(struct queue *q, size_t n_slots, bool is_exclusive)
 {
 	struct queue_stream *s = calloc(1, sizeof(*s));
-	int n = s ? find_place((void ***)(void *)&q->streams, &q->n_streams) : -1;
+	int n = s ? find_place((void ***)(void *)&q->streams, &q->n_streams, &q->free_stream) : -1;
 
 	if (n < 0) {
 		free(s);
@@ -100,7 +99,7 @@ int queue_add_stream(struct queue *q, size_t n_slots, bool is_exclusive)
 int queue_add_worker(struct queue *q)
 {
 	struct queue_worker *w = calloc(1, sizeof(*w));
-	int n = w ? find_place((void ***)(void *)&q->workers, &q->n_workers) : -1;
+	int n = w ? find_place((void ***)(void *)&q->workers, &q->n_workers, &q->free_worker) : -1;
 
 	if (n < 0) {
 		free(w);
@@ -142,6 +141,7 @@ void queue_remove_stream(struct queue *q, int stream)
 	free(s->slots);
 	free(s);
 	q->streams[stream] = NULL;
+	q->free_stream = stream < q->free_stream ? stream : q->free_stream;
 }
 
 void queue_remove_worker(struct queue *q, int worker)
@@ -154,6 +154,7 @@ void queue_remove_worker(struct queue *q, int worker)
 	list_remove(&w->preemptible);
 	free(w);
 	q->workers[worker] = NULL;
+	q->free_worker = worker < q->free_worker ? worker : q->free_worker;
 	q->n_present--;
 }
 

@@ -99,6 +99,7 @@ struct queue {
 	struct queue_stream **streams; /* NULL: removed */
 	struct queue_worker **workers;
 	int n_streams, n_workers;
+	int free_stream, free_worker;  /* no place in front of it is free */
 	int n_present;                 /* workers that are there */
 	struct list turns[QUEUE_CLASSES];
 	int passed[QUEUE_CLASSES];     /* jobs given since one of this class could have been */
