@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/options.h"
 #include "common/proc.h"
+#include "dispatcher/bench_simulate.h"
 #include "dispatcher/commands.h"
 #include "dispatcher/loop.h"
 
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define FARM_MAX 1024
 #define COUNT_DEFAULT 100000
 #define COUNT_EACH 10  /* jobs of each worker, where they take their time */
 #define WAIT_MS 1000
@@ -24,6 +26,9 @@ struct bench_options {
 	int64_t count;    /* 0: not given */
 	int64_t sleep_ms; /* that each job takes */
 	bool is_tcp;
+	/* simulation */
+	bool is_simulated;
+	int64_t viewers, hours, cold, core_us, bitrate, days; /* hours: thousandths; cold: of 10000; bitrate: kbit/s */
 };
 
 /* TCP with keys, as between hosts. */
@@ -33,15 +38,60 @@ struct bench_keys {
 	const char *more[5]; /* options of the pool */
 };
 
-enum { OPT_SERVICE_TIME = 0x1000, OPT_TCP };
+enum { OPT_SERVICE_TIME = 0x1000, OPT_TCP, OPT_VIEWERS, OPT_HOURS, OPT_COLD, OPT_CPU, OPT_BITRATE, OPT_DAYS };
 
 static const struct argp_option bench_argp_options[] = {
 	{ "jobs", 'j', "N", 0, "Worker processes (default: one per processor)", 1 },
 	{ "count", 'n', "COUNT", 0, "Jobs to send through them (default: 100000 empty ones, or 10 for each worker that take their time)", 1 },
 	{ "service-time", OPT_SERVICE_TIME, "SECONDS", 0, "How long each job takes: its worker sleeps; 0 to 10, decimals allowed (default 0)", 1 },
 	{ "tcp", OPT_TCP, NULL, 0, "Over TCP with CURVE keys, as between hosts", 1 },
+	{ NULL, 0, NULL, 0, "A farm in virtual time instead: how large does it have to be?", 2 },
+	{ "viewers", OPT_VIEWERS, "N", 0, "Viewers at a time", 2 },
+	{ "hours", OPT_HOURS, "HOURS", 0, "New titles a day, together so long; they are made ahead", 2 },
+	{ "cold", OPT_COLD, "PERCENT", 0, "Of what is watched, what nobody has made yet (default 1)", 2 },
+	{ "cpu", OPT_CPU, "SECONDS", 0, "Of one core, for a second of media (default 0.022: video copied, audio encoded)", 2 },
+	{ "bitrate", OPT_BITRATE, "KBIT", 0, "Of the media, in kb/s (default 6500)", 2 },
+	{ "days", OPT_DAYS, "DAYS", 0, "That titles are kept in Redis (default 7)", 2 },
 	{ 0 },
 };
+
+static void parse_number(const char *option, const char *arg, int digits, int64_t max, int64_t *value, struct argp_state *state)
+{
+	struct err err = { 0 };
+
+	if (cli_parse_decimal(arg, digits, value, &err) < 0 || *value > max)
+		options_check(err_set(&err, ERR_USAGE, "%s takes a number that is not below 0 nor too large, not '%.40s'", option, arg), &err,
+			      state);
+}
+
+static bool parse_simulation(int key, const char *arg, struct bench_options *o, struct argp_state *state)
+{
+	switch (key) {
+	case OPT_VIEWERS:
+		parse_number("--viewers", arg, 0, BENCH_VIEWERS_MAX, &o->viewers, state);
+		o->is_simulated = true;
+		break;
+	case OPT_HOURS:
+		parse_number("--hours", arg, 3, 1000000000, &o->hours, state);
+		o->is_simulated = true;
+		break;
+	case OPT_COLD:
+		parse_number("--cold", arg, 2, 10000, &o->cold, state);
+		break;
+	case OPT_CPU:
+		parse_number("--cpu", arg, 6, 1000000000, &o->core_us, state);
+		break;
+	case OPT_BITRATE:
+		parse_number("--bitrate", arg, 0, 10000000, &o->bitrate, state);
+		break;
+	case OPT_DAYS:
+		parse_number("--days", arg, 0, 100000, &o->days, state);
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
 
 static error_t parse_bench(int key, char *arg, struct argp_state *state)
 {
@@ -50,7 +100,7 @@ static error_t parse_bench(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'j':
-		o->n_workers = options_parse_int("-j", arg, 1, 1024, state);
+		o->n_workers = options_parse_int("-j", arg, 1, BENCH_WORKERS_MAX, state);
 		break;
 	case 'n':
 		o->count = options_parse_int("-n", arg, 1, 1000000, state);
@@ -66,11 +116,15 @@ static error_t parse_bench(int key, char *arg, struct argp_state *state)
 		options_check(err_set(&err, ERR_USAGE, "unexpected argument '%.40s'", arg), &err, state);
 		break;
 	case ARGP_KEY_END:
+		if (!o->is_simulated && o->n_workers > FARM_MAX)
+			options_check(err_set(&err, ERR_USAGE, "-j is at most %d", FARM_MAX), &err, state);
+		if (!o->n_workers && !o->is_simulated)
+			o->n_workers = options_n_cpus();
 		if (!o->count)
 			o->count = o->sleep_ms ? (int64_t)o->n_workers * COUNT_EACH : COUNT_DEFAULT;
 		break;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return parse_simulation(key, arg, o, state) ? 0 : ARGP_ERR_UNKNOWN;
 	}
 	return 0;
 }
@@ -79,7 +133,9 @@ const struct argp bench_argp = {
 	.options = bench_argp_options,
 	.parser = parse_bench,
 	.doc = "Measures the dispatcher on a private farm: how many jobs per second it gets through its workers, what that costs it, and how "
-	       "near they come to what so many workers could do.",
+	       "near they come to what so many workers could do."
+	       "\vHow large a farm has to be for 10000 viewers and 100 hours of new titles a day:\n\n"
+	       "  segfarm bench-queue --viewers 10000 --hours 100",
 };
 
 /* --- TCP */
@@ -187,9 +243,38 @@ static int bench(const struct bench_options *o, struct bench_keys *keys, struct 
 	return ret;
 }
 
+/* --- how large a farm has to be: README, Sizing */
+
+static int simulate(const struct bench_options *o)
+{
+	struct bench_farm farm = { .n_cold = (int)(o->viewers * o->cold / 10000), .title_hours = (double)o->hours / 1000,
+				   .core_s = (double)o->core_us / 1e6 };
+	double bytes = (double)o->bitrate * 125, made_s = farm.n_cold + farm.title_hours / 24; /* bytes of a second; seconds made in one */
+	struct bench_times t;
+	struct err err;
+
+	farm.n_workers = o->n_workers ? o->n_workers : bench_count_workers(farm.n_cold, farm.title_hours, farm.core_s);
+	if (bench_simulate(&farm, &t, &err) < 0) {
+		fprintf(stderr, "segfarm bench-queue: %s\n", err.msg);
+		return 1;
+	}
+	printf("workers  %d, a core each; %.0f %% of their time busy\n", farm.n_workers, 100 * t.busy);
+	if (t.n_waits)
+		printf("         a segment that is not there is made %.3f s after it is asked for (median; p99 %.3f s)\n", (double)t.p50_ms / 1000,
+		       (double)t.p99_ms / 1000);
+	if (t.title_ms)
+		printf("         a title of an hour is made after %.1f s\n", (double)t.title_ms / 1000);
+	printf("Redis    %.1f GB for titles of %" PRId64 " days\n", farm.title_hours * 3600 * (double)o->days * bytes * 1.01 / 1e9, o->days);
+	printf("network  %.3f GB/s to viewers, %.3f GB/s from workers to Redis, about as much to workers from where the titles lie\n",
+	       (double)o->viewers * bytes / 1e9, made_s * bytes / 1e9);
+	printf("(%.0f s in virtual time: %" PRId64 " jobs, %.2f us of one core each; the queue took %.1f MiB)\n", t.virtual_s, t.n_jobs,
+	       t.n_jobs ? (double)t.cpu_us / (double)t.n_jobs : 0, (double)t.queue_bytes / 1048576);
+	return 0;
+}
+
 int bench_main(int argc, char **argv)
 {
-	struct bench_options options = { .n_workers = options_n_cpus() };
+	struct bench_options options = { .cold = 100, .core_us = 22000, .bitrate = 6500, .days = 7 };
 	struct bench_keys keys = { 0 };
 	struct dispatch dispatch = { 0 };
 	struct farm farm = { 0 };
@@ -198,6 +283,8 @@ int bench_main(int argc, char **argv)
 	int ret;
 
 	options_parse(&bench_argp, "segfarm bench-queue", argc, argv, &options);
+	if (options.is_simulated)
+		return simulate(&options);
 	ret = loop_init(&loop, &err);
 	if (ret >= 0) {
 		loop.dispatch = &dispatch;
