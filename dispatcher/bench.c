@@ -218,9 +218,9 @@ static void print(const struct bench_options *o, int64_t wall_us, int64_t cpu_us
 {
 	printf("%" PRId64 " jobs", o->count);
 	if (o->sleep_ms)
-		printf(" of %" PRId64 ".%03" PRId64 " s", o->sleep_ms / 1000, o->sleep_ms % 1000);
-	printf(", %d workers%s: %" PRId64 ".%03" PRId64 " s, %" PRId64 " jobs/s, ", o->n_workers, o->is_tcp ? " over TCP with keys" : "",
-	       wall_us / 1000000, wall_us / 1000 % 1000, o->count * 1000000 / (wall_us + 1));
+		printf(" of %.3f s", (double)o->sleep_ms / 1000);
+	printf(", %d workers%s: %.3f s, %.*f jobs/s, ", o->n_workers, o->is_tcp ? " over TCP with keys" : "", (double)wall_us / 1e6,
+	       o->sleep_ms ? 1 : 0, (double)o->count * 1e6 / (double)(wall_us + 1));
 	if (o->sleep_ms)
 		printf("efficiency %.3f, ", (double)o->count * (double)o->sleep_ms * 1000 / o->n_workers / (double)wall_us);
 	printf("dispatcher CPU %" PRId64 " us per 1000 jobs\n", cpu_us * 1000 / o->count);
