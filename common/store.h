@@ -28,8 +28,9 @@
 
 #include <sys/uio.h>
 
-#define STORE_PIECE (256u << 10)
-#define STORE_SEGMENT_MAX ((int64_t)1 << 30) /* bytes of one segment */
+#define STORE_PIECE ((256u << 10) - 64) /* with what Redis puts around it, 256 KiB: a byte more, and its allocator takes 320 */
+#define STORE_PIECES_MAX 4096
+#define STORE_SEGMENT_MAX ((int64_t)STORE_PIECE * STORE_PIECES_MAX) /* bytes of one segment */
 #define STORE_VALUE_MAX (512u << 20)         /* bytes of any value that is read whole */
 
 struct store; /* one connection */

@@ -24,8 +24,7 @@
 #define RECORD_MAX 96
 #define REASON_MAX 1024
 #define PIECES_AHEAD 8 /* asked for before the first of them is taken: 2 MiB */
-#define PIECES_MAX ((int)(STORE_SEGMENT_MAX / STORE_PIECE))
-_Static_assert(PIECES_MAX == 4096, "the scripts have this number");
+_Static_assert(STORE_PIECES_MAX == 4096, "the scripts have this number");
 
 /* The keys and the field of one segment. */
 struct names {
@@ -264,7 +263,7 @@ int store_get_piece(struct store *s, const struct store_segment *seg, int i, str
 {
 	struct names n;
 	int rc = get_names(s, seg, &n, err);
-	if (!rc && (i < 0 || i >= PIECES_MAX))
+	if (!rc && (i < 0 || i >= STORE_PIECES_MAX))
 		rc = err_set(err, ERR_USAGE, "there is no piece %d", i);
 	if (!rc)
 		rc = store_send(s, err, "GET %s%d", n.piece, i);
@@ -333,7 +332,7 @@ int store_delete_segment(struct store *s, const struct store_segment *seg, int p
 {
 	struct names n;
 	int rc = get_names(s, seg, &n, err), sent = 0;
-	if (!rc && (pieces < 0 || pieces > PIECES_MAX))
+	if (!rc && (pieces < 0 || pieces > STORE_PIECES_MAX))
 		rc = err_set(err, ERR_USAGE, "a segment has no %d pieces", pieces);
 	if (!rc)
 		rc = store_send(s, err, "HDEL %s %s", n.commits, n.field);

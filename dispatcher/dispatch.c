@@ -98,10 +98,7 @@ static void cancel_before(struct dispatch *d, const struct queue_item *item)
 
 int dispatch_push(struct dispatch *d, const struct dispatch_stream *s, uint32_t slot, enum queue_class class, struct err *err)
 {
-	int ret;
-
-	d->queue.now_ms = proc_now_ms();
-	ret = queue_push(&d->queue, s->number, slot, class);
+	int ret = queue_push(&d->queue, s->number, slot, class, proc_now_ms());
 
 	if (ret == 2)
 		cancel_before(d, queue_in_flight(&d->queue, s->number, slot));
@@ -138,7 +135,7 @@ static int reconcile_all(struct dispatch *d, struct err *err)
 		if (ret < 0)
 			stream_give_up(d, d->streams[i], 0, ret, 1, err->msg);
 	}
-	queue_forgive(&d->queue);
+	queue_forgive(&d->queue, proc_now_ms());
 	return 0;
 }
 
@@ -333,6 +330,6 @@ void dispatch_remake(struct dispatch *d, struct dispatch_stream *stream, size_t 
 	d->is_store_suspect |= !stream->is_on_demand; /* it may not be the only one */
 	if (stream->state == DISPATCH_DONE || stream->state == DISPATCH_PARTIAL)
 		stream->state = DISPATCH_WORKING;
-	if (!stream->is_on_demand && queue_push(&d->queue, stream->number, (uint32_t)segment + 1, QUEUE_PRECOMPUTE) < 0)
+	if (!stream->is_on_demand && queue_push(&d->queue, stream->number, (uint32_t)segment + 1, QUEUE_PRECOMPUTE, proc_now_ms()) < 0)
 		d->is_store_down = true; /* no memory: the next reconciliation tries again */
 }
