@@ -35,6 +35,19 @@ int store_key(const struct store *s, char key[STORE_KEY_MAX], const char *stream
 	return 0;
 }
 
+int store_exists(struct store *s, const char *key, struct err *err)
+{
+	redisReply *reply;
+	int rc = store_call(s, &reply, err, "EXISTS %s", key);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_INTEGER)
+		return store_surprise(s, reply, err);
+	rc = reply->integer == 1;
+	freeReplyObject(reply);
+	return rc;
+}
+
 static bool is_value_name(const char *which)
 {
 	if (store_begins_with(which, "init:"))
@@ -85,6 +98,10 @@ int store_put_stream(struct store *s, const char *stream, const struct store_str
 	int rc = store_key(s, key, stream, err, "stream");
 	if (!rc && (record_source_put(&what->source, &source) || record_options_put(&what->options, &options)))
 		rc = err_set(err, ERR_NOMEM, "no memory for a stream's record");
+	for (int more = 1; !rc && more > 0;) {
+		more = store_clean(s, stream, err);
+		rc = more < 0 ? more : 0;
+	}
 	if (!rc)
 		rc = send_stream(s, key, stream, &source, &options, mode, err);
 	buf_finish(&source);
@@ -220,17 +237,8 @@ int store_get_value(struct store *s, const char *stream, const char *which, stru
 int store_has_value(struct store *s, const char *stream, const char *which, struct err *err)
 {
 	char key[STORE_KEY_MAX];
-	redisReply *reply;
 	int rc = value_key(s, key, stream, which, err);
-	if (!rc)
-		rc = store_call(s, &reply, err, "EXISTS %s", key);
-	if (rc)
-		return rc;
-	if (reply->type != REDIS_REPLY_INTEGER)
-		return store_surprise(s, reply, err);
-	rc = reply->integer == 1;
-	freeReplyObject(reply);
-	return rc;
+	return rc ? rc : store_exists(s, key, err);
 }
 
 int store_put_plan(struct store *s, const char *stream, const char *owner, struct bytes json, const char *hash, size_t n_segments,

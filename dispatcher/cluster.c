@@ -223,6 +223,8 @@ static int take_over(struct dispatch *d, const char *key, const char *owner, str
 		ret = dispatch_load(d, key, &s, err);
 		if (ret == ERR_DATA)
 			log_warn("stream in the store is damaged", "stream=%s reason=\"%s\"", key, err->msg);
+		if (!ret)
+			snprintf(d->left_over, sizeof(d->left_over), "%s", key);
 		if (ret <= 0)
 			return ret == ERR_DATA ? 0 : ret;
 	}
