@@ -407,7 +407,7 @@ START_TEST(test_status_is_watched_on_a_terminal_only)
 }
 END_TEST
 
-/* --- manual and completion */
+/* --- manual */
 
 static int find_in_page(void *arg, const struct argp_option *o)
 {
@@ -447,33 +447,6 @@ START_TEST(test_manuals_have_every_option_and_no_fault)
 }
 END_TEST
 
-START_TEST(test_bash_completes_commands_and_options)
-{
-	static const struct {
-		const char *words, *expected;
-	} cases[] = {
-		{ "segfarm se", "serve" },
-		{ "segfarm serve --read", "--read-ahead=" },
-		{ "segfarm status --w", "--watch" },
-		{ "segfarm-worker --dri", "" },
-		{ "segfarm-worker --drai", "--drain-timeout=" },
-		{ "segfarm-worker tr", "transcode" },
-		{ "segfarm-worker transcode --max", "--max-duration=" },
-	};
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		char *out = sh("cat > '%s/complete' <<'EOF'\nshopt -s extglob\ncompopt() { :; }\nCOMP_WORDS=(%s)\n"
-			       "COMP_CWORD=$((${#COMP_WORDS[@]} - 1))\nfor p in segfarm segfarm-worker; do\n"
-			       ". \"$BUILD/share/bash-completion/completions/$p\"\ndone\n"
-			       "f=_${COMP_WORDS[0]//-/_}\n$f\nprintf %%s \"${COMPREPLY[*]}\"\nEOF\nbash '%s/complete'",
-			       sh_scratch(), cases[i].words, sh_scratch());
-
-		ck_assert_str_eq(out, cases[i].expected);
-		free(out);
-	}
-}
-END_TEST
-
 Suite *suite_operations(void)
 {
 	Suite *suite = suite_create("operations");
@@ -490,7 +463,6 @@ Suite *suite_operations(void)
 	tcase_add_test(tc, test_what_is_made_is_exported_without_waiting);
 	tcase_add_test(tc, test_status_is_watched_on_a_terminal_only);
 	tcase_add_test(tc, test_manuals_have_every_option_and_no_fault);
-	tcase_add_test(tc, test_bash_completes_commands_and_options);
 	suite_add_tcase(suite, tc);
 	return suite;
 }
