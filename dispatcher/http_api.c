@@ -32,7 +32,7 @@ unsigned http_api_check_body(const struct http_call *call, const char **why)
 
 	*why = "no body is taken here";
 	if (call->target.what != HTTP_API_STREAMS)
-		return http_guard_check_body(call->connection, call->method) ? MHD_HTTP_CONTENT_TOO_LARGE : 0;
+		return http_guard_has_body(call->connection) ? MHD_HTTP_CONTENT_TOO_LARGE : 0;
 	*why = "the body is longer than 65536 bytes";
 	if (length && strtoull(length, NULL, 10) > API_BODY_MAX)
 		return MHD_HTTP_CONTENT_TOO_LARGE;
