@@ -8,6 +8,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -179,18 +180,23 @@ int store_set_mode(struct store *s, const char *stream, enum store_mode mode, st
 	return rc ? rc : 1;
 }
 
-int store_list_streams(struct store *s, int (*fn)(void *arg, const char *stream), void *arg, struct err *err)
+int store_list_streams(struct store *s, char (**keys)[RECORD_KEY_SIZE], size_t *n, struct err *err)
 {
 	redisReply *reply;
+	*keys = NULL;
+	*n = 0;
 	int rc = store_call(s, &reply, err, "SMEMBERS %sstreams", s->prefix);
 	if (rc)
 		return rc;
 	if (reply->type != REDIS_REPLY_ARRAY)
 		return store_surprise(s, reply, err);
+	*keys = calloc(reply->elements + 1, sizeof(**keys));
+	if (!*keys)
+		rc = err_set(err, ERR_NOMEM, "no memory for %zu streams", reply->elements);
 	for (size_t i = 0; i < reply->elements && !rc; i++) {
 		const redisReply *e = reply->element[i];
 		if (e->type == REDIS_REPLY_STRING && key_is_valid(e->str))
-			rc = fn(arg, e->str);
+			memcpy((*keys)[(*n)++], e->str, RECORD_KEY_SIZE);
 	}
 	freeReplyObject(reply);
 	return rc;

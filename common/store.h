@@ -95,8 +95,8 @@ int store_remove_stream(struct store *s, const char *stream, struct err *err);
 /* Takes away some of what is left of a removed stream: so little that nobody waits for it. 1 there is more, 0 nothing is left, or it
  * is not one that was removed. Several may do it at once. */
 int store_clean(struct store *s, const char *stream, struct err *err);
-/* Calls fn for each accepted stream key, and those that are not cleaned up, until it returns something other than 0, which is returned. */
-int store_list_streams(struct store *s, int (*fn)(void *arg, const char *stream), void *arg, struct err *err);
+/* The keys of all accepted streams, and those that are not cleaned up: n of them, to be freed; NULL, 0 on an error. */
+int store_list_streams(struct store *s, char (**keys)[RECORD_KEY_SIZE], size_t *n, struct err *err);
 /* state: "probing", "working", "done", "partial", "failed"; error: a sentence or "". owner: what store_own_stream gave; NULL: whoever we are.
  * ERR_STOPPED: it has another owner. */
 int store_set_state(struct store *s, const char *stream, const char *owner, const char *state, const char *error,
