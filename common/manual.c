@@ -312,10 +312,10 @@ static void put_bash(const struct manual *m, struct buf *out)
 
 static void put_zsh(const struct manual *m, struct buf *out)
 {
-	buf_printf(out, "#compdef %s\nlocal names first=\"${words[2]}\"\n[[ $CURRENT -eq 2 ]] && first=''\ncase $first in\n",
-		   m->program);
+	buf_printf(out, "#compdef %s\nif compset -P '--*='; then\n\t_files\n\treturn\nfi\nlocal names first=\"${words[2]}\"\n"
+			"[[ $CURRENT -eq 2 ]] && first=''\ncase $first in\n", m->program);
 	put_cases(m, out);
-	buf_put_str(out, "esac\ncompadd -S '' -- ${=names}\n_files\n");
+	buf_put_str(out, "esac\ncompadd -S '' -- ${(M)${=names}:#*=}\ncompadd -- ${${=names}:#*=}\n_files\n");
 }
 
 static bool put_completion(const struct manual *m, const char *shell, struct buf *out)

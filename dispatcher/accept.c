@@ -197,6 +197,8 @@ void dispatch_look(struct dispatch *d, const char *key)
 		cluster_find(d, key, &err);
 	else if (!ret && s && !s->is_noop)
 		dispatch_forget(d, s);
+	if (!ret)
+		snprintf(d->left_over, sizeof(d->left_over), "%s", key); /* what was here before is found again by cluster_scan */
 	else if (ret < 0)
 		dispatch_note_trouble(d, &err);
 }

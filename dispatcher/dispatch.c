@@ -173,6 +173,18 @@ static void check_store(struct dispatch *d, int64_t now_ms)
 	d->store_next_ms = now_ms + (d->is_store_down ? DISPATCH_STORE_WAIT_MS : DISPATCH_STORE_PING_MS);
 }
 
+/* A little at a time: a long title would hold up everybody. */
+static void clean_up(struct dispatch *d)
+{
+	struct err err = { 0 };
+	int ret = store_clean(d->store, d->left_over, &err);
+
+	if (ret < 0)
+		dispatch_note_trouble(d, &err);
+	if (ret <= 0)
+		d->left_over[0] = '\0';
+}
+
 static void tick(struct dispatch *d)
 {
 	int64_t now_ms = proc_now_ms();
@@ -180,6 +192,8 @@ static void tick(struct dispatch *d)
 	if (now_ms >= d->store_next_ms || (d->is_store_down && d->store_next_ms > now_ms + DISPATCH_STORE_WAIT_MS))
 		check_store(d, now_ms);
 	cluster_tick(d, now_ms);
+	if (d->left_over[0] && !d->is_store_down)
+		clean_up(d);
 	sessions_end_overdue(d, now_ms);
 	for (int i = 0; d->is_store_down && i < d->n_streams; i++)
 		want_settle_all(d, d->streams[i]); /* to be told so */
@@ -215,7 +229,7 @@ int64_t dispatch_next_ms(const struct dispatch *d)
 	int64_t next_ms = d->check_next_ms < d->store_next_ms ? d->check_next_ms : d->store_next_ms;
 	int64_t queue_ms = d->is_store_down ? INT64_MAX : queue_next_ms(&d->queue);
 
-	if (d->is_scanning && !d->is_store_down)
+	if ((d->is_scanning || d->left_over[0]) && !d->is_store_down)
 		return 0;
 	return queue_ms < next_ms ? queue_ms : next_ms;
 }

@@ -97,6 +97,7 @@ struct dispatch {
 	char trouble[400];     /* why */
 	bool is_store_suspect; /* something that should be there was not: compare with it again */
 	int64_t store_next_ms, check_next_ms;
+	char left_over[RECORD_KEY_SIZE]; /* a stream that was removed, and not all of it; "": none that we know of */
 	uint64_t shuffle_seed; /* 0: plan order */
 	const struct allow *allow; /* what may be a source; NULL: anything */
 	struct dispatch_counters counters;
