@@ -95,12 +95,9 @@ int store_list_dispatchers(struct store *s, int (*fn)(void *arg, const char *id,
 int store_has_dispatcher(struct store *s, const char *id, struct err *err)
 {
 	char key[STORE_KEY_MAX];
-	int64_t n = 0;
 	int rc = check_id(id, err);
 	store_common_key(s, key, "dispatcher:", id);
-	if (!rc)
-		rc = store_count(s, key, &n, err, "EXISTS %s", key);
-	return rc ? rc : n == 1;
+	return rc ? rc : store_exists(s, key, err);
 }
 
 /* --- owners */

@@ -33,6 +33,8 @@ enum store_script {
 	STORE_SCRIPT_MAIL,
 	STORE_SCRIPT_LOOK,
 	STORE_SCRIPT_PUSH,
+	STORE_SCRIPT_REMOVE,
+	STORE_SCRIPT_CLEAN,
 	STORE_N_SCRIPTS
 };
 
@@ -123,6 +125,8 @@ int store_do(struct store *s, const char *key, struct err *err, const char *fmt,
 int store_count(struct store *s, const char *key, int64_t *n, struct err *err, const char *fmt, ...);
 int store_call_argv(struct store *s, const char *key, redisReply **reply, struct err *err, int argc, const char **argv,
 		    const size_t *sizes);
+/* Whether there is such a key: 1, 0. */
+int store_exists(struct store *s, const char *key, struct err *err);
 /* In Redis' own format, not copied. */
 int store_call_bytes(struct store *s, const char *key, const struct iovec *v, int n_v, redisReply **reply, struct err *err);
 /* GET: 1, appended to *out, of at most max bytes; 0: there is none */

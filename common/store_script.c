@@ -74,6 +74,38 @@ static const char script_look[] = "if redis.call('EXISTS', KEYS[2]) == 0 then re
 static const char script_push[] = "redis.call('RPUSH', KEYS[1], ARGV[2])\n"
 				  "return redis.call('EXPIRE', KEYS[1], ARGV[1])\n";
 
+/* KEYS: the stream's hash, what it is named when it is removed, the owner. */
+static const char script_remove[] = "redis.call('DEL', KEYS[3])\n"
+				    "redis.call('RENAME', KEYS[1], KEYS[2])\n"
+				    "return 1\n";
+
+/* KEYS: what all keys of a stream begin with (as above: it is never there), its mark. ARGV: how many keys are enough, the names of all renditions that there may be, "last".
+ * Takes away what was made of a stream that is marked as removed. Answers 1: there is more, 0: only the mark is left, or it was the last
+ * time, and there is nothing. */
+static const char script_clean[] = "local k, n, enough = KEYS[1], 0, tonumber(ARGV[1])\n"
+				   "if redis.call('EXISTS', KEYS[2]) == 0 then return 0 end\n"
+				   "for r in string.gmatch(ARGV[2], '%S+') do\n"
+				   "  local cursor = '0'\n"
+				   "  repeat\n"
+				   "    local page = redis.pcall('HSCAN', k .. 'segs:' .. r, cursor, 'COUNT', 16)\n"
+				   "    if page.err then page = { '0', {} } end\n" /* it is no hash */
+				   "    cursor = page[1]\n"
+				   "    for i = 1, #page[2], 2 do\n"
+				   "      local field, pieces = page[2][i], string.match(page[2][i + 1], '^%d+ (%d+) ')\n"
+				   "      for p = 0, math.min(tonumber(pieces or 0), 4096) - 1 do\n"
+				   "        redis.call('UNLINK', k .. 'seg:' .. r .. ':' .. field .. ':' .. p)\n"
+				   "        n = n + 1\n"
+				   "      end\n"
+				   "      redis.call('HDEL', k .. 'segs:' .. r, field)\n"
+				   "      if n >= enough then return 1 end\n"
+				   "    end\n"
+				   "  until cursor == '0'\n"
+				   "  redis.call('UNLINK', k .. 'segs:' .. r, k .. 'init:' .. r)\n"
+				   "end\n"
+				   "redis.call('UNLINK', k .. 'index', k .. 'plan', k .. 'fails')\n"
+				   "if ARGV[3] == 'last' then redis.call('UNLINK', KEYS[2]) end\n"
+				   "return 0\n";
+
 static const char *const script_texts[] = {
 	[STORE_SCRIPT_PEEK] = script_peek,
 	[STORE_SCRIPT_COMMIT] = script_commit,
@@ -83,6 +115,8 @@ static const char *const script_texts[] = {
 	[STORE_SCRIPT_MAIL] = script_mail,
 	[STORE_SCRIPT_LOOK] = script_look,
 	[STORE_SCRIPT_PUSH] = script_push,
+	[STORE_SCRIPT_REMOVE] = script_remove,
+	[STORE_SCRIPT_CLEAN] = script_clean,
 };
 
 const char *store_script_text(enum store_script which)

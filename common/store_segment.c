@@ -22,8 +22,7 @@
 #define RECORD_MAX 96
 #define REASON_MAX 1024
 #define PIECES_AHEAD 8 /* asked for before the first of them is taken: 2 MiB */
-#define PIECES_MAX ((int)(STORE_SEGMENT_MAX / STORE_PIECE))
-_Static_assert(PIECES_MAX == 4096, "the scripts have this number");
+_Static_assert(STORE_PIECES_MAX == 4096, "the scripts have this number");
 
 /* The keys and the field of one segment. */
 struct names {
@@ -312,7 +311,7 @@ int store_get_piece(struct store *s, const struct store_segment *seg, int i, str
 {
 	struct names n;
 	int rc = get_names(s, seg, &n, err);
-	if (!rc && (i < 0 || i >= PIECES_MAX))
+	if (!rc && (i < 0 || i >= STORE_PIECES_MAX))
 		rc = err_set(err, ERR_USAGE, "there is no piece %d", i);
 	return rc ? rc : get_piece(s, &n, i, out, err);
 }
@@ -320,11 +319,12 @@ int store_get_piece(struct store *s, const struct store_segment *seg, int i, str
 int store_has_piece(struct store *s, const struct store_segment *seg, int i, struct err *err)
 {
 	struct names n;
-	int64_t found = 0;
+	char key[STORE_KEY_MAX + 16];
 	int rc = get_names(s, seg, &n, err);
-	if (!rc)
-		rc = store_count(s, n.piece, &found, err, "EXISTS %s%d", n.piece, i);
-	return rc ? rc : found > 0;
+	if (rc)
+		return rc;
+	snprintf(key, sizeof(key), "%s%d", n.piece, i);
+	return store_exists(s, key, err);
 }
 
 static int ask_ahead(struct store *s, const struct names *n, int *sent, int until, struct err *err)
@@ -404,7 +404,7 @@ int store_delete_segment(struct store *s, const struct store_segment *seg, int p
 {
 	struct names n;
 	int rc = get_names(s, seg, &n, err);
-	if (!rc && (pieces < 0 || pieces > PIECES_MAX))
+	if (!rc && (pieces < 0 || pieces > STORE_PIECES_MAX))
 		rc = err_set(err, ERR_USAGE, "a segment has no %d pieces", pieces);
 	if (!rc)
 		rc = store_do(s, n.commits, err, "HDEL %s %s", n.commits, n.field);
@@ -543,79 +543,5 @@ int store_list_fails(struct store *s, const char *stream, store_fail_fn *fn, voi
 	for (size_t i = 0; i + 1 < reply->elements && !rc; i += 2)
 		rc = give_fail(reply->element[i], reply->element[i + 1], fn, arg);
 	freeReplyObject(reply);
-	return rc;
-}
-
-/* --- removing */
-
-struct removal {
-	struct store *s;
-	struct store_segment segment;
-	struct err *err;
-};
-
-static int remove_segment(void *arg, int64_t start, int64_t duration, const struct store_commit *c)
-{
-	struct removal *r = arg;
-	struct names n;
-	r->segment.start = start;
-	r->segment.duration = duration;
-	int rc = get_names(r->s, &r->segment, &n, r->err);
-	return rc ? rc : unlink_pieces(r->s, &n, c->pieces, r->err);
-}
-
-/* Its segments, their records and its init segment. */
-static int remove_rendition(struct removal *r, const char *rendition)
-{
-	const char *stream = r->segment.stream;
-	char segs[STORE_KEY_MAX], init[STORE_KEY_MAX];
-	snprintf(r->segment.rendition, sizeof(r->segment.rendition), "%s", rendition);
-	int rc = store_list_commits(r->s, stream, rendition, remove_segment, r, r->err);
-	if (!rc)
-		rc = store_key(r->s, segs, stream, r->err, "segs:%s", rendition);
-	if (!rc)
-		rc = store_key(r->s, init, stream, r->err, "init:%s", rendition);
-	if (!rc)
-		rc = store_do(r->s, segs, r->err, "UNLINK %s", segs);
-	return rc ? rc : store_do(r->s, init, r->err, "UNLINK %s", init);
-}
-
-/* All that there may be, whatever its plan said. */
-static int remove_renditions(struct removal *r)
-{
-	char name[RECORD_RENDITION_MAX + 1];
-	int rc = remove_rendition(r, RECORD_RENDITION);
-	if (!rc)
-		rc = remove_rendition(r, RECORD_VIDEO_RENDITION);
-	for (int i = 0; i < RECORD_TRACKS_MAX && !rc; i++) {
-		if (i < RECORD_AUDIOS_MAX)
-			record_rendition(name, RECORD_AUDIO_RENDITION, i + 1);
-		else
-			record_rendition(name, RECORD_TEXT_RENDITION, i - RECORD_AUDIOS_MAX + 1);
-		rc = remove_rendition(r, name);
-	}
-	return rc;
-}
-
-/* The stream's own record first: what is committed from then on finds no plan. */
-int store_remove_stream(struct store *s, const char *stream, struct err *err)
-{
-	static const char *const rest[] = { "index", "plan", "fails", "owner" };
-	struct removal removal = { .s = s, .err = err };
-	char key[STORE_KEY_MAX], streams[STORE_KEY_MAX];
-	int rc = store_key(s, key, stream, err, "stream");
-	store_common_key(s, streams, "streams", "");
-	if (!rc)
-		rc = store_do(s, streams, err, "SREM %s %s", streams, stream);
-	if (!rc)
-		rc = store_do(s, key, err, "DEL %s", key);
-	snprintf(removal.segment.stream, sizeof(removal.segment.stream), "%s", stream);
-	if (!rc)
-		rc = remove_renditions(&removal);
-	for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]) && !rc; i++) {
-		rc = store_key(s, key, stream, err, "%s", rest[i]);
-		if (!rc)
-			rc = store_do(s, key, err, "UNLINK %s", key);
-	}
 	return rc;
 }

@@ -168,7 +168,9 @@ void playlist_put_master(const struct plan *plan, const int64_t *sizes, struct b
 	buf_printf(out, "\n%s/" PLAYLIST_MEDIA "\n", plan_rendition(plan, 0));
 }
 
-int64_t playlist_border(const struct plan *plan, size_t first, size_t number)
+/* Where segment `number` of a rendition begins, ticks; number plan->n_segments: where the last one ends. Audio has its inner borders
+ * between frames: up to one off the plan's. All renditions have the same ends: Shaka waits for what is behind the shortest. */
+static int64_t border(const struct plan *plan, size_t first, size_t number)
 {
 	const struct record_track *t = plan_track(plan, first);
 	const struct plan_segment *s = plan_segment(plan, first + (number < plan->n_segments ? number : number - 1));
@@ -186,7 +188,7 @@ int64_t playlist_border(const struct plan *plan, size_t first, size_t number)
 
 static int64_t duration_of(const struct plan *plan, size_t first, size_t number)
 {
-	return playlist_border(plan, first, number + 1) - playlist_border(plan, first, number);
+	return border(plan, first, number + 1) - border(plan, first, number);
 }
 
 static int64_t target_duration(const struct plan *plan, size_t first)

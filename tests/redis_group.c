@@ -135,7 +135,7 @@ static void start(struct redis_group *g, int n, int n_data, bool has_bus, bool h
 	if (has_acl)
 		write_users(g);
 	for (int i = 0; i < n_data; i++)
-		start_node(g, i, NULL, has_bus);
+		start_node(g, i, has_acl ? "deploy/redis/segfarm.conf" : NULL, has_bus);
 }
 
 void redis_group_kill(struct redis_group *g, int node)
