@@ -168,17 +168,27 @@ void playlist_put_master(const struct plan *plan, const int64_t *sizes, struct b
 	buf_printf(out, "\n%s/" PLAYLIST_MEDIA "\n", plan_rendition(plan, 0));
 }
 
+/* Where the first audio frame of the segment lies; number plan->n_segments: the end of the last one. */
+static int64_t audio_border(const struct plan *plan, const struct record_track *t, size_t number)
+{
+	int64_t frame = number < plan->n_segments ? t->segments[number].audio_first : t->audio.frames;
+
+	return timeline_samples_to_ticks(t->audio.base + frame * t->audio.unit, t->audio.rate);
+}
+
 int64_t playlist_border(const struct plan *plan, size_t first, size_t number)
 {
 	const struct record_track *t = plan_track(plan, first);
 	const struct plan_segment *s = plan_segment(plan, first + (number < plan->n_segments ? number : number - 1));
-	int64_t at, unit;
+	int64_t end = s->start + s->duration, at, unit;
 
+	if (t && t->text.is_present)
+		t = NULL;
+	at = t ? audio_border(plan, t, number) : 0;
 	if (number == plan->n_segments)
-		return s->start + s->duration;
-	if (!t || t->text.is_present || !number)
+		return t && at > end ? at : end;
+	if (!t || !number)
 		return s->start;
-	at = timeline_samples_to_ticks(t->audio.base + s->audio_first * t->audio.unit, t->audio.rate);
 	unit = timeline_samples_to_ticks(t->audio.unit, t->audio.rate);
 	unit = unit < LIMIT_SHIFT ? unit : LIMIT_SHIFT;
 	return at > s->start - unit && at < s->start + unit ? at : s->start;
