@@ -28,6 +28,25 @@ static void put_seconds(struct buf *out, const char *name, int64_t ticks)
 	buf_printf(out, " %s=\"PT%" PRId64 ".%03" PRId64 "S\"", name, ms / 1000, ms % 1000);
 }
 
+static int64_t audio_end(const struct record_audio *a)
+{
+	return a->is_present ? timeline_samples_to_ticks(a->base + a->frames * a->unit, a->rate) : 0;
+}
+
+/* With sound that goes on behind the plan's end: Shaka drops what lies behind the end that is told. */
+static int64_t end_of(const struct plan *plan)
+{
+	const struct plan_segment *last = &plan->segments[plan->n_segments - 1];
+	int64_t end = last->start + last->duration, at = audio_end(&plan->audio);
+
+	end = at > end ? at : end;
+	for (int i = 0; i < plan->n_tracks; i++) {
+		at = audio_end(&plan->tracks[i].audio);
+		end = at > end ? at : end;
+	}
+	return end;
+}
+
 static int64_t longest(const struct plan *plan)
 {
 	int64_t ticks = 0;
@@ -166,11 +185,9 @@ static void put_track(struct buf *out, const struct plan *plan, int track, int64
 
 void mpd_put(const struct plan *plan, const int64_t *sizes, enum mpd_names names, struct buf *out)
 {
-	const struct plan_segment *last = &plan->segments[plan->n_segments - 1];
-
 	buf_printf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" "
 			"profiles=\"urn:mpeg:dash:profile:isoff-%s:2011\" type=\"static\"", names == MPD_LIST ? "main" : "live");
-	put_seconds(out, "mediaPresentationDuration", last->start + last->duration);
+	put_seconds(out, "mediaPresentationDuration", end_of(plan));
 	put_seconds(out, "maxSegmentDuration", longest(plan));
 	put_seconds(out, "minBufferTime", longest(plan));
 	buf_put_str(out, ">\n<Period id=\"0\" start=\"PT0S\">\n");

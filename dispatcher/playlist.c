@@ -187,16 +187,19 @@ int64_t playlist_border(const struct plan *plan, size_t first, size_t number)
 	at = t ? audio_border(plan, t, number) : 0;
 	if (number == plan->n_segments)
 		return t && at > end ? at : end;
-	if (!t || !number)
+	if (!t)
 		return s->start;
 	unit = timeline_samples_to_ticks(t->audio.unit, t->audio.rate);
 	unit = unit < LIMIT_SHIFT ? unit : LIMIT_SHIFT;
-	return at > s->start - unit && at < s->start + unit ? at : s->start;
+	/* sound may begin before the first picture */
+	return at > (number ? s->start : 0) - unit && at < s->start + unit ? at : s->start;
 }
 
 static int64_t duration_of(const struct plan *plan, size_t first, size_t number)
 {
-	return playlist_border(plan, first, number + 1) - playlist_border(plan, first, number);
+	int64_t duration = playlist_border(plan, first, number + 1) - playlist_border(plan, first, number);
+
+	return duration > 0 ? duration : 1; /* of a plan that makes no sense */
 }
 
 static int64_t target_duration(const struct plan *plan, size_t first)

@@ -26,9 +26,9 @@ struct playlist_rates {
 };
 struct playlist_rates playlist_measure(const struct plan *plan, size_t first, const int64_t *sizes);
 
-/* Where segment `number` of a rendition begins, ticks; number plan->n_segments: where the last one ends. Audio has its inner borders
- * between frames, up to one off the plan's, and ends with its last frame, but never before the plan does: a segment's EXTINF is what it
- * lasts (RFC 8216 section 4.3.2.1), and Shaka ends a title where the shortest of its playlists ends, and drops what is behind. */
+/* Where segment `number` of a rendition begins, ticks; number plan->n_segments: where the last one ends. Audio has
+ * them between frames, up to one off the plan's; it begins with its first frame and ends with its last, but never before the plan does. So
+ * a segment's EXTINF is what it lasts (RFC 8216 section 4.3.2.1); and Shaka ends a title where the shortest of its playlists ends. */
 int64_t playlist_border(const struct plan *plan, size_t first, size_t number);
 
 /* "<start>-<duration>.m4s" or ".vtt" */

@@ -100,6 +100,26 @@ END_TEST
 	"<SegmentURL media=\"" rendition "/90-540540." what "\"/>\n<SegmentURL media=\"" rendition "/540630-540540." what "\"/>\n"  \
 	"<SegmentURL media=\"" rendition "/1081170-90000." what "\"/>\n</SegmentList>\n"
 
+START_TEST(it_lasts_as_long_as_the_longest_track)
+{
+	struct record_track longer = tracks[0];
+	struct plan plan = make_plan();
+	struct buf out = { 0 };
+
+	plan.audio.unit = longer.audio.unit = 1024;
+	plan.audio.frames = 580; /* 13.468 s */
+	mpd_put(&plan, sizes, MPD_TEMPLATE, &out);
+	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), "mediaPresentationDuration=\"PT13.468S\""));
+	buf_reset(&out);
+	plan.tracks = &longer;
+	plan.n_tracks = 1;
+	longer.audio.frames = 660; /* 14.08 s */
+	mpd_put(&plan, sizes, MPD_TEMPLATE, &out);
+	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), "mediaPresentationDuration=\"PT14.080S\""));
+	buf_finish(&out);
+}
+END_TEST
+
 START_TEST(a_list_names_every_segment_as_playlists_do)
 {
 	struct plan plan = make_plan();
@@ -151,6 +171,7 @@ Suite *suite_mpd(void)
 
 	tcase_add_test(tc, a_title_in_one_rendition_is_one_adaptation_set);
 	tcase_add_test(tc, each_rendition_is_an_adaptation_set_with_its_label_escaped);
+	tcase_add_test(tc, it_lasts_as_long_as_the_longest_track);
 	tcase_add_test(tc, a_list_names_every_segment_as_playlists_do);
 	tcase_add_loop_test(tc, what_is_not_usual_is_told, 0, (int)(sizeof variants / sizeof *variants));
 	suite_add_tcase(suite, tc);

@@ -35,6 +35,16 @@ export async function openBrowser(options = {}) {
 	return context;
 }
 
+/* The harness, in a browser that has kept nothing: media segments may be kept for ever, and a removed title's are the same again. */
+export async function openHarness(browser, harness, isCold) {
+	const page = await browser.newPage();
+
+	if (isCold)
+		await (await page.context().newCDPSession(page)).send("Network.clearBrowserCache");
+	await page.goto(harness.url);
+	return page;
+}
+
 export function serveHarness() {
 	return new Promise((resolve) => {
 		const server = http.createServer((request, response) => {
