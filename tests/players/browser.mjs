@@ -25,7 +25,7 @@ const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run
 
 export async function openBrowser(options = {}) {
 	const profile = fs.mkdtempSync(path.join(os.tmpdir(), "segfarm-browser."));
-	const context = await chromium.launchPersistentContext(profile, { executablePath: process.env.CHROMIUM || "/usr/bin/chromium", headless: true, args: ARGS, ...options });
+	const context = await chromium.launchPersistentContext(profile, { executablePath: process.env.CHROMIUM || "/usr/bin/chromium", headless: true, timeout: 120000, args: ARGS, ...options });
 	const close = context.close.bind(context);
 
 	context.close = async () => {
