@@ -77,7 +77,7 @@ run: deps
 	@BUILD=$(BUILD) MEDIA="$(MEDIA)" OUT="$(OUT)" ONCE="$(ONCE)" LISTEN="$(LISTEN)" deploy/run
 
 check: deps layers
-	@$(MAKE) --no-print-directory -j$(JOBS) CFLAGS="$(CFLAGS) -Werror" tests
+	@$(MAKE) --no-print-directory -s -j$(JOBS) CFLAGS="$(CFLAGS) -Werror" tests
 	@BUILD=$(BUILD) tests/run
 
 # PLAYERS_QUICK=1: a part of it, two minutes; MEDIA_DIR=dir: real files, too; PLAYERS_ONLY="Shaka"
@@ -104,7 +104,7 @@ layers:
 
 SAN := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 asan: deps
-	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/asan CFLAGS="$(SAN) -Werror" LDFLAGS="$(SAN)" tests
+	@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=$(BUILD)/asan CFLAGS="$(SAN) -Werror" LDFLAGS="$(SAN)" tests
 	@BUILD=$(BUILD)/asan tests/run
 
 valgrind: deps
