@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT 5 /* of index and plan; part of the plan's hash */
+#define FORMAT 6 /* of index and plan; part of the plan's hash */
 
 #define DEADLINE_MAX_MS (INT64_C(7) * 24 * 3600 * 1000)
 
@@ -103,12 +103,17 @@ static void get_syncs(struct jget *g, struct index *index)
 	index->n_syncs = n;
 }
 
-/* One position for each sync sample. */
+static bool is_position(const struct record_track *t, int64_t v, const struct record_sync *sync)
+{
+	return t->audio.is_present ? is_audio_pos(v) : in_range(v, 0, sync->start);
+}
+
+/* One position for each sync sample; none where they are not known of text. */
 static void get_positions(struct jget *g, struct record_track *t, void *arg)
 {
 	const struct index *index = arg;
 	const json_t *row = jget_array(g, "positions", 0, RECORD_SYNCS_MAX);
-	size_t n = t->audio.is_present ? index->n_syncs : 0;
+	size_t n = t->audio.is_present || (row && json_array_size(row)) ? index->n_syncs : 0;
 	if (row && json_array_size(row) != n)
 		jget_fail(g, "positions", "are not one for each sync sample");
 	if (g->code || !n)
@@ -121,7 +126,7 @@ static void get_positions(struct jget *g, struct record_track *t, void *arg)
 	if (!jget_row(row, t->positions, n))
 		jget_fail(g, "positions", "are not numbers");
 	for (size_t i = 0; i < n && !g->code; i++)
-		if (!is_audio_pos(t->positions[i]))
+		if (!is_position(t, t->positions[i], &index->syncs[i]))
 			jget_fail(g, "positions", "has one that is out of its range");
 }
 

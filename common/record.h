@@ -154,7 +154,9 @@ struct record_track {
 	bool is_default, is_forced;
 	struct record_audio audio;   /* one of the two is there */
 	struct record_text text;
-	int64_t *positions;          /* index, audio: [n_syncs] as record_sync.audio_pos; owned */
+	/* index: [n_syncs], owned. Audio: as record_sync.audio_pos. Text, ticks: when the earliest cue began that is shown at the sync
+	 * sample's start, or that start; NULL: not known. */
+	int64_t *positions;
 	struct plan_segment *segments; /* plan: [n_segments], of the same start and duration as the plan's; owned */
 };
 /* Gives them their renditions. ERR_DATA: too many of a kind, or not all audio first. */

@@ -21,7 +21,8 @@
 	X(defects_reads, 0) X(packets, 0) X(packets_broken, 0) X(video, 0) X(tracks, 0) X(renditions, 0) X(reorder, 0) X(alloc, 0) \
 	X(universal, 0) X(universal_hostile, 0) X(universal_live, 0) X(universal_options, 0) X(av_hostile, 0) \
 	X(universal_real, 0) X(universal_defects, 0) X(encoder, 0) X(encoder_farm, 0) X(playlists, 0) X(network, 0) \
-	X(peers, 0) X(completion, 0) X(operations, 0) X(http_header, 0) X(http_api, 0) X(http_headers, 0) X(http_access, 0) X(faults, 0) X(faults_worker, 0) X(mutated, 0)
+	X(peers, 0) X(completion, 0) X(operations, 0) X(http_header, 0) X(http_api, 0) X(http_headers, 0) X(http_access, 0) X(faults, 0) \
+	X(faults_worker, 0) X(mutated, 0) X(players, 0)
 
 #define DECLARE(name, is_pure) Suite *suite_##name(void);
 SUITES(DECLARE)
