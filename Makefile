@@ -24,7 +24,7 @@ BASE := -std=c17 -D_GNU_SOURCE -DSEGFARM_VERSION='"$(VERSION)"' -I. $(WARN) -MMD
 COMMON_LIBS     := libzmq hiredis jansson libsodium libxxhash
 DISPATCHER_LIBS := libmicrohttpd zlib
 WORKER_LIBS     := libavformat libavcodec libavfilter libavutil libswresample x264 zlib libseccomp
-TEST_LIBS       := check
+TEST_LIBS       := check yaml-0.1
 # asked only when something is compiled, so that `make run` can install first
 COMMON_CFLAGS      = $(shell $(PKG) --cflags $(COMMON_LIBS))
 DISPATCHER_LDLIBS  = $(shell $(PKG) --libs $(COMMON_LIBS) $(DISPATCHER_LIBS))
@@ -183,7 +183,7 @@ deb:
 	@deploy/install-deps.sh debhelper dpkg-dev fakeroot
 	@rm -rf $(BUILD)/deb && mkdir -p $(DEB)
 	@cp -R Makefile README.md LICENSE common dispatcher worker deploy $(DEB) && cp -R deploy/debian $(DEB)/debian
-	@cd $(DEB) && env -u MAKEFLAGS -u MAKELEVEL dpkg-buildpackage -us -uc -b
+	@cd $(DEB) && env -u MAKEFLAGS -u MAKELEVEL DEB_BUILD_OPTIONS=terse dpkg-buildpackage -us -uc -b
 	@mv $(BUILD)/deb/*.deb $(BUILD) && rm -rf $(BUILD)/deb
 
 clean:
