@@ -77,6 +77,7 @@ run: deps
 	@BUILD=$(BUILD) MEDIA="$(MEDIA)" OUT="$(OUT)" ONCE="$(ONCE)" LISTEN="$(LISTEN)" deploy/run
 
 check: deps layers
+	@deploy/install-deps.sh shellcheck
 	@$(MAKE) --no-print-directory -j$(JOBS) CFLAGS="$(CFLAGS) -Werror" tests
 	@BUILD=$(BUILD) tests/run
 
@@ -84,6 +85,11 @@ check: deps layers
 check-players: deps player
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all
 	@BUILD=$(BUILD) tests/players/run
+
+# the package, units, manifests and caches of deploy/, on a clean system where it is root
+check-deploy: deps deb
+	@$(MAKE) --no-print-directory -s -j$(JOBS) tests
+	@BUILD=$(BUILD) tests/deploy/run
 
 tests: all $(BUILD)/unit-tests
 
