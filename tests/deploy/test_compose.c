@@ -190,11 +190,14 @@ END_TEST
 
 START_TEST(docker_compose_takes_it)
 {
-	if (sh_status(NULL, "docker compose version") != 0) {
+	if (sh_status(NULL, "docker compose version") == 0)
+		free(sh("GRAFANA_PASSWORD=x docker compose -f " TOP "compose.yaml config -q"));
+	else if (sh_status(NULL, "docker-compose version") == 0) /* its predecessor wants a version, and takes no name */
+		free(sh("sed 's/^name: .*/version: \"3.9\"/' " TOP "compose.yaml >'%s/compose.yaml' && GRAFANA_PASSWORD=x docker-compose "
+			"--project-directory " TOP " -f '%s/compose.yaml' config -q",
+			sh_scratch(), sh_scratch()));
+	else
 		fprintf(stderr, "skipped: there is no `docker compose`\n");
-		return;
-	}
-	free(sh("GRAFANA_PASSWORD=x docker compose -f " TOP "compose.yaml config -q"));
 }
 END_TEST
 
