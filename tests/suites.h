@@ -13,7 +13,8 @@
 	X(audio_encoder, 1) X(ebml, 1) X(mkv, 1) X(mkv_track, 1) X(mkv_block, 1) X(mkv_unpack, 1) X(mkv_damage, 1) \
 	X(mkv_forward, 1) X(hostile, 1) X(transcode_times, 1) X(fmp4_moof, 1) X(fmp4_entry, 1) X(ac3, 1) X(hdr, 1) \
 	X(decide, 1) X(audio_copy, 1) X(vtt, 1) X(label, 1) X(keys, 1) X(shift, 1) \
-	X(outbox, 1) X(config, 1) X(log, 1) X(metrics, 1) \
+	X(outbox, 1) X(config, 1) X(log, 1) X(metrics, 1) X(kubernetes, 1) \
+	X(notify, 0) X(deploy, 0) X(compose, 0) X(edge, 0) \
 	X(input, 0) X(url, 0) X(seek, 0) X(bus, 0) X(store, 0) X(on_demand, 0) X(quarantine, 0) X(store_trouble, 0) \
 	X(store_dispatcher, 0) X(store_play, 0) X(proc, 0) X(farm, 0) X(http, 0) X(events, 0) X(dispatch, 0) X(transcode, 0) \
 	X(stream, 0) X(input_url, 0) X(sandbox, 0) X(refusals, 0) X(http_guard, 0) X(bus_keys, 0) X(crash, 0) \
