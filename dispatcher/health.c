@@ -2,8 +2,8 @@
 #include "dispatcher/health.h"
 
 #include "common/proc.h"
-#include "dispatcher/status.h"
 #include "dispatcher/cluster.h"
+#include "dispatcher/status.h"
 #include "dispatcher/stream.h"
 
 #include <dirent.h>
