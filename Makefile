@@ -4,6 +4,7 @@
 # make check   installs what is missing, builds with warnings as errors, runs all tests
 # make         the programs, into build/
 # make player  hls.js for the player page, beside the programs; make check-players plays titles in browsers and other players
+# make check-cluster   a farm of eleven hosts (network namespaces; needs root) in which everything breaks once
 # make install, uninstall (PREFIX, DESTDIR), asan, valgrind, fuzz, bench, layers, clang, clean
 
 VERSION  := 0.1.0
@@ -37,7 +38,7 @@ WORKER     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard worker/*.c))
 TESTS      := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/fuzz/% tests/bench/%,$(wildcard tests/*.c tests/*/*.c)))
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all manual run check check-players player tests deps layers asan valgrind clang fuzz fuzzers bench install uninstall clean
+.PHONY: all manual run check check-players check-cluster player tests deps layers asan valgrind clang fuzz fuzzers bench install uninstall clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/segfarm $(BUILD)/segfarm-worker manual
@@ -77,13 +78,19 @@ run: deps
 	@BUILD=$(BUILD) MEDIA="$(MEDIA)" OUT="$(OUT)" ONCE="$(ONCE)" LISTEN="$(LISTEN)" deploy/run
 
 check: deps layers
-	@$(MAKE) --no-print-directory -j$(JOBS) CFLAGS="$(CFLAGS) -Werror" tests
+	@$(MAKE) --no-print-directory -s -j$(JOBS) CFLAGS="$(CFLAGS) -Werror" tests
 	@BUILD=$(BUILD) tests/run
 
 # PLAYERS_QUICK=1: a part of it, two minutes; MEDIA_DIR=dir: real files, too; PLAYERS_ONLY="Shaka"
 check-players: deps player
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all
 	@BUILD=$(BUILD) tests/players/run
+
+# REDIS=cluster, sentinel or standalone; TITLES=n
+check-cluster: deps
+	@deploy/install-deps iproute2
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all
+	@BUILD=$(BUILD) REDIS=$(REDIS) TITLES=$(TITLES) tests/cluster/run
 
 tests: all $(BUILD)/unit-tests
 
@@ -104,7 +111,7 @@ layers:
 
 SAN := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 asan: deps
-	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/asan CFLAGS="$(SAN) -Werror" LDFLAGS="$(SAN)" tests
+	@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=$(BUILD)/asan CFLAGS="$(SAN) -Werror" LDFLAGS="$(SAN)" tests
 	@BUILD=$(BUILD)/asan tests/run
 
 valgrind: deps
