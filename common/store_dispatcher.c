@@ -47,10 +47,84 @@ int store_end_dispatcher(struct store *s, const char *id, struct err *err)
 {
 	int rc = check_id(id, err);
 	if (!rc)
-		rc = store_send(s, err, "DEL %sdispatcher:%s %smail:%s", s->prefix, id, s->prefix, id);
+		rc = store_send(s, err, "DEL %sdispatcher:%s", s->prefix, id);
+	if (!rc)
+		rc = store_send(s, err, "DEL %smail:%s", s->prefix, id);
+	if (!rc)
+		rc = store_send(s, err, "DEL %sbeacon:%s", s->prefix, id);
 	if (!rc)
 		rc = store_send(s, err, "SREM %sdispatchers %s", s->prefix, id);
-	return rc ? rc : store_replies(s, 2, err);
+	return rc ? rc : store_replies(s, 4, err);
+}
+
+/* --- beacons: "<streams> <endpoint>" */
+
+int store_put_beacon(struct store *s, const struct store_beacon *beacon, struct err *err)
+{
+	int rc = check_id(beacon->id, err);
+	if (!rc)
+		rc = store_send(s, err, "SET %sbeacon:%s %lld%s%s PX %d", s->prefix, beacon->id, (long long)beacon->n_streams, " ",
+				beacon->endpoint, STORE_LEASE_MS);
+	return rc ? rc : store_replies(s, 1, err);
+}
+
+/* Printable and whole; what it means is looked at by who connects there. */
+static bool read_beacon(struct bytes text, struct store_beacon *b)
+{
+	char copy[STORE_ENDPOINT_SIZE + 24], *end;
+	if (!text.size || text.size >= sizeof(copy))
+		return false;
+	for (size_t i = 0; i < text.size; i++)
+		if (text.data[i] < ' ' || text.data[i] > '~' || text.data[i] == '"' || text.data[i] == '\\')
+			return false;
+	memcpy(copy, text.data, text.size);
+	copy[text.size] = '\0';
+	if (copy[0] < '0' || copy[0] > '9')
+		return false;
+	b->n_streams = strtoll(copy, &end, 10);
+	if (*end != ' ' || b->n_streams < 0 || b->n_streams > INT32_MAX || strlen(end + 1) >= sizeof(b->endpoint))
+		return false;
+	memcpy(b->endpoint, end + 1, strlen(end + 1) + 1);
+	return true;
+}
+
+static int take_beacons(struct store *s, char (*ids)[STORE_ID_SIZE], size_t n_ids, struct store_beacon *beacons, int max, struct err *err)
+{
+	int n = 0, rc = 0;
+	for (size_t i = 0; i < n_ids && !rc; i++)
+		rc = store_send(s, err, "GET %sbeacon:%s", s->prefix, ids[i]);
+	for (size_t i = 0; i < n_ids && rc >= 0; i++) {
+		struct buf text = { 0 };
+		rc = store_reply_string(s, &text, STATUS_MAX, err);
+		if (rc == 1 && n < max && read_beacon(buf_bytes(&text), &beacons[n]))
+			memcpy(beacons[n++].id, ids[i], STORE_ID_SIZE);
+		buf_finish(&text);
+	}
+	if (rc < 0)
+		store_disconnect(s); /* replies may be on their way */
+	return rc < 0 ? rc : n;
+}
+
+int store_list_beacons(struct store *s, struct store_beacon *beacons, int max, struct err *err)
+{
+	char (*ids)[STORE_ID_SIZE] = NULL;
+	size_t n = 0;
+	redisReply *reply;
+	int rc = store_call(s, &reply, err, "SMEMBERS %sdispatchers", s->prefix);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_ARRAY)
+		return store_surprise(s, reply, err);
+	ids = calloc(reply->elements + 1, sizeof(*ids));
+	for (size_t i = 0; ids && i < reply->elements && n < DISPATCHERS_MAX; i++) {
+		const redisReply *e = reply->element[i];
+		if (e->type == REDIS_REPLY_STRING && key_is_valid(e->str))
+			memcpy(ids[n++], e->str, STORE_ID_SIZE);
+	}
+	freeReplyObject(reply);
+	rc = ids ? take_beacons(s, ids, n, beacons, max, err) : err_set(err, ERR_NOMEM, "no memory for dispatchers");
+	free(ids);
+	return rc;
 }
 
 static int give_dispatcher(struct store *s, const char *id, int (*fn)(void *arg, const char *id, struct bytes status), void *arg,
