@@ -144,7 +144,7 @@ $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZED)
 $(BUILD)/seeds: $(BUILD)/tests/fuzz/seeds.o $(FUZZED)
 	$(CC) $(CFLAGS) -o $@ $^ $(TEST_LDLIBS)
 
-# MEDIA=file, RUNS=n, MINUTES=n, PARTS="title core mp4 encode queue players overload serve"
+# MEDIA=file, RUNS=n, MINUTES=n, PARTS="title core mp4 encode queue scale players overload serve"
 bench: deps
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all $(BUILD)/bench-pipeline $(BUILD)/bench-players
 	@BUILD=$(BUILD) MEDIA="$(MEDIA)" tests/bench/run

@@ -8,7 +8,7 @@
 #include <check.h>
 
 #define SUITES(X) \
-	X(buf, 1) X(timeline, 1) X(record, 1) X(key, 1) X(plan, 1) X(queue, 1) X(queue_simulation, 1) X(playlist, 1) X(mpd, 1) \
+	X(buf, 1) X(timeline, 1) X(record, 1) X(key, 1) X(plan, 1) X(queue, 1) X(queue_simulation, 1) X(bench_simulate, 1) X(playlist, 1) X(mpd, 1) \
 	X(cli, 1) X(allow, 1) X(cut, 1) X(grid, 1) X(sps, 1) X(nal, 1) X(asc, 1) X(fmp4, 1) X(audio, 1) \
 	X(audio_encoder, 1) X(ebml, 1) X(mkv, 1) X(mkv_track, 1) X(mkv_block, 1) X(mkv_unpack, 1) X(mkv_damage, 1) \
 	X(mkv_forward, 1) X(hostile, 1) X(transcode_times, 1) X(fmp4_moof, 1) X(fmp4_entry, 1) X(ac3, 1) X(hdr, 1) \
@@ -22,7 +22,8 @@
 	X(defects_reads, 0) X(packets, 0) X(packets_broken, 0) X(video, 0) X(tracks, 0) X(renditions, 0) X(reorder, 0) X(alloc, 0) \
 	X(universal, 0) X(universal_hostile, 0) X(universal_live, 0) X(universal_options, 0) X(av_hostile, 0) \
 	X(universal_real, 0) X(universal_defects, 0) X(encoder, 0) X(encoder_farm, 0) X(playlists, 0) X(network, 0) \
-	X(peers, 0) X(operations, 0) X(http_header, 0) X(http_api, 0) X(http_headers, 0) X(http_access, 0) X(faults, 0) X(faults_worker, 0) X(mutated, 0)
+	X(peers, 0) X(completion, 0) X(operations, 0) X(http_header, 0) X(http_api, 0) X(http_headers, 0) X(http_access, 0) X(faults, 0) \
+	X(faults_worker, 0) X(mutated, 0) X(players, 0)
 
 #define DECLARE(name, is_pure) Suite *suite_##name(void);
 SUITES(DECLARE)
