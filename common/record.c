@@ -463,7 +463,7 @@ void job_set_segment(struct job *job, const struct plan *plan, size_t i)
 	job->text = t ? t->text : (struct record_text){ 0 };
 }
 
-/* A no-op job carries nothing but its identity: it measures the queue. */
+/* A no-op job carries nothing but its identity and how long it takes: it measures the queue. */
 int job_put(const struct job *job, struct buf *json)
 {
 	size_t start = json->size;
@@ -479,6 +479,8 @@ int job_put(const struct job *job, struct buf *json)
 		jput_open(json, "options", '{');
 		record_put_options(json, &job->options);
 	}
+	if (job->type == JOB_NOOP)
+		jput_int(json, "sleep_ms", job->sleep_ms);
 	if (job->type == JOB_PLAY) {
 		jput_str(json, "play", job->play);
 		jput_int(json, "start", job->start);
@@ -506,6 +508,8 @@ int job_get(struct bytes json, struct job *job, struct err *err)
 		record_get_source(&g, &job->source);
 		record_get_options(&g, &job->options);
 	}
+	if (job->type == JOB_NOOP)
+		job->sleep_ms = jget_int(&g, "sleep_ms", 0, RECORD_SLEEP_MAX_MS);
 	if (job->type == JOB_PLAY) {
 		record_get_key(&g, "play", job->play, false);
 		job->start = jget_int(&g, "start", 0, TIMELINE_MAX_TICKS);

@@ -27,6 +27,7 @@
 #define RECORD_RATE_MAX 768000
 #define RECORD_SYNCS_MAX 1000000  /* sync samples of a title */
 #define RECORD_SEGMENTS_MAX 1000000 /* of a plan, all renditions together */
+#define RECORD_SLEEP_MAX_MS 10000 /* of a no-op job */
 #define RECORD_JSON_MAX (256u << 20) /* bytes of a record as JSON */
 
 /* Renditions. The first is video and audio together, or the only one of them that there is; where audio tracks are renditions of
@@ -264,6 +265,8 @@ struct job {
 	bool is_tolerant;        /* it was tried in vain: leave out whatever may be the cause */
 	struct record_source source;
 	struct record_options options;
+	/* no-op jobs only */
+	int64_t sleep_ms;        /* how long it takes: 0 to RECORD_SLEEP_MAX_MS */
 	/* play jobs only: the continuous stream for one reader */
 	char play[RECORD_KEY_SIZE]; /* its name in the store */
 	int64_t start;              /* ticks */

@@ -347,7 +347,7 @@ static unsigned check_header(struct http_call *call, const char **why)
 	if (!strcmp(call->method, MHD_HTTP_METHOD_POST))
 		return http_api_check_body(call, why);
 	*why = "no body is taken here";
-	status = http_guard_check_body(call->connection, call->method) ? MHD_HTTP_CONTENT_TOO_LARGE : 0;
+	status = http_guard_has_body(call->connection) ? MHD_HTTP_CONTENT_TOO_LARGE : 0;
 	if (!status && call->target.area == HTTP_AREA_MEDIA && !is_options)
 		status = http_check_signature(call, why);
 	return status;
@@ -357,7 +357,7 @@ static unsigned check_header(struct http_call *call, const char **why)
 static enum MHD_Result begin(struct http_call *call)
 {
 	call->wrong = check_header(call, &call->why);
-	call->is_unread = call->wrong && http_guard_check_body(call->connection, call->method);
+	call->is_unread = call->wrong && http_guard_has_body(call->connection);
 	if (!call->is_unread)
 		return MHD_YES;
 	http_guard_begin(call->connection);
@@ -381,7 +381,7 @@ static enum MHD_Result answer(struct http_call *call)
 	if (!strcmp(call->method, MHD_HTTP_METHOD_OPTIONS))
 		return http_send_options(call);
 	if (call->target.what == HTTP_HEALTH)
-		return http_send_text(call, "ok\n");
+		return http_send_copy(call, MHD_HTTP_OK, "ok\n", 3, HTTP_TYPE_TEXT);
 	if (call->target.what == HTTP_PAGE)
 		return http_pages_send(call, call->target.page);
 	if (call->target.what == HTTP_READY)

@@ -176,7 +176,10 @@ static int64_t audio_border(const struct plan *plan, const struct record_track *
 	return timeline_samples_to_ticks(t->audio.base + frame * t->audio.unit, t->audio.rate);
 }
 
-int64_t playlist_border(const struct plan *plan, size_t first, size_t number)
+/* Where segment `number` of a rendition begins, ticks; number plan->n_segments: where the last one ends. Audio has
+ * them between frames, up to one off the plan's; it begins with its first frame and ends with its last, but never before the plan does. So
+ * a segment's EXTINF is what it lasts (RFC 8216 section 4.3.2.1); and Shaka ends a title where the shortest of its playlists ends. */
+static int64_t border(const struct plan *plan, size_t first, size_t number)
 {
 	const struct record_track *t = plan_track(plan, first);
 	const struct plan_segment *s = plan_segment(plan, first + (number < plan->n_segments ? number : number - 1));
@@ -197,7 +200,7 @@ int64_t playlist_border(const struct plan *plan, size_t first, size_t number)
 
 static int64_t duration_of(const struct plan *plan, size_t first, size_t number)
 {
-	int64_t duration = playlist_border(plan, first, number + 1) - playlist_border(plan, first, number);
+	int64_t duration = border(plan, first, number + 1) - border(plan, first, number);
 
 	return duration > 0 ? duration : 1; /* of a plan that makes no sense */
 }

@@ -117,12 +117,12 @@ void queue_set_class(struct queue *q, struct queue_item *item, enum queue_class 
 
 /* --- what is pending, or waits */
 
-void queue_join_pending(struct queue *q, struct queue_item *item, bool is_first)
+void queue_join_pending(struct queue *q, struct queue_item *item, bool is_first, int64_t now_ms)
 {
 	struct queue_stream *s = item->stream;
 	int c = item->class;
 
-	item->pending_ms = (uint32_t)q->now_ms;
+	item->pending_ms = (uint32_t)now_ms;
 	if (is_first)
 		list_prepend(&s->pending[c], &item->link);
 	else
@@ -184,6 +184,6 @@ void queue_wake_waiting(struct queue *q, int64_t now_ms)
 		struct queue_item *item = q->clock[0];
 
 		queue_stop_waiting(q, item);
-		queue_join_pending(q, item, true);
+		queue_join_pending(q, item, true, now_ms);
 	}
 }

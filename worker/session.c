@@ -15,10 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BEAT_MS 1000
 #define LOOK_MS 2     /* between looks at what has come in, during a job */
+#define SLEEP_US 100000 /* and during one that only sleeps */
 #define CONNECT_MS 20 /* between two attempts to say HELLO; the first come sooner: what the one before us had may be waited for */
 #define HELLO_MS 2000 /* after one has been said, a wish for another was on its way before */
 #define UNREACHED_MS 10000
@@ -290,6 +292,21 @@ static int is_stopped(void *arg)
 	return s->is_cancelled;
 }
 
+/* Nothing, for as long as it is to take. */
+static int noop_run(struct task *task, struct err *err)
+{
+	int64_t end_us = proc_now_us() + task->job->sleep_ms * 1000, left_us;
+	int ret = 0;
+
+	while (!ret && (left_us = end_us - proc_now_us()) > 0) {
+		int64_t part_us = left_us < SLEEP_US ? left_us : SLEEP_US;
+
+		nanosleep(&(struct timespec){ .tv_nsec = part_us * 1000 }, NULL);
+		ret = task->tick(task, err);
+	}
+	return ret;
+}
+
 static int run_job(struct session *s, const struct job *job, struct msg *done, struct err *err)
 {
 	struct task task = { .job = job, .store = s->store, .source = &s->source, .tick = tick, .arg = s };
@@ -303,6 +320,8 @@ static int run_job(struct session *s, const struct job *job, struct msg *done, s
 		ret = sabotage_of(job) ? sabotage_run(&task, s->link->bus, err) : segment_run(&task, err);
 	else if (job->type == JOB_PLAY)
 		ret = play_run(&task, err);
+	else
+		ret = noop_run(&task, err);
 	set_deadline(s, 0);
 	if (source_status(&s->source, err)) /* whatever came of it */
 		ret = err->code;

@@ -124,6 +124,7 @@ static struct job sample_job(void)
 			 .type = JOB_SEGMENT,
 			 .stream = KEY,
 			 .deadline_ms = 60000,
+			 .sleep_ms = 77,
 			 .play = KEY,
 			 .start = 1 << 30,
 			 .rendition = "main",
@@ -214,6 +215,8 @@ START_TEST(job_comes_back_as_it_was)
 		ck_assert_int_eq(out.type, type);
 		if (type != JOB_NOOP)
 			ck_assert_str_eq(out.source.path, in.source.path);
+		else
+			ck_assert_int_eq(out.sleep_ms, in.sleep_ms);
 		if (type == JOB_PLAY)
 			ck_assert(!strcmp(out.play, KEY) && out.start == 1 << 30);
 		job_put(&out, &again);
