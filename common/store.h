@@ -196,6 +196,16 @@ int store_get_owners(struct store *s, const char (*streams)[RECORD_KEY_SIZE], si
 /* Becomes the owner instead of `old` ("": nobody): 1 and *owner; 0: somebody else was faster. */
 int store_own_stream(struct store *s, const char *stream, const char *id, const char *old, char owner[STORE_OWNER_SIZE],
 		     struct err *err);
+/* What the others need to know of a dispatcher, and workers that look for one; it lives as long as the lease that is renewed beside it. */
+#define STORE_ENDPOINT_SIZE 256
+struct store_beacon {
+	char id[STORE_ID_SIZE];
+	int64_t n_streams; /* that it drives: not finished */
+	char endpoint[STORE_ENDPOINT_SIZE]; /* where workers connect; "" it does not say */
+};
+int store_put_beacon(struct store *s, const struct store_beacon *beacon, struct err *err);
+/* Of all that live: how many, at most max. Whatever is damaged is passed over. */
+int store_list_beacons(struct store *s, struct store_beacon *beacons, int max, struct err *err);
 int store_send_mail(struct store *s, const char *id, struct bytes mail, struct err *err);
 /* Waits for mail on a connection that does nothing else: poll its descriptor, then take. */
 int store_await_mail(struct store *s, const char *id, struct err *err);

@@ -46,7 +46,7 @@ int store_keep_dispatcher(struct store *s, const char *id, bool is_new, struct b
 /* One by one: in a cluster each is elsewhere. */
 int store_end_dispatcher(struct store *s, const char *id, struct err *err)
 {
-	static const char *const own[] = { "dispatcher:", "mail:" };
+	static const char *const own[] = { "dispatcher:", "mail:", "beacon:" };
 	char key[STORE_KEY_MAX];
 	int rc = check_id(id, err);
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]) && !rc; i++) {
@@ -55,6 +55,72 @@ int store_end_dispatcher(struct store *s, const char *id, struct err *err)
 	}
 	store_common_key(s, key, "dispatchers", "");
 	return rc ? rc : store_do(s, key, err, "SREM %s %s", key, id);
+}
+
+/* --- beacons: "<streams> <endpoint>" */
+
+int store_put_beacon(struct store *s, const struct store_beacon *beacon, struct err *err)
+{
+	char key[STORE_KEY_MAX], text[STORE_ENDPOINT_SIZE + 24];
+	int rc = check_id(beacon->id, err);
+	store_common_key(s, key, "beacon:", beacon->id);
+	snprintf(text, sizeof(text), "%lld %s", (long long)beacon->n_streams, beacon->endpoint);
+	return rc ? rc : store_do(s, key, err, "SET %s %s PX %d", key, text, STORE_LEASE_MS);
+}
+
+/* Printable and whole; what it means is looked at by who connects there. */
+static bool read_beacon(struct bytes text, struct store_beacon *b)
+{
+	char copy[STORE_ENDPOINT_SIZE + 24], *end;
+	if (!text.size || text.size >= sizeof(copy))
+		return false;
+	for (size_t i = 0; i < text.size; i++)
+		if (text.data[i] < ' ' || text.data[i] > '~' || text.data[i] == '"' || text.data[i] == '\\')
+			return false;
+	memcpy(copy, text.data, text.size);
+	copy[text.size] = '\0';
+	if (copy[0] < '0' || copy[0] > '9')
+		return false;
+	b->n_streams = strtoll(copy, &end, 10);
+	if (*end != ' ' || b->n_streams < 0 || b->n_streams > INT32_MAX || strlen(end + 1) >= sizeof(b->endpoint))
+		return false;
+	memcpy(b->endpoint, end + 1, strlen(end + 1) + 1);
+	return true;
+}
+
+static int take_beacon(struct store *s, const char *id, struct store_beacon *beacon, struct err *err)
+{
+	char key[STORE_KEY_MAX];
+	struct buf text = { 0 };
+	store_common_key(s, key, "beacon:", id);
+	int rc = store_get_string(s, key, &text, STATUS_MAX, err);
+	if (rc == 1)
+		rc = read_beacon(buf_bytes(&text), beacon);
+	if (rc == 1)
+		memcpy(beacon->id, id, STORE_ID_SIZE);
+	buf_finish(&text);
+	return rc;
+}
+
+int store_list_beacons(struct store *s, struct store_beacon *beacons, int max, struct err *err)
+{
+	char key[STORE_KEY_MAX];
+	redisReply *reply;
+	int n = 0;
+	store_common_key(s, key, "dispatchers", "");
+	int rc = store_call(s, key, &reply, err, "SMEMBERS %s", key);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_ARRAY)
+		return store_surprise(s, reply, err);
+	for (size_t i = 0; i < reply->elements && n < max && rc >= 0; i++) {
+		const redisReply *e = reply->element[i];
+		if (e->type == REDIS_REPLY_STRING && key_is_valid(e->str))
+			rc = take_beacon(s, e->str, &beacons[n], err);
+		n += rc == 1;
+	}
+	freeReplyObject(reply);
+	return rc < 0 ? rc : n;
 }
 
 static int give_dispatcher(struct store *s, const char *id, int (*fn)(void *arg, const char *id, struct bytes status), void *arg,

@@ -237,14 +237,13 @@ static enum MHD_Result answer_playlist(struct http_call *call, const struct disp
 	return http_send_body(call, &body, HTTP_TYPE_PLAYLIST, cache);
 }
 
-/* It has a form for the names of its segments, and no form has signatures in it. */
+/* No template for the names of segments has signatures in it: where URLs are signed each is named. */
 static enum MHD_Result answer_mpd(struct http_call *call, const struct dispatch_stream *s)
 {
 	struct buf body = { 0 };
 
-	if (call->expires)
-		return http_send_problem(call, MHD_HTTP_NOT_FOUND, "where URLs are signed there is no MPD");
-	mpd_put(&s->plan, s->sizes, &body);
+	mpd_put(&s->plan, s->sizes, call->expires ? MPD_LIST : MPD_TEMPLATE, &body);
+	http_sign_mpd(call, &body);
 	return http_send_body(call, &body, HTTP_TYPE_MPD, s->state == DISPATCH_DONE ? HTTP_CACHE_LONG : HTTP_CACHE_SHORT);
 }
 

@@ -103,6 +103,7 @@ unsigned http_check_api(const struct http_call *call, const char **why);
 unsigned http_check_signature(struct http_call *call, const char **why);
 /* Signs what a playlist names, for as long as the playlist's own URL is signed. */
 void http_sign_playlist(const struct http_call *call, struct buf *playlist);
+void http_sign_mpd(const struct http_call *call, struct buf *mpd);
 /* The value of Access-Control-Allow-Origin; NULL: scripts of other pages may not read it. */
 const char *http_allowed_origin(const struct http_call *call);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/log.h"
+#include "common/notify.h"
 #include "common/options.h"
 #include "common/proc.h"
 #include "dispatcher/cluster.h"
@@ -15,10 +16,11 @@
 #define NAME "segfarm serve"
 #define WAIT_MS 1000
 #define DEFAULT_REDIS "redis://127.0.0.1:6379"
+#define NO_ENDPOINT "none"
 #define DEFAULT_BIND "ipc:///tmp/segfarm.sock"
 
 struct serve_options {
-	const char *redis, *bind;
+	const char *redis, *bind, *advertise;
 	const char *keys, *allow_workers;
 	struct keys_access access;
 	char *const *paths;
@@ -42,6 +44,8 @@ static const struct argp_option serve_argp_options[] = {
 	  1 },
 	{ "bind", OPTIONS_KEY_BIND, "ENDPOINT", 0,
 	  "Where workers connect: ipc://PATH or tcp://ADDR:PORT (default " DEFAULT_BIND ")", 1 },
+	{ "advertise", OPTIONS_KEY_ADVERTISE, "ENDPOINT", 0,
+	  "What workers with '--connect redis' are told in Redis (default: what is bound, unless that is all addresses; 'none': nothing)", 1 },
 	{ "keys", OPTIONS_KEY_KEYS, "FILE", 0, "The dispatcher's keys (see 'segfarm keygen'), for tcp://", 1 },
 	{ "allow-workers", OPTIONS_KEY_ALLOW_WORKERS, "FILE", 0,
 	  "Public keys of the workers that may connect, one a line; read again when the file changes", 1 },
@@ -82,6 +86,13 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 		break;
 	case OPTIONS_KEY_BIND:
 		o->bind = arg;
+		break;
+	case OPTIONS_KEY_ADVERTISE:
+		if (strcmp(arg, NO_ENDPOINT) && strncmp(arg, "tcp://", 6) && strncmp(arg, "ipc:///", 7))
+			options_check(err_set(&err, ERR_USAGE, "--advertise: '%.100s' is neither tcp://ADDRESS:PORT nor ipc:///PATH", arg), &err, state);
+		if (strlen(arg) >= STORE_ENDPOINT_SIZE || strpbrk(arg, " \"\\"))
+			options_check(err_set(&err, ERR_USAGE, "--advertise: '%.100s' is too long, or has a blank in it", arg), &err, state);
+		o->advertise = arg;
 		break;
 	case OPTIONS_KEY_KEYS:
 		o->keys = arg;
@@ -178,6 +189,8 @@ static int start(struct serve_options *o, struct loop *loop, struct dispatch *d,
 	d->shuffle_seed = o->shuffle_seed;
 	d->allow = &o->allow;
 	d->read_ahead = o->read_ahead;
+	if (o->advertise)
+		dispatch_advertise(d, strcmp(o->advertise, NO_ENDPOINT) ? o->advertise : "");
 	store_check_settings(d->store, warn_of_redis, NULL, &ignored); /* it may not be asked for */
 	http_attach(loop->http, d, o->redis);
 	ret = cluster_scan(d, err);
@@ -211,6 +224,7 @@ static void warn_of_fixed(const struct serve_options *old, const struct serve_op
 	} fixed[] = {
 		{ "redis", is_other(old->redis, new->redis) },
 		{ "bind", is_other(old->bind, new->bind) },
+		{ "advertise", is_other(old->advertise, new->advertise) },
 		{ "keys", is_other(old->keys, new->keys) },
 		{ "allow-workers", is_other(old->allow_workers, new->allow_workers) },
 		{ "listen", is_other(old->listen.host, new->listen.host) || old->listen.port != new->listen.port },
@@ -269,6 +283,7 @@ static void drain(const struct serve_options *o, struct loop *loop, struct dispa
 	int ret = 0;
 
 	log_info("drains", "ms=%d", o->drain_ms);
+	notify_send(NOTIFY_STOPPING);
 	loop->stop_signal = 0;
 	http_drain(loop->http);
 	dispatch_drain(d);
@@ -286,10 +301,14 @@ static int serve(struct serve_options *o, struct loop *loop, struct dispatch *d,
 		return ret;
 	printf("serving %d streams on %s, workers at %s\n", d->n_streams, http_base(loop->http), o->bind);
 	fflush(stdout);
+	notify_send(NOTIFY_READY);
 	while (ret >= 0) {
 		ret = loop_step(loop, WAIT_MS, err);
-		if (loop->must_reload)
+		if (loop->must_reload) {
+			notify_send(NOTIFY_RELOADING);
 			reload(o, loop, d);
+			notify_send(NOTIFY_READY);
+		}
 		loop->must_reload = false;
 	}
 	if (ret == ERR_STOPPED)

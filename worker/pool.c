@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "common/msg.h"
+#include "common/notify.h"
 #include "common/proc.h"
 #include "worker/crash.h"
 #include "worker/session.h"
@@ -31,7 +32,8 @@ struct slot {
 	pid_t pid;            /* 0: not running */
 	char name[MSG_NAME_MAX + 1];
 	char death[80];       /* how the latest one ended that nobody was told of, "" */
-	int64_t death_job, death_link; /* that it had in hand, and whose it was */
+	int64_t death_job;    /* that it had in hand ... */
+	char death_endpoint[CRASH_ENDPOINT]; /* ... and whose it was */
 	bool is_killed;       /* from outside */
 	const char *kill;     /* why we killed it; NULL: we did not */
 	struct crash *crash;  /* shared with it */
@@ -58,9 +60,10 @@ static int run_session(void *options)
 static void start(struct pool *p, struct slot *s)
 {
 	const struct pool_options *o = p->options;
-	struct session_options session = { o->connect, o->n_connect, o->access, o->redis, s->name, s->death, s->death_job, s->death_link,
-					   s->is_killed, o->credits,
-					   o->allow, o->sandbox, s->crash };
+	struct session_options session = { .connect = o->connect, .n_connect = o->n_connect, .access = o->access, .redis = o->redis,
+					   .name = s->name, .labels = o->labels, .death = s->death, .death_job = s->death_job,
+					   .death_endpoint = s->death_endpoint, .is_killed = s->is_killed, .credits = o->credits,
+					   .allow = o->allow, .sandbox = o->sandbox, .crash = s->crash };
 	struct err err;
 
 	snprintf(s->name, sizeof s->name, "%s-%d-%d-%d", p->host, (int)getpid(), (int)(s - p->slots), ++s->generation);
@@ -121,7 +124,8 @@ static void buried(struct pool *p, struct slot *s, int status)
 	if (s->crash->is_known || !s->death[0]) { /* else what the one before it died of is still to be told */
 		memcpy(s->death, reason, sizeof reason);
 		s->death_job = s->crash->job > 0 ? s->crash->job : 0;
-		s->death_link = s->crash->link;
+		memcpy(s->death_endpoint, s->crash->endpoint, sizeof s->death_endpoint);
+		s->death_endpoint[sizeof s->death_endpoint - 1] = '\0';
 		s->is_killed = has_left || is_killed(s, status);
 	}
 	s->pid = 0;
@@ -309,6 +313,7 @@ static void wait_for_something(struct pool *p, int signals, int wait_ms)
 static void drain(struct pool *p, int signals)
 {
 	log_info("drains", "ms=%d", p->options->drain_ms);
+	notify_send(NOTIFY_STOPPING);
 	ask_to_leave(p, p->n_stops > 1 ? 0 : p->options->drain_ms);
 	while (is_any_there(p)) {
 		int n_stops = p->n_stops;
@@ -332,10 +337,14 @@ int pool_main(struct pool_options *options)
 		finish(&p);
 		return 1;
 	}
+	notify_send(NOTIFY_READY);
 	while (!p.n_stops) {
 		wait_for_something(&p, signals, start_due(&p));
-		if (p.must_reload)
+		if (p.must_reload) {
+			notify_send(NOTIFY_RELOADING);
 			reload(&p);
+			notify_send(NOTIFY_READY);
+		}
 	}
 	drain(&p, signals);
 	finish(&p);
