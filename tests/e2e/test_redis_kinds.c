@@ -138,7 +138,7 @@ static const char *const worker_may_not[] = {
 	"REPLICAOF NO ONE", "SAVE", "MONITOR", "SCRIPT FLUSH", "SUBSCRIBE x", "INFO", "SMEMBERS segfarm:streams", "SREM segfarm:streams K",
 	"DEL segfarm:{K}:stream", "HSET segfarm:{K}:stream source x", "SET segfarm:{K}:plan x", "DEL segfarm:{K}:plan", "SET segfarm:{K}:owner x",
 	"DEL segfarm:{K}:fails", "RPUSH segfarm:mail:0123456789abcdef x", "SET segfarm:dispatcher:0123456789abcdef x", "SET x y",
-	"GET segfarm:{K}:stream", "EVAL 'return redis.call(\"DEL\",KEYS[1])' 1 segfarm:{K}:stream",
+	"GET segfarm:{K}:plan", "SREM segfarm:dispatchers x", "SET segfarm:beacon:0123456789abcdef x", "EVAL 'return redis.call(\"DEL\",KEYS[1])' 1 segfarm:{K}:stream",
 	"EVAL 'return redis.call(\"DEL\",ARGV[1])' 0 segfarm:{K}:stream", "EVAL 'return redis.call(\"FLUSHALL\")' 0",
 };
 static const char *const dispatcher_may_not[] = {
