@@ -178,6 +178,9 @@ START_TEST(users_of_the_acl_can_do_their_work_and_nothing_else)
 	start();
 	check_all();
 	check_all_refused("worker", worker_may_not, N(worker_may_not));
+	/* where dispatchers are (--connect redis) it may know */
+	ck_assert_ptr_null(strstr(as("worker", "SMEMBERS segfarm:dispatchers"), "NOPERM"));
+	ck_assert_ptr_null(strstr(as("worker", "GET segfarm:beacon:0123456789abcdef"), "NOPERM"));
 	check_all_refused("dispatcher", dispatcher_may_not, N(dispatcher_may_not));
 	ck_assert_str_eq(redis_group_ask(&g, 0, "EXISTS segfarm:{%s}:stream segfarm:{%s}:plan", key, key), "2");
 	free(sh("\"$SEGFARM\" status --redis '%s' | grep -q done", redis_group_url(&g, "dispatcher", "dispatcher")));
