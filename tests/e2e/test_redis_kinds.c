@@ -29,6 +29,8 @@ static char *key, *root;
 
 static void make_reference(void)
 {
+	if (title) /* for both cases */
+		return;
 	title = media_make("store_trouble.mkv", TITLE);
 	reference = cluster_reference(title, names, SEGMENTS);
 }
