@@ -5,7 +5,7 @@
 # make         the programs, into build/
 # make player  hls.js for the player page, beside the programs; make check-players plays titles in browsers and other players
 # make check-cluster   a farm of eleven hosts (network namespaces; needs root) in which everything breaks once
-# make install, uninstall (PREFIX, DESTDIR), asan, valgrind, fuzz, bench, layers, clang, clean
+# make install, uninstall (PREFIX, DESTDIR), deb, check-deploy, asan, valgrind, fuzz, bench, layers, clang, clean
 
 VERSION  := 0.1.0
 PREFIX   ?= /usr/local
@@ -25,7 +25,7 @@ BASE := -std=c17 -D_GNU_SOURCE -DSEGFARM_VERSION='"$(VERSION)"' -I. $(WARN) -MMD
 COMMON_LIBS     := libzmq hiredis jansson libsodium libxxhash
 DISPATCHER_LIBS := libmicrohttpd zlib
 WORKER_LIBS     := libavformat libavcodec libavfilter libavutil libswresample x264 zlib libseccomp
-TEST_LIBS       := check
+TEST_LIBS       := check yaml-0.1
 # asked only when something is compiled, so that `make run` can install first
 COMMON_CFLAGS      = $(shell $(PKG) --cflags $(COMMON_LIBS))
 DISPATCHER_LDLIBS  = $(shell $(PKG) --libs $(COMMON_LIBS) $(DISPATCHER_LIBS))
@@ -38,7 +38,8 @@ WORKER     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard worker/*.c))
 TESTS      := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/fuzz/% tests/bench/%,$(wildcard tests/*.c tests/*/*.c)))
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all manual run check check-players check-cluster player tests deps layers asan valgrind clang fuzz fuzzers bench install uninstall clean
+.PHONY: all manual run check check-players check-cluster check-deploy player tests deps layers asan valgrind clang fuzz fuzzers bench
+.PHONY: install uninstall deb clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/segfarm $(BUILD)/segfarm-worker manual
@@ -54,19 +55,19 @@ $(BUILD)/unit-tests: $(TESTS) $(filter-out %/main.o,$(DISPATCHER) $(WORKER)) $(C
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(CFLAGS) $(COMMON_CFLAGS) -c -o $@ $<
+	$(CC) $(BASE) $(CPPFLAGS) $(CFLAGS) $(COMMON_CFLAGS) -c -o $@ $<
 
 # what is in them as it is
 $(BUILD)/dispatcher/http_api.o: dispatcher/openapi.json
 $(BUILD)/dispatcher/http_pages.o: $(wildcard dispatcher/web/*)
 
 deps:
-	@deploy/install-deps
+	@deploy/install-deps.sh
 
 # hls.js, as the package that it is, of the version and with the checksum in deploy/player. Without it the player page needs a browser
 # that plays HLS by itself.
 player:
-	@command -v npm >/dev/null || deploy/install-deps nodejs npm
+	@command -v npm >/dev/null || deploy/install-deps.sh nodejs npm
 	@mkdir -p $(BUILD)/player && cp deploy/player/*.json $(BUILD)/player/
 	@cd $(BUILD)/player && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@cp $(BUILD)/player/node_modules/hls.js/dist/hls.min.js $(BUILD)/hls.min.js
@@ -78,6 +79,7 @@ run: deps
 	@BUILD=$(BUILD) MEDIA="$(MEDIA)" OUT="$(OUT)" ONCE="$(ONCE)" LISTEN="$(LISTEN)" deploy/run
 
 check: deps layers
+	@deploy/install-deps.sh shellcheck
 	@$(MAKE) --no-print-directory -s -j$(JOBS) CFLAGS="$(CFLAGS) -Werror" tests
 	@BUILD=$(BUILD) tests/run
 
@@ -86,9 +88,14 @@ check-players: deps player
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all
 	@BUILD=$(BUILD) tests/players/run
 
+# the package, units, manifests and caches of deploy/, on a clean system where it is root
+check-deploy: deps deb
+	@$(MAKE) --no-print-directory -s -j$(JOBS) tests
+	@BUILD=$(BUILD) tests/deploy/run
+
 # REDIS=cluster, sentinel or standalone; TITLES=n
 check-cluster: deps
-	@deploy/install-deps iproute2
+	@deploy/install-deps.sh iproute2
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all
 	@BUILD=$(BUILD) REDIS=$(REDIS) TITLES=$(TITLES) tests/cluster/run
 
@@ -125,7 +132,7 @@ clang: deps
 # Each target of tests/fuzz for FUZZ_SECONDS (60); FUZZ=name for one of them. What was found before is in $(BUILD)/fuzz.
 FUZZ_CFLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 fuzz:
-	@deploy/install-deps clang libclang-rt-dev llvm
+	@deploy/install-deps.sh clang libclang-rt-dev llvm
 	@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=$(BUILD)/fuzz CC=clang CFLAGS="$(FUZZ_CFLAGS) -Werror" fuzzers
 	@BUILD=$(BUILD)/fuzz tests/fuzz/run $(FUZZ)
 
@@ -137,7 +144,7 @@ $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZED)
 $(BUILD)/seeds: $(BUILD)/tests/fuzz/seeds.o $(FUZZED)
 	$(CC) $(CFLAGS) -o $@ $^ $(TEST_LDLIBS)
 
-# MEDIA=file, RUNS=n, MINUTES=n, PARTS="title core mp4 encode queue players overload serve"
+# MEDIA=file, RUNS=n, MINUTES=n, PARTS="title core mp4 encode queue scale players overload serve"
 bench: deps
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all $(BUILD)/bench-pipeline $(BUILD)/bench-players
 	@BUILD=$(BUILD) MEDIA="$(MEDIA)" tests/bench/run
@@ -183,6 +190,15 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/segfarm $(DESTDIR)$(PREFIX)/bin/segfarm-worker $(SHARE:$(BUILD)/%=$(DESTDIR)$(PREFIX)/%) \
 		$(DESTDIR)$(PREFIX)/share/segfarm/hls.min.js
+
+# A Debian package, of what is here: $(BUILD)/segfarm_*.deb
+DEB := $(BUILD)/deb/segfarm-$(VERSION)
+deb:
+	@deploy/install-deps.sh debhelper dpkg-dev fakeroot
+	@rm -rf $(BUILD)/deb && mkdir -p $(DEB)
+	@cp -R Makefile README.md LICENSE common dispatcher worker deploy $(DEB) && cp -R deploy/debian $(DEB)/debian
+	@cd $(DEB) && env -u MAKEFLAGS -u MAKELEVEL DEB_BUILD_OPTIONS=terse dpkg-buildpackage -us -uc -b
+	@mv $(BUILD)/deb/*.deb $(BUILD) && rm -rf $(BUILD)/deb
 
 clean:
 	rm -rf $(BUILD)

@@ -183,11 +183,6 @@ int jget_fail(struct jget *g, const char *name, const char *why)
 	return g->code;
 }
 
-bool jget_has(const struct jget *g, const char *name)
-{
-	return json_object_get(g->object, name) != NULL;
-}
-
 /* The field, counted; NULL after an error. */
 static const json_t *get_field(struct jget *g, const char *name)
 {
@@ -201,8 +196,14 @@ static const json_t *get_field(struct jget *g, const char *name)
 	return v;
 }
 
-static int64_t int_in_range(struct jget *g, const char *name, const json_t *v, int64_t min, int64_t max)
+bool jget_has(const struct jget *g, const char *name)
 {
+	return !g->code && json_object_get(g->object, name);
+}
+
+int64_t jget_int(struct jget *g, const char *name, int64_t min, int64_t max)
+{
+	const json_t *v = get_field(g, name);
 	if (!v)
 		return 0;
 	if (!json_is_integer(v)) {
@@ -215,17 +216,6 @@ static int64_t int_in_range(struct jget *g, const char *name, const json_t *v, i
 		return 0;
 	}
 	return n;
-}
-
-int64_t jget_int(struct jget *g, const char *name, int64_t min, int64_t max)
-{
-	return int_in_range(g, name, get_field(g, name), min, max);
-}
-
-int64_t jget_int_or_max(struct jget *g, const char *name, int64_t min, int64_t max)
-{
-	const json_t *v = get_field(g, name);
-	return v && json_is_null(v) ? INT64_MAX : int_in_range(g, name, v, min, max);
 }
 
 bool jget_bool(struct jget *g, const char *name)
@@ -277,7 +267,7 @@ static bool unhex(const char *hex, char *out)
 
 void jget_raw(struct jget *g, const char *name, char *out, size_t size)
 {
-	if (jget_has(g, name)) {
+	if (json_object_get(g->object, name)) {
 		jget_str(g, name, out, size, NULL);
 		return;
 	}

@@ -49,7 +49,6 @@ int jget_fail(struct jget *g, const char *name, const char *why);
 
 bool jget_has(const struct jget *g, const char *name);
 int64_t jget_int(struct jget *g, const char *name, int64_t min, int64_t max);
-int64_t jget_int_or_max(struct jget *g, const char *name, int64_t min, int64_t max); /* null: INT64_MAX */
 bool jget_bool(struct jget *g, const char *name);
 /* A string without NUL of at most size - 1 bytes; "" after an error. allowed: characters it may have, NULL: any. */
 void jget_str(struct jget *g, const char *name, char *out, size_t size, const char *allowed);

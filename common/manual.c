@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/manual.h"
 
+#include "common/buf.h"
 #include "common/config.h"
 
 #include <stdio.h>
@@ -166,7 +167,7 @@ static int is_config(void *arg, const struct argp_option *o)
 	return o->key == CONFIG_KEY_FILE;
 }
 
-void manual_put_page(const struct manual *m, struct buf *out)
+static void put_page(const struct manual *m, struct buf *out)
 {
 	buf_printf(out, ".TH %s 1 %s \"segfarm %s\"\n.SH NAME\n", m->program, DATE, SEGFARM_VERSION);
 	put_escaped(out, m->program, strlen(m->program));
@@ -190,7 +191,7 @@ void manual_put_page(const struct manual *m, struct buf *out)
 	buf_put_str(out, ".SH SEE ALSO\n.BR segfarm (1),\n.BR segfarm\\-worker (1),\n.BR segfarm.conf (5)\n");
 }
 
-void manual_put_conf(struct buf *out)
+static void put_conf(struct buf *out)
 {
 	buf_printf(out, ".TH segfarm.conf 5 %s \"segfarm %s\"\n.SH NAME\nsegfarm.conf \\- options of segfarm serve and segfarm\\-worker\n",
 		   DATE, SEGFARM_VERSION);
@@ -218,7 +219,7 @@ void manual_put_conf(struct buf *out)
 		       "command lines are seen by every user of the machine.");
 }
 
-void manual_put_section(const char *section, const struct argp *argp, struct buf *out)
+static void put_section(const char *section, const struct argp *argp, struct buf *out)
 {
 	buf_printf(out, ".SH [%s]\n", section);
 	config_walk(argp, put_option, out);
@@ -311,13 +312,13 @@ static void put_bash(const struct manual *m, struct buf *out)
 
 static void put_zsh(const struct manual *m, struct buf *out)
 {
-	buf_printf(out, "#compdef %s\nlocal names first=\"${words[2]}\"\n[[ $CURRENT -eq 2 ]] && first=''\ncase $first in\n",
-		   m->program);
+	buf_printf(out, "#compdef %s\nif compset -P '--*='; then\n\t_files\n\treturn\nfi\nlocal names first=\"${words[2]}\"\n"
+			"[[ $CURRENT -eq 2 ]] && first=''\ncase $first in\n", m->program);
 	put_cases(m, out);
-	buf_put_str(out, "esac\ncompadd -S '' -- ${=names}\n_files\n");
+	buf_put_str(out, "esac\ncompadd -S '' -- ${(M)${=names}:#*=}\ncompadd -- ${${=names}:#*=}\n_files\n");
 }
 
-bool manual_put_completion(const struct manual *m, const char *shell, struct buf *out)
+static bool put_completion(const struct manual *m, const char *shell, struct buf *out)
 {
 	if (!strcmp(shell, "bash"))
 		put_bash(m, out);
@@ -334,7 +335,7 @@ static void put_sections(const struct manual *m, struct buf *out)
 {
 	for (const struct manual_command *c = m->commands; c->name; c++)
 		if (config_walk(c->argp, is_config, NULL))
-			manual_put_section(*c->name ? c->name : "worker", c->argp, out);
+			put_section(*c->name ? c->name : "worker", c->argp, out);
 }
 
 int manual_main(const struct manual *m, const char *what)
@@ -343,13 +344,13 @@ int manual_main(const struct manual *m, const char *what)
 	bool is_known = true;
 
 	if (!strcmp(what, "man"))
-		manual_put_page(m, &out);
+		put_page(m, &out);
 	else if (!strcmp(what, "conf"))
-		manual_put_conf(&out);
+		put_conf(&out);
 	else if (!strcmp(what, "sections"))
 		put_sections(m, &out);
 	else
-		is_known = manual_put_completion(m, what, &out);
+		is_known = put_completion(m, what, &out);
 	if (is_known && !buf_failed(&out))
 		fwrite(out.data, 1, out.size, stdout);
 	buf_finish(&out);

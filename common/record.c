@@ -101,12 +101,17 @@ static void get_syncs(struct jget *g, struct index *index)
 	index->n_syncs = n;
 }
 
-/* One position for each sync sample. */
+static bool is_position(const struct record_track *t, int64_t v, const struct record_sync *sync)
+{
+	return t->audio.is_present ? is_audio_pos(v) : in_range(v, 0, sync->start);
+}
+
+/* One position for each sync sample; none where they are not known of text. */
 static void get_positions(struct jget *g, struct record_track *t, void *arg)
 {
 	const struct index *index = arg;
 	const json_t *row = jget_array(g, "positions", 0, RECORD_SYNCS_MAX);
-	size_t n = t->audio.is_present ? index->n_syncs : 0;
+	size_t n = t->audio.is_present || (row && json_array_size(row)) ? index->n_syncs : 0;
 	if (row && json_array_size(row) != n)
 		jget_fail(g, "positions", "are not one for each sync sample");
 	if (g->code || !n)
@@ -119,7 +124,7 @@ static void get_positions(struct jget *g, struct record_track *t, void *arg)
 	if (!jget_row(row, t->positions, n))
 		jget_fail(g, "positions", "are not numbers");
 	for (size_t i = 0; i < n && !g->code; i++)
-		if (!is_audio_pos(t->positions[i]))
+		if (!is_position(t, t->positions[i], &index->syncs[i]))
 			jget_fail(g, "positions", "has one that is out of its range");
 }
 
@@ -492,7 +497,7 @@ void job_set_segment(struct job *job, const struct plan *plan, size_t i)
 	job->text = t ? t->text : (struct record_text){ 0 };
 }
 
-/* A no-op job carries nothing but its identity: it measures the queue. */
+/* A no-op job carries nothing but its identity and how long it takes: it measures the queue. */
 int job_put(const struct job *job, struct buf *json)
 {
 	size_t start = json->size;
@@ -511,6 +516,8 @@ int job_put(const struct job *job, struct buf *json)
 		jput_open(json, "options", '{');
 		record_put_options(json, &job->options);
 	}
+	if (job->type == JOB_NOOP)
+		jput_int(json, "sleep_ms", job->sleep_ms);
 	if (job->type == JOB_PLAY) {
 		jput_str(json, "play", job->play);
 		jput_int(json, "start", job->start);
@@ -540,6 +547,8 @@ int job_get(struct bytes json, struct job *job, struct err *err)
 		record_get_source(&g, &job->source);
 		record_get_options(&g, &job->options);
 	}
+	if (job->type == JOB_NOOP)
+		job->sleep_ms = jget_int(&g, "sleep_ms", 0, RECORD_SLEEP_MAX_MS);
 	if (job->type == JOB_PLAY) {
 		record_get_key(&g, "play", job->play, false);
 		job->start = jget_int(&g, "start", 0, TIMELINE_MAX_TICKS);

@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECORD_FORMAT 5           /* of index and plan; part of the plan's hash. What it decides, workers and dispatchers must agree on */
+#define RECORD_FORMAT 6           /* of index and plan; part of the plan's hash. What it decides, workers and dispatchers must agree on */
 #define RECORD_KEY_SIZE 17        /* 16 hex digits and a NUL: stream keys, plan hashes */
 #define RECORD_ENCODER_SIZE 32    /* a name of up to 31 bytes and a NUL */
 #define RECORD_SET_ID_MAX 31      /* seq_parameter_set_id */
@@ -28,6 +28,7 @@
 #define RECORD_RATE_MAX 768000
 #define RECORD_SYNCS_MAX 1000000  /* sync samples of a title */
 #define RECORD_SEGMENTS_MAX 1000000 /* of a plan, all renditions together */
+#define RECORD_SLEEP_MAX_MS 10000 /* of a no-op job */
 #define RECORD_JSON_MAX (256u << 20) /* bytes of a record as JSON */
 
 /* Renditions. The first is video and audio together, or the only one of them that there is; where audio tracks are renditions of
@@ -154,7 +155,9 @@ struct record_track {
 	bool is_default, is_forced;
 	struct record_audio audio;   /* one of the two is there */
 	struct record_text text;
-	int64_t *positions;          /* index, audio: [n_syncs] as record_sync.audio_pos; owned */
+	/* index: [n_syncs], owned. Audio: as record_sync.audio_pos. Text, ticks: when the earliest cue began that is shown at the sync
+	 * sample's start, or that start; NULL: not known. */
+	int64_t *positions;
 	struct plan_segment *segments; /* plan: [n_segments], of the same start and duration as the plan's; owned */
 };
 /* Gives them their renditions. ERR_DATA: too many of a kind, or not all audio first. */
@@ -276,6 +279,8 @@ struct job {
 	bool is_tolerant;        /* it was tried in vain: leave out whatever may be the cause */
 	struct record_source source;
 	struct record_options options;
+	/* no-op jobs only */
+	int64_t sleep_ms;        /* how long it takes: 0 to RECORD_SLEEP_MAX_MS */
 	/* play jobs only: the continuous stream for one reader */
 	char play[RECORD_KEY_SIZE]; /* its name in the store */
 	int64_t start;              /* ticks */

@@ -8,6 +8,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -33,6 +34,19 @@ int store_key(const struct store *s, char key[STORE_KEY_MAX], const char *stream
 	if (n < 0 || n >= STORE_KEY_MAX)
 		return err_set(err, ERR_USAGE, "a Redis key gets longer than %d bytes", STORE_KEY_MAX - 1);
 	return 0;
+}
+
+int store_exists(struct store *s, const char *key, struct err *err)
+{
+	redisReply *reply;
+	int rc = store_call(s, &reply, err, "EXISTS %s", key);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_INTEGER)
+		return store_surprise(s, reply, err);
+	rc = reply->integer == 1;
+	freeReplyObject(reply);
+	return rc;
 }
 
 static bool is_value_name(const char *which)
@@ -85,6 +99,10 @@ int store_put_stream(struct store *s, const char *stream, const struct store_str
 	int rc = store_key(s, key, stream, err, "stream");
 	if (!rc && (record_source_put(&what->source, &source) || record_options_put(&what->options, &options)))
 		rc = err_set(err, ERR_NOMEM, "no memory for a stream's record");
+	for (int more = 1; !rc && more > 0;) {
+		more = store_clean(s, stream, err);
+		rc = more < 0 ? more : 0;
+	}
 	if (!rc)
 		rc = send_stream(s, key, stream, &source, &options, mode, err);
 	buf_finish(&source);
@@ -162,18 +180,23 @@ int store_set_mode(struct store *s, const char *stream, enum store_mode mode, st
 	return rc ? rc : 1;
 }
 
-int store_list_streams(struct store *s, int (*fn)(void *arg, const char *stream), void *arg, struct err *err)
+int store_list_streams(struct store *s, char (**keys)[RECORD_KEY_SIZE], size_t *n, struct err *err)
 {
 	redisReply *reply;
+	*keys = NULL;
+	*n = 0;
 	int rc = store_call(s, &reply, err, "SMEMBERS %sstreams", s->prefix);
 	if (rc)
 		return rc;
 	if (reply->type != REDIS_REPLY_ARRAY)
 		return store_surprise(s, reply, err);
+	*keys = calloc(reply->elements + 1, sizeof(**keys));
+	if (!*keys)
+		rc = err_set(err, ERR_NOMEM, "no memory for %zu streams", reply->elements);
 	for (size_t i = 0; i < reply->elements && !rc; i++) {
 		const redisReply *e = reply->element[i];
 		if (e->type == REDIS_REPLY_STRING && key_is_valid(e->str))
-			rc = fn(arg, e->str);
+			memcpy((*keys)[(*n)++], e->str, RECORD_KEY_SIZE);
 	}
 	freeReplyObject(reply);
 	return rc;
@@ -220,17 +243,8 @@ int store_get_value(struct store *s, const char *stream, const char *which, stru
 int store_has_value(struct store *s, const char *stream, const char *which, struct err *err)
 {
 	char key[STORE_KEY_MAX];
-	redisReply *reply;
 	int rc = value_key(s, key, stream, which, err);
-	if (!rc)
-		rc = store_call(s, &reply, err, "EXISTS %s", key);
-	if (rc)
-		return rc;
-	if (reply->type != REDIS_REPLY_INTEGER)
-		return store_surprise(s, reply, err);
-	rc = reply->integer == 1;
-	freeReplyObject(reply);
-	return rc;
+	return rc ? rc : store_exists(s, key, err);
 }
 
 int store_put_plan(struct store *s, const char *stream, const char *owner, struct bytes json, const char *hash, size_t n_segments,

@@ -28,8 +28,9 @@
 
 #include <sys/uio.h>
 
-#define STORE_PIECE (256u << 10)
-#define STORE_SEGMENT_MAX ((int64_t)1 << 30) /* bytes of one segment */
+#define STORE_PIECE ((256u << 10) - 64) /* with what Redis puts around it, 256 KiB: a byte more, and its allocator takes 320 */
+#define STORE_PIECES_MAX 4096
+#define STORE_SEGMENT_MAX ((int64_t)STORE_PIECE * STORE_PIECES_MAX) /* bytes of one segment */
 #define STORE_VALUE_MAX (512u << 20)         /* bytes of any value that is read whole */
 
 struct store; /* one connection */
@@ -82,7 +83,7 @@ struct store_stream {
 	char renditions[STORE_RENDITIONS_SIZE]; /* of the plan: names with spaces between them */
 };
 /* Written before "accepted" is said; overwriting the same stream is harmless, but for its mode. options and source are
- * stored as JSON texts. */
+ * stored as JSON texts. Of one that was removed before all that is left goes first. */
 int store_put_stream(struct store *s, const char *stream, const struct store_stream *what, struct err *err);
 /* 1 there, 0 no such stream, ERR_DATA: it cannot be read. */
 int store_get_stream(struct store *s, const char *stream, struct store_stream *what, struct err *err);
@@ -90,10 +91,13 @@ int store_get_stream(struct store *s, const char *stream, struct store_stream *w
 int store_set_mode(struct store *s, const char *stream, enum store_mode mode, struct err *err);
 /* Forgets what could not be made, so that it is tried again. */
 int store_clear_fails(struct store *s, const char *stream, struct err *err);
-/* Removes all there is of a stream. */
+/* Removes a stream: it is not there any more, and what was made of it goes by store_clean. Until then it is listed. */
 int store_remove_stream(struct store *s, const char *stream, struct err *err);
-/* Calls fn for each accepted stream key, until it returns something other than 0, which is returned. */
-int store_list_streams(struct store *s, int (*fn)(void *arg, const char *stream), void *arg, struct err *err);
+/* Takes away some of what is left of a removed stream: so little that nobody waits for it. 1 there is more, 0 nothing is left, or it
+ * is not one that was removed. Several may do it at once. */
+int store_clean(struct store *s, const char *stream, struct err *err);
+/* The keys of all accepted streams, and those that are not cleaned up: n of them, to be freed; NULL, 0 on an error. */
+int store_list_streams(struct store *s, char (**keys)[RECORD_KEY_SIZE], size_t *n, struct err *err);
 /* state: "probing", "working", "done", "partial", "failed"; error: a sentence or "". owner: what store_own_stream gave; NULL: whoever we are.
  * ERR_STOPPED: it has another owner. */
 int store_set_state(struct store *s, const char *stream, const char *owner, const char *state, const char *error,

@@ -162,17 +162,10 @@ int store_list_dispatchers(struct store *s, int (*fn)(void *arg, const char *id,
 
 int store_has_dispatcher(struct store *s, const char *id, struct err *err)
 {
-	redisReply *reply;
+	char key[STORE_KEY_MAX];
 	int rc = check_id(id, err);
-	if (!rc)
-		rc = store_call(s, &reply, err, "EXISTS %sdispatcher:%s", s->prefix, id);
-	if (rc)
-		return rc;
-	if (reply->type != REDIS_REPLY_INTEGER)
-		return store_surprise(s, reply, err);
-	rc = reply->integer == 1;
-	freeReplyObject(reply);
-	return rc;
+	snprintf(key, sizeof(key), "%sdispatcher:%s", s->prefix, id);
+	return rc ? rc : store_exists(s, key, err);
 }
 
 /* --- owners */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What store_connection.c, store_script.c, store.c (keys, streams, values), store_segment.c and store_dispatcher.c share. Nobody else includes this,
- * or hiredis.
+ * What store_connection.c, store_script.c, store.c (keys, streams, values), store_segment.c, store_remove.c, store_dispatcher.c and
+ * store_play.c share. Nobody else includes this, or hiredis.
  */
 #ifndef SEGFARM_COMMON_STORE_INTERNAL_H
 #define SEGFARM_COMMON_STORE_INTERNAL_H
@@ -16,7 +16,7 @@
 #define STORE_BATCH 512    /* buffers given to one sendmsg; at most IOV_MAX */
 #define STORE_TEXT 16384   /* bytes of command heads per batch */
 
-enum store_script { STORE_SCRIPT_PEEK, STORE_SCRIPT_COMMIT, STORE_SCRIPT_GUARD, STORE_SCRIPT_OWN, STORE_N_SCRIPTS };
+enum store_script { STORE_SCRIPT_PEEK, STORE_SCRIPT_COMMIT, STORE_SCRIPT_GUARD, STORE_SCRIPT_OWN, STORE_SCRIPT_CLEAN, STORE_N_SCRIPTS };
 
 struct store {
 	char *path;     /* unix socket, or NULL: host and port */
@@ -64,6 +64,8 @@ int store_replies(struct store *s, int n, struct err *err);
 /* send and reply */
 int store_call(struct store *s, redisReply **reply, struct err *err, const char *fmt, ...);
 int store_call_argv(struct store *s, redisReply **reply, struct err *err, int argc, const char **argv, const size_t *sizes);
+/* Whether there is such a key: 1, 0. */
+int store_exists(struct store *s, const char *key, struct err *err);
 /* Runs a script; sizes NULL: of strings. */
 int store_script(struct store *s, enum store_script which, int n_keys, const char *const *argv, int n, const size_t *sizes,
 		 redisReply **reply, struct err *err);

@@ -37,7 +37,6 @@ static const char script_commit[] =
 	"if old ~= ARGV[3] then redis.call('HSET', KEYS[2], ARGV[1], ARGV[3]) end\n"
 	"return ARGV[3]\n";
 
-
 /* KEYS: the stream's owner. ARGV: who we think it is, a command. */
 static const char script_guard[] = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'OWNER' end\n"
 				   "return redis.call(unpack(ARGV, 2))\n";
@@ -50,11 +49,39 @@ static const char script_own[] = "local old = redis.call('GET', KEYS[1]) or ''\n
 				 "redis.call('SET', KEYS[1], new)\n"
 				 "return new\n";
 
+/* KEYS: what all keys of a stream begin with. ARGV: how many keys are enough, the names of all renditions that there may be, "last".
+ * Takes away what was made of a stream that is marked as removed. Answers 1: there is more, 0: only the mark is left, or it was the last
+ * time, and there is nothing. */
+static const char script_clean[] = "local k, n, enough = KEYS[1], 0, tonumber(ARGV[1])\n"
+				   "if redis.call('EXISTS', k .. 'removed') == 0 then return 0 end\n"
+				   "for r in string.gmatch(ARGV[2], '%S+') do\n"
+				   "  local cursor = '0'\n"
+				   "  repeat\n"
+				   "    local page = redis.pcall('HSCAN', k .. 'segs:' .. r, cursor, 'COUNT', 16)\n"
+				   "    if page.err then page = { '0', {} } end\n" /* it is no hash */
+				   "    cursor = page[1]\n"
+				   "    for i = 1, #page[2], 2 do\n"
+				   "      local field, pieces = page[2][i], string.match(page[2][i + 1], '^%d+ (%d+) ')\n"
+				   "      for p = 0, math.min(tonumber(pieces or 0), 4096) - 1 do\n"
+				   "        redis.call('UNLINK', k .. 'seg:' .. r .. ':' .. field .. ':' .. p)\n"
+				   "        n = n + 1\n"
+				   "      end\n"
+				   "      redis.call('HDEL', k .. 'segs:' .. r, field)\n"
+				   "      if n >= enough then return 1 end\n"
+				   "    end\n"
+				   "  until cursor == '0'\n"
+				   "  redis.call('UNLINK', k .. 'segs:' .. r, k .. 'init:' .. r)\n"
+				   "end\n"
+				   "redis.call('UNLINK', k .. 'index', k .. 'plan', k .. 'fails')\n"
+				   "if ARGV[3] == 'last' then redis.call('UNLINK', k .. 'removed') end\n"
+				   "return 0\n";
+
 static const char *const script_texts[] = {
 	[STORE_SCRIPT_PEEK] = script_peek,
 	[STORE_SCRIPT_COMMIT] = script_commit,
 	[STORE_SCRIPT_GUARD] = script_guard,
 	[STORE_SCRIPT_OWN] = script_own,
+	[STORE_SCRIPT_CLEAN] = script_clean,
 };
 
 static int load_script(struct store *s, enum store_script which, struct err *err)

@@ -24,8 +24,7 @@
 #define RECORD_MAX 96
 #define REASON_MAX 1024
 #define PIECES_AHEAD 8 /* asked for before the first of them is taken: 2 MiB */
-#define PIECES_MAX ((int)(STORE_SEGMENT_MAX / STORE_PIECE))
-_Static_assert(PIECES_MAX == 4096, "the scripts have this number");
+_Static_assert(STORE_PIECES_MAX == 4096, "the scripts have this number");
 
 /* The keys and the field of one segment. */
 struct names {
@@ -264,7 +263,7 @@ int store_get_piece(struct store *s, const struct store_segment *seg, int i, str
 {
 	struct names n;
 	int rc = get_names(s, seg, &n, err);
-	if (!rc && (i < 0 || i >= PIECES_MAX))
+	if (!rc && (i < 0 || i >= STORE_PIECES_MAX))
 		rc = err_set(err, ERR_USAGE, "there is no piece %d", i);
 	if (!rc)
 		rc = store_send(s, err, "GET %s%d", n.piece, i);
@@ -274,17 +273,12 @@ int store_get_piece(struct store *s, const struct store_segment *seg, int i, str
 int store_has_piece(struct store *s, const struct store_segment *seg, int i, struct err *err)
 {
 	struct names n;
-	redisReply *reply;
+	char key[STORE_KEY_MAX + 16];
 	int rc = get_names(s, seg, &n, err);
-	if (!rc)
-		rc = store_call(s, &reply, err, "EXISTS %s%d", n.piece, i);
 	if (rc)
 		return rc;
-	if (reply->type != REDIS_REPLY_INTEGER)
-		return store_surprise(s, reply, err);
-	rc = reply->integer > 0;
-	freeReplyObject(reply);
-	return rc;
+	snprintf(key, sizeof(key), "%s%d", n.piece, i);
+	return store_exists(s, key, err);
 }
 
 static int ask_ahead(struct store *s, const struct names *n, int *sent, int until, struct err *err)
@@ -333,7 +327,7 @@ int store_delete_segment(struct store *s, const struct store_segment *seg, int p
 {
 	struct names n;
 	int rc = get_names(s, seg, &n, err), sent = 0;
-	if (!rc && (pieces < 0 || pieces > PIECES_MAX))
+	if (!rc && (pieces < 0 || pieces > STORE_PIECES_MAX))
 		rc = err_set(err, ERR_USAGE, "a segment has no %d pieces", pieces);
 	if (!rc)
 		rc = store_send(s, err, "HDEL %s %s", n.commits, n.field);
@@ -470,94 +464,5 @@ int store_list_fails(struct store *s, const char *stream, store_fail_fn *fn, voi
 	for (size_t i = 0; i + 1 < reply->elements && !rc; i += 2)
 		rc = give_fail(reply->element[i], reply->element[i + 1], fn, arg);
 	freeReplyObject(reply);
-	return rc;
-}
-
-/* --- removing */
-
-struct removal {
-	struct store *s;
-	struct store_segment segment;
-	struct err *err;
-};
-
-/* One command for all its pieces. */
-static int remove_segment(void *arg, int64_t start, int64_t duration, const struct store_commit *c)
-{
-	struct removal *r = arg;
-	struct store_sender o;
-	struct names n;
-	char key[STORE_KEY_MAX + 16];
-	r->segment.start = start;
-	r->segment.duration = duration;
-	int rc = get_names(r->s, &r->segment, &n, r->err);
-	if (rc)
-		return rc;
-	store_sender_init(&o, r->s, r->err);
-	store_sender_printf(&o, "*%d\r\n$6\r\nUNLINK\r\n", c->pieces + 1);
-	for (int i = 0; i < c->pieces; i++) {
-		int size = snprintf(key, sizeof(key), "%s%d", n.piece, i);
-		store_sender_printf(&o, "$%d\r\n%s\r\n", size, key);
-	}
-	rc = store_sender_flush(&o);
-	return rc ? rc : store_replies(r->s, 1, r->err);
-}
-
-/* Its segments, their records and its init segment. */
-static int remove_rendition(struct removal *r, const char *rendition)
-{
-	const char *stream = r->segment.stream;
-	char segs[STORE_KEY_MAX], init[STORE_KEY_MAX];
-	snprintf(r->segment.rendition, sizeof(r->segment.rendition), "%s", rendition);
-	int rc = store_list_commits(r->s, stream, rendition, remove_segment, r, r->err);
-	if (!rc)
-		rc = store_key(r->s, segs, stream, r->err, "segs:%s", rendition);
-	if (!rc)
-		rc = store_key(r->s, init, stream, r->err, "init:%s", rendition);
-	if (!rc)
-		rc = store_send(r->s, r->err, "UNLINK %s %s", segs, init);
-	return rc ? rc : store_replies(r->s, 1, r->err);
-}
-
-/* All that there may be, whatever its plan said. */
-static int remove_renditions(struct removal *r)
-{
-	char name[RECORD_RENDITION_MAX + 1];
-	int rc = remove_rendition(r, RECORD_RENDITION);
-	if (!rc)
-		rc = remove_rendition(r, RECORD_VIDEO_RENDITION);
-	for (int i = 0; i < RECORD_TRACKS_MAX && !rc; i++) {
-		if (i < RECORD_AUDIOS_MAX)
-			record_rendition(name, RECORD_AUDIO_RENDITION, i + 1);
-		else
-			record_rendition(name, RECORD_TEXT_RENDITION, i - RECORD_AUDIOS_MAX + 1);
-		rc = remove_rendition(r, name);
-	}
-	return rc;
-}
-
-/* The stream's own record first: what is committed from then on finds no plan. */
-int store_remove_stream(struct store *s, const char *stream, struct err *err)
-{
-	static const char *const rest[] = { "index", "plan", "fails", "owner" };
-	struct removal removal = { .s = s, .err = err };
-	char key[STORE_KEY_MAX];
-	int rc = store_key(s, key, stream, err, "stream");
-	if (!rc)
-		rc = store_send(s, err, "SREM %sstreams %s", s->prefix, stream);
-	if (!rc)
-		rc = store_send(s, err, "DEL %s", key);
-	if (!rc)
-		rc = store_replies(s, 2, err);
-	snprintf(removal.segment.stream, sizeof(removal.segment.stream), "%s", stream);
-	if (!rc)
-		rc = remove_renditions(&removal);
-	for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]) && !rc; i++) {
-		rc = store_key(s, key, stream, err, "%s", rest[i]);
-		if (!rc)
-			rc = store_send(s, err, "UNLINK %s", key);
-		if (!rc)
-			rc = store_replies(s, 1, err);
-	}
 	return rc;
 }

@@ -3,7 +3,7 @@
  * How streams come to be: a source that is accepted, those that the store knows, and empty ones for measuring.
  */
 #include "common/key.h"
-#include "common/log.h"
+#include "common/proc.h"
 #include "dispatcher/cluster.h"
 #include "dispatcher/place.h"
 #include "dispatcher/play.h"
@@ -200,24 +200,27 @@ void dispatch_look(struct dispatch *d, const char *key)
 		cluster_find(d, key, &err);
 	else if (!ret && s && !s->is_noop)
 		dispatch_forget(d, s);
+	if (!ret)
+		snprintf(d->left_over, sizeof(d->left_over), "%s", key); /* what was here before is found again by cluster_scan */
 	else if (ret < 0)
 		dispatch_note_trouble(d, &err);
 }
 
-int dispatch_add_noop(struct dispatch *d, size_t count, struct dispatch_stream **stream, struct err *err)
+int dispatch_add_noop(struct dispatch *d, size_t count, int64_t sleep_ms, struct dispatch_stream **stream, struct err *err)
 {
 	int ret = stream_create(d, NOOP_KEY, stream, err);
 
 	if (ret < 0)
 		return ret;
 	(*stream)->is_noop = (*stream)->is_mine = true;
+	(*stream)->noop_ms = sleep_ms;
 	(*stream)->state = DISPATCH_WORKING;
 	snprintf((*stream)->source.path, sizeof((*stream)->source.path), "/");
 	record_options_init(&(*stream)->options);
 	if (!queue_set_slots(&d->queue, (*stream)->number, count))
 		return err_set(err, ERR_NOMEM, "out of memory for %zu jobs", count);
 	for (size_t i = 0; i < count; i++)
-		if (queue_push(&d->queue, (*stream)->number, (uint32_t)i, QUEUE_PRECOMPUTE) < 0)
+		if (queue_push(&d->queue, (*stream)->number, (uint32_t)i, QUEUE_PRECOMPUTE, proc_now_ms()) < 0)
 			return err_set(err, ERR_NOMEM, "out of memory for %zu jobs", count);
 	return 0;
 }

@@ -34,9 +34,14 @@ static int retry_one(struct admin *a, const char *key)
 	return admin_check_key(a, key, command_retry(a->store, a->dispatchers, key, a->err));
 }
 
+/* There may be no dispatcher that cleans up. */
 static int rm_one(struct admin *a, const char *key)
 {
-	return admin_check_key(a, key, command_remove(a->store, a->dispatchers, key, a->err));
+	int ret = admin_check_key(a, key, command_remove(a->store, a->dispatchers, key, a->err)), more = ret >= 0;
+
+	while (more > 0)
+		more = store_clean(a->store, key, a->err);
+	return more < 0 ? more : ret;
 }
 
 /* --- the programs */

@@ -64,24 +64,6 @@ static int describe(struct admin *a, const char *key, json_t *streams)
 	return ret == ERR_USAGE ? 0 : ret; /* a key that is not what it should be: its error says so */
 }
 
-struct listing {
-	struct admin *admin;
-	char (*keys)[RECORD_KEY_SIZE];
-	size_t n;
-};
-
-static int list_key(void *arg, const char *key)
-{
-	struct listing *l = arg;
-	char (*grown)[RECORD_KEY_SIZE] = realloc(l->keys, (l->n + 1) * sizeof(*grown));
-
-	if (!grown)
-		return err_set(l->admin->err, ERR_NOMEM, "out of memory");
-	l->keys = grown;
-	snprintf(l->keys[l->n++], RECORD_KEY_SIZE, "%s", key);
-	return 0;
-}
-
 static long long number(const json_t *object, const char *name)
 {
 	return json_integer_value(json_object_get(object, name));
@@ -161,27 +143,36 @@ void admin_print(const json_t *status, FILE *to)
 		fprintf(to, "no dispatcher: start one with 'segfarm serve'\n");
 }
 
-json_t *admin_look(struct admin *a)
+/* Those that are named, or all. */
+static int describe_all(struct admin *a, json_t *streams)
 {
-	struct listing listing = { .admin = a };
-	json_t *streams = json_array(), *root = NULL;
+	char (*keys)[RECORD_KEY_SIZE] = NULL;
+	size_t n = 0;
 	int ret = 0;
 
 	for (int i = 0; i < a->options->n_names && ret >= 0; i++) {
 		ret = admin_find(a, a->options->names[i]);
 		if (ret > 0)
-			ret = list_key(&listing, a->options->names[i]);
+			ret = describe(a, a->options->names[i], streams);
 	}
 	if (!a->options->n_names)
-		ret = store_list_streams(a->store, list_key, &listing, a->err);
-	for (size_t i = 0; i < listing.n && ret >= 0; i++)
-		ret = describe(a, listing.keys[i], streams);
+		ret = store_list_streams(a->store, &keys, &n, a->err);
+	for (size_t i = 0; i < n && ret >= 0; i++)
+		ret = describe(a, keys[i], streams);
+	free(keys);
+	return ret;
+}
+
+json_t *admin_look(struct admin *a)
+{
+	json_t *streams = json_array(), *root = NULL;
+	int ret = describe_all(a, streams);
+
 	if (ret >= 0)
 		root = json_pack("{sOsO}", "streams", streams, "dispatchers", a->dispatchers);
 	if (ret >= 0 && !root)
 		err_set(a->err, ERR_NOMEM, "out of memory");
 	json_decref(streams);
-	free(listing.keys);
 	return root;
 }
 

@@ -137,10 +137,7 @@ void api_put_stream(const struct api_stream *s, const struct api_urls *urls, str
 	jput_close(json, '}');
 	jput_open(json, "urls", '{');
 	put_url(urls, "master", "/hls/", s->key, "/" PLAYLIST_MASTER, json);
-	if (urls->access && urls->access->has_keys)
-		jput_null(json, "mpd");
-	else
-		put_url(urls, "mpd", "/hls/", s->key, "/" MPD_NAME, json);
+	put_url(urls, "mpd", "/hls/", s->key, "/" MPD_NAME, json);
 	put_url(urls, "stream", "/stream/", s->key, ".mp4", json);
 	put_player(urls, s->key, json);
 	jput_close(json, '}');

@@ -220,32 +220,6 @@ int cluster_renew(struct dispatch *d, struct err *err)
 	return ret < 0 ? ret : own_all(d, err);
 }
 
-struct scan {
-	struct dispatch *d;
-	char (*keys)[RECORD_KEY_SIZE];
-	size_t n, size;
-};
-
-static int note_key(void *arg, const char *key)
-{
-	struct scan *scan = arg;
-	const struct dispatch_stream *s = dispatch_find(scan->d, key);
-
-	if (s && s->is_mine)
-		return 0;
-	if (scan->n == scan->size) {
-		size_t size = scan->size ? 2 * scan->size : 64;
-		char (*grown)[RECORD_KEY_SIZE] = realloc(scan->keys, size * sizeof(*grown));
-
-		if (!grown)
-			return ERR_NOMEM;
-		scan->keys = grown;
-		scan->size = size;
-	}
-	snprintf(scan->keys[scan->n++], RECORD_KEY_SIZE, "%s", key);
-	return 0;
-}
-
 /* Takes the stream of a key if its owner is dead and it falls to us, or if it was given to us. */
 static int take_over(struct dispatch *d, const char *key, const char *owner, struct lives *known, struct err *err)
 {
@@ -263,6 +237,8 @@ static int take_over(struct dispatch *d, const char *key, const char *owner, str
 		ret = dispatch_load(d, key, &s, err);
 		if (ret == ERR_DATA)
 			log_warn("stream in the store is damaged", "stream=%s reason=\"%s\"", key, err->msg);
+		if (!ret)
+			snprintf(d->left_over, sizeof(d->left_over), "%s", key);
 		if (ret <= 0)
 			return ret == ERR_DATA ? 0 : ret;
 	}
@@ -270,27 +246,43 @@ static int take_over(struct dispatch *d, const char *key, const char *owner, str
 	return ret == 1 ? dispatch_take_up(d, s, err) : ret;
 }
 
+/* Those of the streams that are not ours. */
+static int list_others(struct dispatch *d, char (**keys)[RECORD_KEY_SIZE], size_t *n, struct err *err)
+{
+	size_t n_all;
+	int ret = store_list_streams(d->store, keys, &n_all, err);
+
+	*n = 0;
+	for (size_t i = 0; i < n_all; i++) {
+		const struct dispatch_stream *s = dispatch_find(d, (*keys)[i]);
+
+		if (!s || !s->is_mine)
+			memmove((*keys)[(*n)++], (*keys)[i], RECORD_KEY_SIZE);
+	}
+	return ret;
+}
+
 int cluster_scan(struct dispatch *d, struct err *err)
 {
-	struct scan scan = { .d = d };
 	struct lives known = { 0 };
-	char (*owners)[STORE_OWNER_SIZE] = malloc(OWNERS_AT_ONCE * sizeof(*owners));
+	char (*owners)[STORE_OWNER_SIZE] = malloc(OWNERS_AT_ONCE * sizeof(*owners)), (*keys)[RECORD_KEY_SIZE];
 	int64_t end_ms = proc_now_ms() + SCAN_MS;
-	int ret = store_list_streams(d->store, note_key, &scan, err);
+	size_t n_keys;
+	int ret = list_others(d, &keys, &n_keys, err);
 
 	if (!owners && ret >= 0)
 		ret = err_set(err, ERR_NOMEM, "out of memory");
 	d->is_scanning = false;
-	for (size_t at = 0; at < scan.n && ret >= 0 && !d->is_scanning; at += OWNERS_AT_ONCE) {
-		size_t n = scan.n - at < OWNERS_AT_ONCE ? scan.n - at : OWNERS_AT_ONCE;
+	for (size_t at = 0; at < n_keys && ret >= 0 && !d->is_scanning; at += OWNERS_AT_ONCE) {
+		size_t n = n_keys - at < OWNERS_AT_ONCE ? n_keys - at : OWNERS_AT_ONCE;
 
-		ret = store_get_owners(d->store, (const char (*)[RECORD_KEY_SIZE])scan.keys + at, n, owners, err);
+		ret = store_get_owners(d->store, (const char (*)[RECORD_KEY_SIZE])keys + at, n, owners, err);
 		for (size_t i = 0; i < n && ret >= 0 && !d->is_scanning; i++) {
-			ret = take_over(d, scan.keys[at + i], owners[i], &known, err);
-			d->is_scanning = proc_now_ms() >= end_ms && at + i + 1 < scan.n;
+			ret = take_over(d, keys[at + i], owners[i], &known, err);
+			d->is_scanning = proc_now_ms() >= end_ms && at + i + 1 < n_keys;
 		}
 	}
-	free(scan.keys);
+	free(keys);
 	free(owners);
 	return ret;
 }

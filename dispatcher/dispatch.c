@@ -114,10 +114,7 @@ static void cancel_before(struct dispatch *d, const struct queue_item *item)
 
 int dispatch_push(struct dispatch *d, const struct dispatch_stream *s, uint32_t slot, enum queue_class class, struct err *err)
 {
-	int ret;
-
-	d->queue.now_ms = proc_now_ms();
-	ret = queue_push(&d->queue, s->number, slot, class);
+	int ret = queue_push(&d->queue, s->number, slot, class, proc_now_ms());
 
 	if (ret == 2)
 		cancel_before(d, queue_in_flight(&d->queue, s->number, slot));
@@ -154,7 +151,7 @@ static int reconcile_all(struct dispatch *d, struct err *err)
 		if (ret < 0)
 			stream_give_up(d, d->streams[i], 0, ret, 1, err->msg);
 	}
-	queue_forgive(&d->queue);
+	queue_forgive(&d->queue, proc_now_ms());
 	return 0;
 }
 
@@ -192,6 +189,18 @@ static void check_store(struct dispatch *d, int64_t now_ms)
 	d->store_next_ms = now_ms + (d->is_store_down ? DISPATCH_STORE_WAIT_MS : DISPATCH_STORE_PING_MS);
 }
 
+/* A little at a time: a long title would hold up everybody. */
+static void clean_up(struct dispatch *d)
+{
+	struct err err = { 0 };
+	int ret = store_clean(d->store, d->left_over, &err);
+
+	if (ret < 0)
+		dispatch_note_trouble(d, &err);
+	if (ret <= 0)
+		d->left_over[0] = '\0';
+}
+
 static void tick(struct dispatch *d)
 {
 	int64_t now_ms = proc_now_ms();
@@ -199,6 +208,8 @@ static void tick(struct dispatch *d)
 	if (now_ms >= d->store_next_ms || (d->is_store_down && d->store_next_ms > now_ms + DISPATCH_STORE_WAIT_MS))
 		check_store(d, now_ms);
 	cluster_tick(d, now_ms);
+	if (d->left_over[0] && !d->is_store_down)
+		clean_up(d);
 	sessions_end_overdue(d, now_ms);
 	for (int i = 0; d->is_store_down && i < d->n_streams; i++)
 		want_settle_all(d, d->streams[i]); /* to be told so */
@@ -235,7 +246,7 @@ int64_t dispatch_next_ms(const struct dispatch *d)
 	int64_t next_ms = d->check_next_ms < d->store_next_ms ? d->check_next_ms : d->store_next_ms;
 	int64_t queue_ms = d->is_store_down ? INT64_MAX : queue_next_ms(&d->queue);
 
-	if (d->is_scanning && !d->is_store_down)
+	if ((d->is_scanning || d->left_over[0]) && !d->is_store_down)
 		return 0;
 	return queue_ms < next_ms ? queue_ms : next_ms;
 }
@@ -370,6 +381,6 @@ void dispatch_remake(struct dispatch *d, struct dispatch_stream *stream, size_t 
 	d->is_store_suspect |= !stream->is_on_demand; /* it may not be the only one */
 	if (stream->state == DISPATCH_DONE || stream->state == DISPATCH_PARTIAL)
 		stream->state = DISPATCH_WORKING;
-	if (!stream->is_on_demand && queue_push(&d->queue, stream->number, (uint32_t)segment + 1, QUEUE_PRECOMPUTE) < 0)
+	if (!stream->is_on_demand && queue_push(&d->queue, stream->number, (uint32_t)segment + 1, QUEUE_PRECOMPUTE, proc_now_ms()) < 0)
 		d->is_store_down = true; /* no memory: the next reconciliation tries again */
 }

@@ -36,6 +36,7 @@ struct dispatch_stream {
 	enum dispatch_state state;
 	bool has_plan;
 	bool is_noop;      /* bench: empty jobs, nothing in the store */
+	int64_t noop_ms;   /* how long each takes */
 	struct plan plan;
 	uint8_t *segments; /* [plan_count]: enum dispatch_segment of each, of all renditions */
 	int64_t *sizes;    /* bytes of each, -1 not known */
@@ -103,6 +104,7 @@ struct dispatch {
 	char trouble[400];     /* why */
 	bool is_store_suspect; /* something that should be there was not: compare with it again */
 	int64_t store_next_ms, check_next_ms;
+	char left_over[RECORD_KEY_SIZE]; /* a stream that was removed, and not all of it; "": none that we know of */
 	uint64_t shuffle_seed; /* 0: plan order */
 	const struct allow *allow; /* what may be a source; NULL: anything */
 	struct dispatch_counters counters;
@@ -150,8 +152,8 @@ void dispatch_look(struct dispatch *d, const char *key);
 void dispatch_forget(struct dispatch *d, struct dispatch_stream *s);
 /* Frees those that were forgotten and that nobody holds any more. */
 void dispatch_bury(struct dispatch *d);
-/* A stream of `count` empty jobs. */
-int dispatch_add_noop(struct dispatch *d, size_t count, struct dispatch_stream **stream, struct err *err);
+/* A stream of `count` empty jobs that take sleep_ms each: 0 to RECORD_SLEEP_MAX_MS. */
+int dispatch_add_noop(struct dispatch *d, size_t count, int64_t sleep_ms, struct dispatch_stream **stream, struct err *err);
 
 /* ---- dispatch.c */
 

@@ -2,6 +2,7 @@
 #include "dispatcher/export.h"
 
 #include "common/log.h"
+#include "dispatcher/mpd.h"
 #include "dispatcher/playlist.h"
 
 #include <errno.h>
@@ -217,6 +218,7 @@ void export_note(void *arg, struct dispatch_stream *stream, size_t segment)
 static void remove_playlists(const struct export *e)
 {
 	unlinkat(e->dir_fd, PLAYLIST_MASTER, 0);
+	unlinkat(e->dir_fd, MPD_NAME, 0);
 	for (int i = 0; i < e->n_renditions; i++)
 		unlinkat(e->renditions[i].fd, PLAYLIST_MEDIA, 0);
 }
@@ -324,13 +326,18 @@ static int end_rendition(struct export *e, const struct dispatch_stream *stream,
 
 int export_end(struct export *e, const struct dispatch_stream *stream, struct err *err)
 {
-	struct buf master = { 0 };
+	struct buf master = { 0 }, mpd = { 0 };
 	uint8_t *gaps = dispatch_gaps(stream);
 	int ret = 1;
 
 	for (int i = 0; i < e->n_renditions && ret > 0; i++)
 		ret = end_rendition(e, stream, i, gaps, err);
 	free(gaps);
+	/* an MPD has no gaps: players of DASH would end at a file that is not there */
+	mpd_put(&stream->plan, e->sizes, MPD_LIST, &mpd);
+	if (ret > 0 && e->n_written == e->n_segments)
+		ret = write_file(e, e->dir_fd, MPD_NAME, &mpd, err);
+	buf_finish(&mpd);
 	playlist_put_master(&stream->plan, e->sizes, &master);
 	if (ret > 0)
 		ret = write_file(e, e->dir_fd, PLAYLIST_MASTER, &master, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Export: a stream as files that any static server can serve, named as over HTTP: master.m3u8, and for each rendition R R/index.m3u8,
- * R/init.mp4, R/<start>-<duration>.m4s. Every file appears whole (temporary file, then rename); the playlists come last.
+ * Export: a stream as files that any static server can serve, named as over HTTP: master.m3u8, manifest.mpd where no segment is
+ * missing, and for each rendition R R/index.m3u8, R/init.mp4, R/<start>-<duration>.m4s. Every file appears whole (temporary file, then rename); the playlists come last.
  */
 #ifndef SEGFARM_DISPATCHER_EXPORT_H
 #define SEGFARM_DISPATCHER_EXPORT_H

@@ -133,7 +133,7 @@ static int spawn_pool(struct farm *farm, pid_t *pid, struct err *err)
 	char program[PATH_MAX], count[16], credits[16];
 	const char *source = farm->source ? farm->source : farm->dir; /* without one there is nothing to read: ours will do */
 	bool is_url = record_is_url(source);
-	const char *argv[20] = { program, "--alone", "--drain-timeout", "0", "-j", count, "--credits", credits, "--connect", farm->bus,
+	const char *argv[16 + FARM_MORE_MAX + 1] = { program, "--alone", "--drain-timeout", "0", "-j", count, "--credits", credits, "--connect", farm->bus,
 				 "--redis", farm->redis, is_url ? "--allow-url" : "--media-root", source };
 	char *copy[sizeof(argv) / sizeof(argv[0])];
 	int n = 14;
@@ -142,6 +142,8 @@ static int spawn_pool(struct farm *farm, pid_t *pid, struct err *err)
 		argv[n++] = "--allow-private";
 	if (farm->has_hardware)
 		argv[n++] = "--hardware";
+	for (int i = 0; farm->more && farm->more[i] && i < FARM_MORE_MAX; i++)
+		argv[n++] = farm->more[i];
 	proc_sibling("segfarm-worker", program, sizeof(program));
 	snprintf(count, sizeof(count), "%d", farm->n_workers);
 	snprintf(credits, sizeof(credits), "%d", farm->credits);

@@ -15,6 +15,7 @@
 
 #define FARM_DIR_MAX 80 /* a unix socket's path has 107 bytes */
 #define FARM_START_MS 10000
+#define FARM_MORE_MAX 8
 #define FARM_DEATHS_MAX 10 /* of one child within FARM_DEATHS_MS: then something is wrong for good */
 #define FARM_DEATHS_MS 30000
 
@@ -32,9 +33,10 @@ struct farm {
 	int credits; /* of each worker */
 	const char *source; /* all that the pool may read: a path, resolved, or a URL; NULL: nothing. Set before it is started */
 	bool has_hardware; /* the pool may use GPUs */
+	const char *const *more; /* options of the pool besides, ended by NULL, at most FARM_MORE_MAX; NULL: none */
 	bool has_directory;
 	char dir[FARM_DIR_MAX];
-	char bus[FARM_DIR_MAX + 32];   /* endpoint for the dispatcher to bind */
+	char bus[FARM_DIR_MAX + 32];   /* endpoint for the dispatcher to bind; may be changed before */
 	char redis[FARM_DIR_MAX + 32]; /* URL */
 	struct farm_child children[FARM_N_ROLES];
 };

@@ -237,14 +237,13 @@ static enum MHD_Result answer_playlist(struct http_call *call, const struct disp
 	return http_send_body(call, &body, HTTP_TYPE_PLAYLIST, cache);
 }
 
-/* It has a form for the names of its segments, and no form has signatures in it. */
+/* No template for the names of segments has signatures in it: where URLs are signed each is named. */
 static enum MHD_Result answer_mpd(struct http_call *call, const struct dispatch_stream *s)
 {
 	struct buf body = { 0 };
 
-	if (call->expires)
-		return http_send_problem(call, MHD_HTTP_NOT_FOUND, "where URLs are signed there is no MPD");
-	mpd_put(&s->plan, s->sizes, &body);
+	mpd_put(&s->plan, s->sizes, call->expires ? MPD_LIST : MPD_TEMPLATE, &body);
+	http_sign_mpd(call, &body);
 	return http_send_body(call, &body, HTTP_TYPE_MPD, s->state == DISPATCH_DONE ? HTTP_CACHE_LONG : HTTP_CACHE_SHORT);
 }
 
@@ -348,7 +347,7 @@ static unsigned check_header(struct http_call *call, const char **why)
 	if (!strcmp(call->method, MHD_HTTP_METHOD_POST))
 		return http_api_check_body(call, why);
 	*why = "no body is taken here";
-	status = http_guard_check_body(call->connection, call->method) ? MHD_HTTP_CONTENT_TOO_LARGE : 0;
+	status = http_guard_has_body(call->connection) ? MHD_HTTP_CONTENT_TOO_LARGE : 0;
 	if (!status && call->target.area == HTTP_AREA_MEDIA && !is_options)
 		status = http_check_signature(call, why);
 	return status;
@@ -358,7 +357,7 @@ static unsigned check_header(struct http_call *call, const char **why)
 static enum MHD_Result begin(struct http_call *call)
 {
 	call->wrong = check_header(call, &call->why);
-	call->is_unread = call->wrong && http_guard_check_body(call->connection, call->method);
+	call->is_unread = call->wrong && http_guard_has_body(call->connection);
 	if (!call->is_unread)
 		return MHD_YES;
 	http_guard_begin(call->connection);
@@ -382,7 +381,7 @@ static enum MHD_Result answer(struct http_call *call)
 	if (!strcmp(call->method, MHD_HTTP_METHOD_OPTIONS))
 		return http_send_options(call);
 	if (call->target.what == HTTP_HEALTH)
-		return http_send_text(call, "ok\n");
+		return http_send_copy(call, MHD_HTTP_OK, "ok\n", 3, HTTP_TYPE_TEXT);
 	if (call->target.what == HTTP_PAGE)
 		return http_pages_send(call, call->target.page);
 	if (call->target.what == HTTP_READY)

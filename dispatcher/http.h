@@ -23,6 +23,7 @@ struct http;
 #define HTTP_CONNECTIONS_MAX 1000000
 
 #define HTTP_URL_LIFETIME_S (12 * 3600)
+#define HTTP_URL_LIFETIME_MAX_S 1000000
 #define HTTP_CACHE_MIB 128
 #define HTTP_STREAMS_MAX 10000
 #define HTTP_ORIGINS_MAX 32
@@ -45,11 +46,8 @@ extern const struct argp http_options; /* all of these; the input is a struct ht
 /* Listens at once; ERR_USAGE names the address when it cannot, or a file. Requests are answered 503 until http_attach. settings NULL:
  * the defaults. */
 int http_create(struct http **http, const struct cli_listen *listen, const struct http_settings *settings, struct err *err);
-/* Reads tokens and keys again: ERR_USAGE, and they are what they were, when that cannot be. */
-int http_reload_keys(struct http *http, struct err *err);
-/* Opens the access log anew, after the file was moved away. */
-int http_reopen_log(struct http *http, struct err *err);
-/* Both, and takes over what can change of the settings. ERR_USAGE: that cannot be, and all is as it was. */
+/* Takes over what can change of the settings, reads tokens and keys again, and opens the access log anew. ERR_USAGE: that cannot be,
+ * and all is as it was. */
 int http_reload(struct http *http, const struct http_settings *settings, struct err *err);
 /* Before the end: whoever waits for something to be made is answered 503, and so are those who come; connections are closed behind their
  * responses. */

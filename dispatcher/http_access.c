@@ -81,30 +81,30 @@ unsigned http_check_signature(struct http_call *call, const char **why)
 	return MHD_HTTP_FORBIDDEN;
 }
 
-/* --- playlists: lines that are URIs, and URI="..." in the others */
+/* --- playlists: lines that are URIs, and URI="..." in the others; an MPD: sourceURL="..." and media="..." */
 
 static void put_signed(const struct http_call *call, const char *uri, size_t n, struct buf *out)
 {
 	const char *slash = strrchr(call->path, '/');
-	char path[256], query[ACCESS_QUERY_SIZE];
+	char path[256], query[ACCESS_QUERY_SIZE], *amp;
 	int size = snprintf(path, sizeof(path), "%.*s%.*s", (int)(slash + 1 - call->path), call->path, (int)n, uri);
 
 	buf_put(out, uri, n);
 	if (size < 0 || (size_t)size >= sizeof(path))
 		return;
 	access_sign(&call->http->access, path, call->expires, query);
-	buf_printf(out, "?%s", query);
+	amp = call->target.what == HTTP_MPD ? strchr(query, '&') : NULL; /* in XML it is written otherwise */
+	if (amp)
+		buf_printf(out, "?%.*s&amp;%s", (int)(amp - query), query, amp + 1);
+	else
+		buf_printf(out, "?%s", query);
 }
 
-static void put_line(const struct http_call *call, const char *line, size_t n, struct buf *out)
+/* What `name` says is signed wherever it is in the line. Was it there? */
+static bool put_named(const struct http_call *call, const char *name, const char *line, size_t n, struct buf *out)
 {
-	static const char name[] = "URI=\"";
 	const char *at = line, *uri, *end;
 
-	if (n && *line != '#') {
-		put_signed(call, line, n, out);
-		return;
-	}
 	while ((uri = memmem(at, n - (size_t)(at - line), name, strlen(name)))) {
 		uri += strlen(name);
 		end = memchr(uri, '"', n - (size_t)(uri - line));
@@ -114,24 +114,51 @@ static void put_line(const struct http_call *call, const char *line, size_t n, s
 		put_signed(call, uri, (size_t)(end - uri), out);
 		at = end;
 	}
-	buf_put(out, at, n - (size_t)(at - line));
+	if (at > line)
+		buf_put(out, at, n - (size_t)(at - line));
+	return at > line;
+}
+
+static void put_line(const struct http_call *call, const char *line, size_t n, struct buf *out)
+{
+	if (n && *line != '#')
+		put_signed(call, line, n, out);
+	else if (!put_named(call, "URI=\"", line, n, out))
+		buf_put(out, line, n);
+}
+
+static void put_mpd_line(const struct http_call *call, const char *line, size_t n, struct buf *out)
+{
+	if (!put_named(call, " sourceURL=\"", line, n, out) && !put_named(call, " media=\"", line, n, out))
+		buf_put(out, line, n);
+}
+
+static void sign_lines(const struct http_call *call, struct buf *text,
+		       void (*put)(const struct http_call *call, const char *line, size_t n, struct buf *out))
+{
+	const char *at = (const char *)text->data, *end = at + text->size, *line_end;
+	struct buf out = { 0 };
+
+	if (!call->expires || buf_failed(text))
+		return;
+	for (const char *line = at; line < end; line = line_end + 1) {
+		line_end = memchr(line, '\n', (size_t)(end - line));
+		line_end = line_end ? line_end : end;
+		put(call, line, (size_t)(line_end - line), &out);
+		buf_put_u8(&out, '\n');
+	}
+	buf_finish(text);
+	*text = out;
 }
 
 void http_sign_playlist(const struct http_call *call, struct buf *playlist)
 {
-	const char *text = (const char *)playlist->data, *end = text + playlist->size, *line_end;
-	struct buf out = { 0 };
+	sign_lines(call, playlist, put_line);
+}
 
-	if (!call->expires || buf_failed(playlist))
-		return;
-	for (const char *line = text; line < end; line = line_end + 1) {
-		line_end = memchr(line, '\n', (size_t)(end - line));
-		line_end = line_end ? line_end : end;
-		put_line(call, line, (size_t)(line_end - line), &out);
-		buf_put_u8(&out, '\n');
-	}
-	buf_finish(playlist);
-	*playlist = out;
+void http_sign_mpd(const struct http_call *call, struct buf *mpd)
+{
+	sign_lines(call, mpd, put_mpd_line);
 }
 
 /* --- CORS */

@@ -32,7 +32,7 @@ unsigned http_api_check_body(const struct http_call *call, const char **why)
 
 	*why = "no body is taken here";
 	if (call->target.what != HTTP_API_STREAMS)
-		return http_guard_check_body(call->connection, call->method) ? MHD_HTTP_CONTENT_TOO_LARGE : 0;
+		return http_guard_has_body(call->connection) ? MHD_HTTP_CONTENT_TOO_LARGE : 0;
 	*why = "the body is longer than 65536 bytes";
 	if (length && strtoull(length, NULL, 10) > API_BODY_MAX)
 		return MHD_HTTP_CONTENT_TOO_LARGE;
@@ -61,28 +61,6 @@ static struct api_urls urls_of(const struct http *h)
 }
 
 /* --- lists of streams */
-
-struct keys {
-	char (*all)[RECORD_KEY_SIZE];
-	size_t n, room;
-	struct err *err;
-};
-
-static int note_key(void *arg, const char *key)
-{
-	struct keys *k = arg;
-	void *grown;
-
-	if (k->n == k->room) {
-		grown = realloc(k->all, (k->room ? 2 * k->room : 256) * sizeof(*k->all));
-		if (!grown)
-			return err_set(k->err, ERR_NOMEM, "out of memory");
-		k->all = grown;
-		k->room = k->room ? 2 * k->room : 256;
-	}
-	memcpy(k->all[k->n++], key, RECORD_KEY_SIZE);
-	return 0;
-}
 
 static int compare_keys(const void *a, const void *b)
 {
@@ -175,14 +153,14 @@ static bool parse_page(const struct http_call *call, size_t *limit, const char *
 	return true;
 }
 
-static size_t find_behind(const struct keys *k, const char *after)
+static size_t find_behind(char (*keys)[RECORD_KEY_SIZE], size_t n, const char *after)
 {
-	size_t low = 0, high = k->n;
+	size_t low = 0, high = n;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (strcmp(k->all[middle], after) <= 0)
+		if (strcmp(keys[middle], after) <= 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -195,30 +173,30 @@ static enum MHD_Result answer_list(struct http_call *call, struct store *store)
 	struct http *h = call->http;
 	struct api_urls urls = urls_of(h);
 	struct err err = { 0 };
-	struct keys keys = { .err = &err };
+	char (*keys)[RECORD_KEY_SIZE];
 	struct buf json = { 0 };
 	const char *after;
-	size_t limit, first, end;
+	size_t limit, first, end, n;
 	int ret;
 
 	if (!parse_page(call, &limit, &after))
 		return http_send_problem(call, MHD_HTTP_BAD_REQUEST, "limit is a number from 1 to 100, after the key of a stream");
-	ret = store_list_streams(store, note_key, &keys, &err);
-	if (keys.n)
-		qsort(keys.all, keys.n, sizeof(*keys.all), compare_keys);
-	first = after ? find_behind(&keys, after) : 0;
-	end = keys.n - first < limit ? keys.n : first + limit;
+	ret = store_list_streams(store, &keys, &n, &err);
+	if (n)
+		qsort(keys, n, sizeof(*keys), compare_keys);
+	first = after ? find_behind(keys, n, after) : 0;
+	end = n - first < limit ? n : first + limit;
 	jput_begin(&json);
 	jput_open(&json, "streams", '[');
 	for (size_t i = first; i < end && ret >= 0; i++)
-		ret = put_one(h, keys.all[i], &urls, &json, &err);
+		ret = put_one(h, keys[i], &urls, &json, &err);
 	jput_close(&json, ']');
-	if (end < keys.n)
-		jput_str(&json, "next", keys.all[end - 1]);
+	if (end < n)
+		jput_str(&json, "next", keys[end - 1]);
 	else
 		jput_null(&json, "next");
 	jput_close(&json, '}');
-	free(keys.all);
+	free(keys);
 	if (ret >= 0)
 		return http_send_body(call, &json, HTTP_TYPE_JSON, HTTP_CACHE_NEVER);
 	buf_finish(&json);

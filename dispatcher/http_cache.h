@@ -10,12 +10,12 @@
 #include "dispatcher/list.h"
 
 #define HTTP_CACHE_SEGMENT_MAX (32 << 20) /* bytes; to load a larger one would hold up the loop */
-#define HTTP_CACHE_SEEN 1024              /* segments whose last request is remembered */
 
 struct http_cache {
 	struct list all;              /* the one that was asked for last is last */
-	size_t bytes, limit;
-	uint64_t seen[HTTP_CACHE_SEEN];
+	void *tree;                   /* the same, by what they are: of tsearch */
+	size_t bytes, limit, n_seen;
+	uint64_t *seen;               /* segments that were asked for, as far as they are remembered */
 };
 
 struct http_cached {
@@ -28,7 +28,7 @@ struct http_cached {
 	uint8_t data[];
 };
 
-void http_cache_init(struct http_cache *cache, size_t limit);
+void http_cache_init(struct http_cache *cache, size_t limit); /* bytes; without memory it stays empty */
 void http_cache_finish(struct http_cache *cache); /* there are no users any more */
 
 /* The segment, for a user more; NULL: it is not there. */

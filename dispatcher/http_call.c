@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 bool http_call_is_head(const struct http_call *call)
 {
@@ -17,6 +18,14 @@ const char *http_call_header(const struct http_call *call, const char *name)
 const char *http_call_argument(const struct http_call *call, const char *name)
 {
 	return MHD_lookup_connection_value(call->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+bool http_call_has_left(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	char byte;
+
+	return info && recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
 void *http_call_begin(void *http, const char *uri, struct MHD_Connection *connection)

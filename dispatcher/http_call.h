@@ -44,6 +44,9 @@ const char *http_call_header(const struct http_call *call, const char *name);
 /* A part of the query, as it was sent. */
 const char *http_call_argument(const struct http_call *call, const char *name);
 
+/* Microhttpd does not look at a connection that is suspended. */
+bool http_call_has_left(struct MHD_Connection *connection);
+
 /* For microhttpd: the first line has come; the request is over. */
 void *http_call_begin(void *http, const char *uri, struct MHD_Connection *connection);
 void http_call_end(void *http, struct MHD_Connection *connection, void **call, enum MHD_RequestTerminationCode code);

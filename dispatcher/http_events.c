@@ -12,7 +12,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <xxhash.h>
 
 #define TICK_MS 1000
@@ -95,15 +94,6 @@ static ssize_t read_events(void *arg, uint64_t position, char *to, size_t max)
 		MHD_suspend_connection(l->connection);
 	}
 	return (ssize_t)size;
-}
-
-/* Microhttpd does not look at a connection that is suspended. */
-static bool has_left(const struct listener *l)
-{
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(l->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	char byte;
-
-	return info && recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
 /* --- what is told */
@@ -403,7 +393,7 @@ static void look_after(struct http_events *events, struct dispatch *d, struct bu
 			tell_segments(l, d, out);
 		if (now_ms - l->told_ms >= BEAT_MS)
 			tell(l, ":\n\n", 3);
-		if (l->is_suspended && has_left(l)) {
+		if (l->is_suspended && http_call_has_left(l->connection)) {
 			l->is_gone = true;
 			wake(l);
 		}

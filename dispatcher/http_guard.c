@@ -14,8 +14,8 @@
 #define LOOK_MS 1000
 #define DESCRIPTORS_KEPT(all) ((all) / 8 + 64) /* for Redis, workers, files */
 
-struct http_guarded {
-	struct http_guarded *prev, *next;
+struct guarded {
+	struct list link;
 	struct MHD_Connection *connection;
 	int64_t until_ms;
 };
@@ -31,16 +31,22 @@ static void cut(struct MHD_Connection *connection)
 static void set_time(struct MHD_Connection *connection, int64_t until_ms)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	struct http_guarded *g = info ? info->socket_context : NULL;
+	struct guarded *g = info ? info->socket_context : NULL;
 
 	if (g)
 		g->until_ms = until_ms;
 }
 
+void http_guard_init(struct http_guard *guard)
+{
+	list_init(&guard->all);
+	guard->next_ms = 0;
+}
+
 void http_guard_notify(void *arg, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode code)
 {
 	struct http_guard *guard = arg;
-	struct http_guarded *g = *context;
+	struct guarded *g = *context;
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		*context = g = calloc(1, sizeof(*g));
@@ -50,17 +56,9 @@ void http_guard_notify(void *arg, struct MHD_Connection *connection, void **cont
 		}
 		g->connection = connection;
 		g->until_ms = proc_now_ms() + HTTP_REQUEST_MS;
-		g->next = guard->first;
-		if (g->next)
-			g->next->prev = g;
-		guard->first = g;
+		list_append(&guard->all, &g->link);
 	} else if (g) {
-		if (g->next)
-			g->next->prev = g->prev;
-		if (g->prev)
-			g->prev->next = g->next;
-		else
-			guard->first = g->next;
+		list_remove(&g->link);
 		free(g);
 		*context = NULL;
 	}
@@ -81,16 +79,12 @@ void http_guard_end(struct MHD_Connection *connection)
 	set_time(connection, proc_now_ms() + HTTP_REQUEST_MS);
 }
 
-unsigned http_guard_check_body(struct MHD_Connection *connection, const char *method)
+bool http_guard_has_body(struct MHD_Connection *connection)
 {
 	const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
 	const char *coding = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING);
 
-	if (!coding && (!length || !strcmp(length, "0")))
-		return 0;
-	if (strcmp(method, MHD_HTTP_METHOD_GET) && strcmp(method, MHD_HTTP_METHOD_HEAD))
-		return MHD_HTTP_METHOD_NOT_ALLOWED;
-	return MHD_HTTP_CONTENT_TOO_LARGE;
+	return coding || (length && strcmp(length, "0"));
 }
 
 void http_guard_work(struct http_guard *guard, int64_t now_ms)
@@ -98,9 +92,12 @@ void http_guard_work(struct http_guard *guard, int64_t now_ms)
 	if (now_ms < guard->next_ms)
 		return;
 	guard->next_ms = now_ms + LOOK_MS;
-	for (struct http_guarded *g = guard->first; g; g = g->next)
+	for (struct list *l = guard->all.next; l != &guard->all; l = l->next) {
+		const struct guarded *g = LIST_OF(l, const struct guarded, link);
+
 		if (g->until_ms <= now_ms)
 			cut(g->connection);
+	}
 }
 
 unsigned http_guard_connections(unsigned wanted)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Guard: what one client may take of the HTTP server. Microhttpd's time-outs begin anew with every byte; here a request has to be
- * complete within a time, and a response to be taken at a rate, else the connection is cut. Internal to http.c.
+ * complete within a time, and a response to be taken at a rate, else the connection is cut. Internal to http*.c.
  */
 #ifndef SEGFARM_DISPATCHER_HTTP_GUARD_H
 #define SEGFARM_DISPATCHER_HTTP_GUARD_H
 
-#include "common/err.h"
+#include "dispatcher/list.h"
 
 #include <microhttpd.h>
 #include <stdint.h>
@@ -18,9 +18,10 @@
 #define HTTP_RESPONSE_RATE (16 << 10)   /* bytes */
 
 struct http_guard {
-	struct http_guarded *first;
+	struct list all; /* connections */
 	int64_t next_ms;
 };
+void http_guard_init(struct http_guard *guard);
 
 /* Raises the limit of descriptors as far as it goes, and takes `wanted` connections down to what it allows. */
 unsigned http_guard_connections(unsigned wanted);
@@ -34,8 +35,8 @@ void http_guard_send(struct MHD_Connection *connection, uint64_t bytes);
 /* It is over, well or not. */
 void http_guard_end(struct MHD_Connection *connection);
 
-/* What is wrong with a request that has a body, which nothing here takes: its status, 0 for one without. */
-unsigned http_guard_check_body(struct MHD_Connection *connection, const char *method);
+/* Whether a body follows the header. */
+bool http_guard_has_body(struct MHD_Connection *connection);
 
 /* Cuts those whose time is up; call it at least once a second. */
 void http_guard_work(struct http_guard *guard, int64_t now_ms);

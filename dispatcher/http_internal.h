@@ -73,7 +73,8 @@ void http_refresh(struct dispatch *d, struct dispatch_stream *s);
 /* Sends it, with what all answers have. type NULL: it has no body. Takes the response. */
 enum MHD_Result http_send(struct http_call *call, unsigned status, struct MHD_Response *response, const char *type,
 			  enum http_keep cache);
-enum MHD_Result http_send_text(struct http_call *call, const char *text);
+/* Something short, that is not to be kept. */
+enum MHD_Result http_send_copy(struct http_call *call, unsigned status, const void *data, size_t size, const char *type);
 /* RFC 9457. detail: a sentence of what is wrong with this very request. */
 enum MHD_Result http_send_problem(struct http_call *call, unsigned status, const char *detail);
 /* 204: which methods there are, and which scripts of other pages may use. */
@@ -102,10 +103,12 @@ unsigned http_check_api(const struct http_call *call, const char **why);
 unsigned http_check_signature(struct http_call *call, const char **why);
 /* Signs what a playlist names, for as long as the playlist's own URL is signed. */
 void http_sign_playlist(const struct http_call *call, struct buf *playlist);
+void http_sign_mpd(const struct http_call *call, struct buf *mpd);
 /* The value of Access-Control-Allow-Origin; NULL: scripts of other pages may not read it. */
 const char *http_allowed_origin(const struct http_call *call);
 
 /* --- http_log.c */
+/* Anew, if it is open. */
 int http_log_open(struct http *h, struct err *err);
 void http_log_close(struct http *h);
 void http_log_call(const struct http_call *call, bool is_complete);

@@ -4,11 +4,11 @@
  */
 #include "dispatcher/http_internal.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <netinet/in.h>
+#include <netdb.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -40,27 +40,13 @@ void http_log_close(struct http *h)
 	h->log_fd = -1;
 }
 
-int http_reopen_log(struct http *http, struct err *err)
-{
-	return http_log_open(http, err);
-}
-
 static void put_address(const struct http_call *call, struct buf *line)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	char text[INET6_ADDRSTRLEN] = "-";
-	struct sockaddr_in four;
-	struct sockaddr_in6 six;
+	char text[NI_MAXHOST];
 
-	if (info) {
-		memcpy(&four, info->client_addr, sizeof(four));
-		if (four.sin_family == AF_INET) {
-			inet_ntop(AF_INET, &four.sin_addr, text, sizeof(text));
-		} else {
-			memcpy(&six, info->client_addr, sizeof(six));
-			inet_ntop(AF_INET6, &six.sin6_addr, text, sizeof(text));
-		}
-	}
+	if (!info || getnameinfo(info->client_addr, sizeof(struct sockaddr_storage), text, sizeof(text), NULL, 0, NI_NUMERICHOST))
+		snprintf(text, sizeof(text), "-");
 	buf_put_str(line, text);
 }
 

@@ -9,21 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
-static enum MHD_Result send_plain(struct http_call *call, unsigned status, const void *text, size_t size, const char *type)
-{
-	call->bytes = size;
-	http_guard_send(call->connection, size);
-	return http_send(call, status, MHD_create_response_from_buffer(size, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY), type,
-			 HTTP_CACHE_NEVER);
-}
-
 enum MHD_Result http_answer_ready(struct http_call *call)
 {
 	char text[HEALTH_TEXT_MAX], line[HEALTH_TEXT_MAX + 1];
 	bool is_ready = health_is_ready(call->http->dispatch, text);
 
 	snprintf(line, sizeof(line), "%s\n", text);
-	return send_plain(call, is_ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, line, strlen(line), HTTP_TYPE_TEXT);
+	return http_send_copy(call, is_ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, line, strlen(line), HTTP_TYPE_TEXT);
 }
 
 enum MHD_Result http_answer_metrics(struct http_call *call)
@@ -34,7 +26,7 @@ enum MHD_Result http_answer_metrics(struct http_call *call)
 
 	health_put_metrics(call->http->dispatch, info ? info->num_connections : 0, &body);
 	if (!buf_failed(&body))
-		result = send_plain(call, MHD_HTTP_OK, body.data, body.size, METRICS_TYPE);
+		result = http_send_copy(call, MHD_HTTP_OK, body.data, body.size, METRICS_TYPE);
 	buf_finish(&body);
 	return result;
 }
@@ -48,6 +40,11 @@ void http_note_first_byte(const struct http_call *call, bool is_miss)
 				(now.tv_sec - call->begun.tv_sec) * INT64_C(1000000) + (now.tv_nsec - call->begun.tv_nsec) / 1000);
 }
 
+static int load_keys(struct http *http, struct err *err)
+{
+	return access_load(&http->access, http->settings.token_file, http->settings.url_key_file, err);
+}
+
 /* What was made with the others stays. */
 int http_reload(struct http *http, const struct http_settings *settings, struct err *err)
 {
@@ -58,14 +55,14 @@ int http_reload(struct http *http, const struct http_settings *settings, struct 
 	http->settings.connections = old.connections;
 	http->settings.per_address = old.per_address;
 	http->settings.cache_mib = old.cache_mib;
-	ret = http_reload_keys(http, err);
+	ret = load_keys(http, err);
 	if (ret >= 0)
-		ret = http_reopen_log(http, err);
+		ret = http_log_open(http, err);
 	if (ret < 0) {
 		struct err again;
 
 		http->settings = old;
-		if (http_reload_keys(http, &again) < 0) /* it has kept those that it had */
+		if (load_keys(http, &again) < 0) /* it has kept those that it had */
 			return ret;
 	}
 	return ret < 0 ? ret : 0;

@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-#define LIFETIME_MAX_S 1000000
 #define CACHE_MAX_MIB 1000000
 #define STREAMS_MAX 1000000
 
@@ -75,7 +74,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		s->url_key_file = arg;
 		break;
 	case KEY_URL_LIFETIME:
-		s->url_lifetime_s = options_parse_int("--url-lifetime", arg, 1, LIFETIME_MAX_S, state);
+		s->url_lifetime_s = options_parse_int("--url-lifetime", arg, 1, HTTP_URL_LIFETIME_MAX_S, state);
 		break;
 	case KEY_CORS:
 		options_check(add_origin(s, arg, &err), &err, state);

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #define FIRST_WAIT_MS 15000 /* for a worker to become free; looking for the place may take it longer */
 #define IDLE_TIMEOUT_S 300u /* a player that does not read keeps its worker for so long */
@@ -155,15 +154,6 @@ static bool is_too_late(const struct http_play *p)
 	return !p->is_answered && proc_now_ms() >= p->until_ms && !play_is_given(p->dispatch, p->play);
 }
 
-/* Microhttpd does not look at a connection that is suspended: a worker would begin for a player that has left while it waited. */
-static bool is_gone(const struct http_play *p)
-{
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(p->call->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	char byte;
-
-	return info && recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
 /* Microhttpd asks for bytes. */
 static ssize_t read_play(void *arg, uint64_t position, char *to, size_t max)
 {
@@ -207,7 +197,8 @@ void http_plays_work(struct http_plays *plays)
 	for (struct http_play *p = plays->first; p; p = p->next) {
 		if (!p->is_suspended)
 			continue;
-		p->is_broken |= is_gone(p);
+		/* a worker would begin for a player that has left while it waited */
+		p->is_broken |= http_call_has_left(p->call->connection);
 		if (has_something(p) || take(p) || is_too_late(p)) {
 			p->is_suspended = false;
 			MHD_resume_connection(p->call->connection);

@@ -91,10 +91,11 @@ static struct MHD_Response *copy(const void *data, size_t size)
 	return MHD_create_response_from_buffer(size, (void *)(uintptr_t)data, MHD_RESPMEM_MUST_COPY);
 }
 
-enum MHD_Result http_send_text(struct http_call *call, const char *text)
+enum MHD_Result http_send_copy(struct http_call *call, unsigned status, const void *data, size_t size, const char *type)
 {
-	call->bytes = strlen(text);
-	return http_send(call, MHD_HTTP_OK, copy(text, strlen(text)), HTTP_TYPE_TEXT, HTTP_CACHE_NEVER);
+	call->bytes = size;
+	http_guard_send(call->connection, size);
+	return http_send(call, status, copy(data, size), type, HTTP_CACHE_NEVER);
 }
 
 enum MHD_Result http_send_problem(struct http_call *call, unsigned status, const char *detail)
@@ -109,9 +110,8 @@ enum MHD_Result http_send_problem(struct http_call *call, unsigned status, const
 	jput_str(&body, "detail", detail);
 	jput_close(&body, '}');
 	call->is_by_encoding = false;
-	call->bytes = body.size;
 	if (!buf_failed(&body))
-		result = http_send(call, status, copy(body.data, body.size), HTTP_TYPE_PROBLEM, HTTP_CACHE_NEVER);
+		result = http_send_copy(call, status, body.data, body.size, HTTP_TYPE_PROBLEM);
 	buf_finish(&body);
 	return result;
 }

@@ -6,8 +6,8 @@
 
 #include "common/proc.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,52 +15,41 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static socklen_t make_address(const struct cli_listen *listen_at, struct sockaddr_storage *address)
-{
-	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(listen_at->port) };
-	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(listen_at->port) };
-
-	memset(address, 0, sizeof(*address));
-	if (inet_pton(AF_INET, listen_at->host, &four.sin_addr) == 1) {
-		memcpy(address, &four, sizeof(four));
-		return sizeof(four);
-	}
-	inet_pton(AF_INET6, listen_at->host, &six.sin6_addr);
-	memcpy(address, &six, sizeof(six));
-	return sizeof(six);
-}
-
-static uint16_t bound_port(int fd)
+/* Of what h->socket has become. */
+static void note_base(struct http *h, const struct cli_listen *at)
 {
 	struct sockaddr_storage address = { 0 };
 	socklen_t size = sizeof(address);
-	struct sockaddr_in6 six;
-	struct sockaddr_in four;
+	char port[NI_MAXSERV] = "0";
 
-	getsockname(fd, (struct sockaddr *)&address, &size);
-	memcpy(&four, &address, sizeof(four));
-	memcpy(&six, &address, sizeof(six));
-	return ntohs(address.ss_family == AF_INET ? four.sin_port : six.sin6_port);
+	getsockname(h->socket, (struct sockaddr *)&address, &size);
+	getnameinfo((struct sockaddr *)&address, size, NULL, 0, port, sizeof(port), NI_NUMERICSERV);
+	snprintf(h->base, sizeof(h->base), strchr(at->host, ':') ? "http://[%s]:%.5s" : "http://%s:%.5s", at->host, port);
 }
 
 static int listen_on(struct http *h, const struct cli_listen *at, struct err *err)
 {
-	bool is_six = strchr(at->host, ':');
-	struct sockaddr_storage address;
-	socklen_t size = make_address(at, &address);
-	int on = 1;
+	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM }, *a = NULL;
+	char port[NI_MAXSERV];
+	int on = 1, error;
 
-	h->socket = socket(is_six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	snprintf(port, sizeof(port), "%u", at->port);
+	errno = EADDRNOTAVAIL;
+	if (!getaddrinfo(at->host, port, &hints, &a))
+		h->socket = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (h->socket >= 0) {
 		setsockopt(h->socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-		if (is_six)
+		if (a->ai_family == AF_INET6)
 			setsockopt(h->socket, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	}
-	if (h->socket < 0 || bind(h->socket, (struct sockaddr *)&address, size) < 0 || listen(h->socket, SOMAXCONN) < 0)
+	error = h->socket < 0 || bind(h->socket, a->ai_addr, a->ai_addrlen) < 0 || listen(h->socket, SOMAXCONN) < 0 ? errno : 0;
+	if (a)
+		freeaddrinfo(a);
+	if (error)
 		return err_set(err, ERR_USAGE,
 			       "cannot listen on %s port %u: %s; choose another with --listen ADDRESS:PORT",
-			       at->host, at->port, errno == EADDRINUSE ? "the port is in use" : strerror(errno));
-	snprintf(h->base, sizeof(h->base), is_six ? "http://[%s]:%u" : "http://%s:%u", at->host, bound_port(h->socket));
+			       at->host, at->port, error == EADDRINUSE ? "the port is in use" : strerror(error));
+	note_base(h, at);
 	return 0;
 }
 
@@ -108,10 +97,11 @@ int http_create(struct http **http, const struct cli_listen *listen, const struc
 	h->socket = h->log_fd = h->waits.epoll_fd = -1;
 	http_settings_init(&h->settings);
 	http_events_init(&h->events);
+	http_guard_init(&h->guard);
 	if (settings)
 		h->settings = *settings;
 	http_cache_init(&h->cache, (size_t)h->settings.cache_mib << 20);
-	ret = http_reload_keys(h, err);
+	ret = access_load(&h->access, h->settings.token_file, h->settings.url_key_file, err);
 	if (ret >= 0)
 		ret = http_log_open(h, err);
 	if (ret >= 0)
@@ -135,11 +125,6 @@ int http_create(struct http **http, const struct cli_listen *listen, const struc
 	}
 	*http = h;
 	return 0;
-}
-
-int http_reload_keys(struct http *http, struct err *err)
-{
-	return access_load(&http->access, http->settings.token_file, http->settings.url_key_file, err);
 }
 
 static void note_gone(void *http, const struct dispatch_stream *s)

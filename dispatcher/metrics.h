@@ -22,7 +22,7 @@ enum { METRICS_HIT, METRICS_MISS, METRICS_CACHE };
 #define METRICS_BUCKETS 16   /* and one for all that is longer */
 #define METRICS_SIGNALS 10   /* that have names here; the last is any other */
 #define METRICS_CLASSES 5    /* of HTTP: 1xx to 5xx */
-#define METRICS_FAILURES 7   /* enum queue_failure */
+#define METRICS_FAILURES QUEUE_CANCELLED /* those of enum queue_failure before it */
 #define METRICS_STATES 5     /* enum dispatch_state */
 
 struct metrics_histogram {

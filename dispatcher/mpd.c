@@ -28,6 +28,25 @@ static void put_seconds(struct buf *out, const char *name, int64_t ticks)
 	buf_printf(out, " %s=\"PT%" PRId64 ".%03" PRId64 "S\"", name, ms / 1000, ms % 1000);
 }
 
+static int64_t audio_end(const struct record_audio *a)
+{
+	return a->is_present ? timeline_samples_to_ticks(a->base + a->frames * a->unit, a->rate) : 0;
+}
+
+/* With sound that goes on behind the plan's end: Shaka drops what lies behind the end that is told. */
+static int64_t end_of(const struct plan *plan)
+{
+	const struct plan_segment *last = &plan->segments[plan->n_segments - 1];
+	int64_t end = last->start + last->duration, at = audio_end(&plan->audio);
+
+	end = at > end ? at : end;
+	for (int i = 0; i < plan->n_tracks; i++) {
+		at = audio_end(&plan->tracks[i].audio);
+		end = at > end ? at : end;
+	}
+	return end;
+}
+
 static int64_t longest(const struct plan *plan)
 {
 	int64_t ticks = 0;
@@ -40,7 +59,7 @@ static int64_t longest(const struct plan *plan)
 /* Section 5.3.9.6: runs of the same duration. */
 static void put_timeline(struct buf *out, const struct plan *plan)
 {
-	buf_printf(out, "<SegmentTemplate timescale=\"%d\">\n<SegmentTimeline>\n", (int)TICKS_PER_SECOND);
+	buf_put_str(out, "<SegmentTimeline>\n");
 	for (size_t i = 0, n; i < plan->n_segments; i += n) {
 		const struct plan_segment *s = &plan->segments[i];
 
@@ -51,7 +70,7 @@ static void put_timeline(struct buf *out, const struct plan *plan)
 			buf_printf(out, " r=\"%zu\"", n - 1);
 		buf_put_str(out, "/>\n");
 	}
-	buf_put_str(out, "</SegmentTimeline>\n</SegmentTemplate>\n");
+	buf_put_str(out, "</SegmentTimeline>\n");
 }
 
 /* ISO/IEC 23091-3 */
@@ -74,15 +93,37 @@ static void put_picture(struct buf *out, const struct record_video *v)
 		buf_printf(out, " frameRate=\"%" PRId64 "/%" PRId64 "\"", v->rate_num, v->rate_den);
 }
 
-/* The rest of the template; each rendition is one Representation. */
-static void put_names(struct buf *out, bool is_text)
+static void put_list(struct buf *out, const struct plan *plan, size_t first)
 {
+	const char *rendition = plan_rendition(plan, first);
+	char name[PLAYLIST_NAME_MAX];
+
+	buf_printf(out, "<SegmentList timescale=\"%d\">\n", (int)TICKS_PER_SECOND);
+	if (!plan_is_text(plan, first))
+		buf_printf(out, "<Initialization sourceURL=\"%s/" PLAYLIST_INIT "\"/>\n", rendition);
+	put_timeline(out, plan);
+	for (size_t i = first; i < first + plan->n_segments; i++) {
+		playlist_segment_name(plan, i, name);
+		buf_printf(out, "<SegmentURL media=\"%s/%s\"/>\n", rendition, name);
+	}
+	buf_put_str(out, "</SegmentList>\n");
+}
+
+/* Each rendition is one Representation. Of a template it is the rest. */
+static void put_names(struct buf *out, const struct plan *plan, size_t first, enum mpd_names names)
+{
+	bool is_text = plan_is_text(plan, first);
+
+	if (names == MPD_LIST) {
+		put_list(out, plan, first);
+		return;
+	}
 	buf_printf(out, "<SegmentTemplate%s media=\"$RepresentationID$/$Time$.%s\"/>\n",
 		   is_text ? "" : " initialization=\"$RepresentationID$/" PLAYLIST_INIT "\"", is_text ? "vtt" : "m4s");
 }
 
 /* Video and audio together are told by their codecs alone: dash.js plays that, and refuses to where ContentComponents say so. */
-static void put_main(struct buf *out, const struct plan *plan, int64_t bandwidth)
+static void put_main(struct buf *out, const struct plan *plan, int64_t bandwidth, enum mpd_names names)
 {
 	const struct record_video *v = &plan->video;
 	const struct record_audio *a = &plan->audio;
@@ -93,7 +134,7 @@ static void put_main(struct buf *out, const struct plan *plan, int64_t bandwidth
 	if (strcmp(v->range, "PQ") == 0 || strcmp(v->range, "HLG") == 0)
 		buf_printf(out, "<SupplementalProperty schemeIdUri=\"" TRANSFER "\" value=\"%d\"/>\n", v->range[0] == 'P' ? 16 : 18);
 	buf_put_str(out, "<Role schemeIdUri=\"" ROLE "\" value=\"main\"/>\n");
-	put_names(out, false);
+	put_names(out, plan, 0, names);
 	buf_printf(out, "<Representation id=\"%s\" bandwidth=\"%" PRId64 "\" codecs=\"%s%s%s\"", plan_rendition(plan, 0), bandwidth, v->codecs,
 		   v->is_present && a->is_present ? "," : "", a->codecs);
 	if (v->is_present)
@@ -113,11 +154,12 @@ static const char *role_of(const struct record_track *t)
 	return t->is_default ? "main" : "alternate";
 }
 
-static void put_track(struct buf *out, const struct record_track *t, int id, int64_t bandwidth)
+static void put_track(struct buf *out, const struct plan *plan, int track, int64_t bandwidth, enum mpd_names names)
 {
+	const struct record_track *t = &plan->tracks[track];
 	bool is_text = t->text.is_present;
 
-	buf_printf(out, "<AdaptationSet id=\"%d\" contentType=\"%s\" mimeType=\"%s\" segmentAlignment=\"true\"", id, is_text ? "text" : "audio",
+	buf_printf(out, "<AdaptationSet id=\"%d\" contentType=\"%s\" mimeType=\"%s\" segmentAlignment=\"true\"", track + 1, is_text ? "text" : "audio",
 		   is_text ? "text/vtt" : "audio/mp4");
 	if (!is_text)
 		buf_put_str(out, " startWithSAP=\"1\"");
@@ -129,7 +171,7 @@ static void put_track(struct buf *out, const struct record_track *t, int id, int
 	buf_put_str(out, "<Label>");
 	put_escaped(out, t->name);
 	buf_put_str(out, "</Label>\n");
-	put_names(out, is_text);
+	put_names(out, plan, (size_t)(track + 1) * plan->n_segments, names);
 	buf_printf(out, "<Representation id=\"%s\" bandwidth=\"%" PRId64 "\"", t->rendition, bandwidth);
 	if (is_text) {
 		buf_put_str(out, "/>\n");
@@ -141,19 +183,21 @@ static void put_track(struct buf *out, const struct record_track *t, int id, int
 	buf_put_str(out, "</AdaptationSet>\n");
 }
 
-void mpd_put(const struct plan *plan, const int64_t *sizes, struct buf *out)
+void mpd_put(const struct plan *plan, const int64_t *sizes, enum mpd_names names, struct buf *out)
 {
-	const struct plan_segment *last = &plan->segments[plan->n_segments - 1];
-
-	buf_put_str(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" "
-			 "profiles=\"urn:mpeg:dash:profile:isoff-live:2011\" type=\"static\"");
-	put_seconds(out, "mediaPresentationDuration", last->start + last->duration);
+	buf_printf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" "
+			"profiles=\"urn:mpeg:dash:profile:isoff-%s:2011\" type=\"static\"", names == MPD_LIST ? "main" : "live");
+	put_seconds(out, "mediaPresentationDuration", end_of(plan));
 	put_seconds(out, "maxSegmentDuration", longest(plan));
 	put_seconds(out, "minBufferTime", longest(plan));
 	buf_put_str(out, ">\n<Period id=\"0\" start=\"PT0S\">\n");
-	put_timeline(out, plan);
-	put_main(out, plan, playlist_measure(plan, 0, sizes).peak);
+	if (names == MPD_TEMPLATE) {
+		buf_printf(out, "<SegmentTemplate timescale=\"%d\">\n", (int)TICKS_PER_SECOND);
+		put_timeline(out, plan);
+		buf_put_str(out, "</SegmentTemplate>\n");
+	}
+	put_main(out, plan, playlist_measure(plan, 0, sizes).peak, names);
 	for (int i = 0; i < plan->n_tracks; i++)
-		put_track(out, &plan->tracks[i], i + 1, playlist_measure(plan, (size_t)(i + 1) * plan->n_segments, sizes).peak);
+		put_track(out, plan, i, playlist_measure(plan, (size_t)(i + 1) * plan->n_segments, sizes).peak, names);
 	buf_put_str(out, "</Period>\n</MPD>\n");
 }

@@ -162,13 +162,19 @@ static void place_audio(const struct index *index, const struct record_audio *au
 	}
 }
 
-/* Where each segment starts to read subtitles: so much earlier that what is still shown is met. */
-static void place_text(const struct index *index, struct plan_segment *segments, size_t n_segments)
+/* Where each segment starts to read subtitles: so much earlier that what is still shown is met. positions: of the track; or NULL. */
+static void place_text(const struct index *index, const int64_t *positions, struct plan_segment *segments, size_t n_segments)
 {
-	size_t known = 0;
+	size_t known = 0, here = 0; /* syncs in front of which we may start; that are not behind the segment's start: both sides only rise */
 
 	for (size_t i = 0; i < n_segments; i++) {
-		while (known < index->n_syncs && index->syncs[known].pts <= segments[i].start - PLAN_TEXT_LEAD)
+		int64_t from = segments[i].start - PLAN_TEXT_LEAD;
+
+		while (here < index->n_syncs && index->syncs[here].start <= segments[i].start)
+			here++;
+		if (positions)
+			from = (here ? positions[here - 1] : 0) - PLAN_TEXT_EARLY;
+		while (known < index->n_syncs && index->syncs[known].pts <= from)
 			known++;
 		segments[i].audio_place = known ? index->syncs[known - 1].place : index->first_place;
 	}
@@ -190,7 +196,7 @@ static int add_track(const struct index *index, const struct record_track *from,
 		share_frames(plan, &t->audio, t->segments);
 		place_audio(index, &t->audio, from->positions, t->segments, plan->n_segments);
 	} else {
-		place_text(index, t->segments, plan->n_segments);
+		place_text(index, from->positions, t->segments, plan->n_segments);
 	}
 	return 0;
 }

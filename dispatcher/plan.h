@@ -14,7 +14,8 @@
 #include "common/record.h"
 
 #define PLAN_TAIL_MIN 45000 /* ticks */
-#define PLAN_TEXT_LEAD (15 * 90000) /* ticks: subtitles that began so long before a segment are found, if they are still shown */
+#define PLAN_TEXT_EARLY (2 * 90000) /* ticks: subtitles are read from so long before they are shown: they may lie before the video of their time */
+#define PLAN_TEXT_LEAD (15 * 90000) /* and where the index does not say what stands at a segment's start, from so long before that */
 
 /* Fills *plan (plan_finish gives it back). ERR_UNSUPPORTED: neither track; ERR_DATA: the index contradicts itself;
  * ERR_LIMIT: more than RECORD_SEGMENTS_MAX segments. On error *plan is empty. */

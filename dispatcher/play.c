@@ -72,8 +72,7 @@ int play_begin(struct dispatch *d, struct dispatch_stream *stream, int64_t start
 	p->has_reader = true;
 	ret = store_keep_play(d->store, &p->name, err);
 	p->keep_ms = proc_now_ms() + KEEP_MS;
-	d->queue.now_ms = proc_now_ms();
-	if (ret >= 0 && queue_push(&d->queue, d->plays_number, p->slot, QUEUE_PLAYER) < 0)
+	if (ret >= 0 && queue_push(&d->queue, d->plays_number, p->slot, QUEUE_PLAYER, proc_now_ms()) < 0)
 		ret = err_set(err, ERR_NOMEM, "out of memory for the queue");
 	if (ret < 0) {
 		free(p);

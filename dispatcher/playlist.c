@@ -168,25 +168,41 @@ void playlist_put_master(const struct plan *plan, const int64_t *sizes, struct b
 	buf_printf(out, "\n%s/" PLAYLIST_MEDIA "\n", plan_rendition(plan, 0));
 }
 
-int64_t playlist_border(const struct plan *plan, size_t first, size_t number)
+/* Where the first audio frame of the segment lies; number plan->n_segments: the end of the last one. */
+static int64_t audio_border(const struct plan *plan, const struct record_track *t, size_t number)
+{
+	int64_t frame = number < plan->n_segments ? t->segments[number].audio_first : t->audio.frames;
+
+	return timeline_samples_to_ticks(t->audio.base + frame * t->audio.unit, t->audio.rate);
+}
+
+/* Where segment `number` of a rendition begins, ticks; number plan->n_segments: where the last one ends. Audio has
+ * them between frames, up to one off the plan's; it begins with its first frame and ends with its last, but never before the plan does. So
+ * a segment's EXTINF is what it lasts (RFC 8216 section 4.3.2.1); and Shaka ends a title where the shortest of its playlists ends. */
+static int64_t border(const struct plan *plan, size_t first, size_t number)
 {
 	const struct record_track *t = plan_track(plan, first);
 	const struct plan_segment *s = plan_segment(plan, first + (number < plan->n_segments ? number : number - 1));
-	int64_t at, unit;
+	int64_t end = s->start + s->duration, at, unit;
 
+	if (t && t->text.is_present)
+		t = NULL;
+	at = t ? audio_border(plan, t, number) : 0;
 	if (number == plan->n_segments)
-		return s->start + s->duration;
-	if (!t || t->text.is_present || !number)
+		return t && at > end ? at : end;
+	if (!t)
 		return s->start;
-	at = timeline_samples_to_ticks(t->audio.base + s->audio_first * t->audio.unit, t->audio.rate);
 	unit = timeline_samples_to_ticks(t->audio.unit, t->audio.rate);
 	unit = unit < LIMIT_SHIFT ? unit : LIMIT_SHIFT;
-	return at > s->start - unit && at < s->start + unit ? at : s->start;
+	/* sound may begin before the first picture */
+	return at > (number ? s->start : 0) - unit && at < s->start + unit ? at : s->start;
 }
 
 static int64_t duration_of(const struct plan *plan, size_t first, size_t number)
 {
-	return playlist_border(plan, first, number + 1) - playlist_border(plan, first, number);
+	int64_t duration = border(plan, first, number + 1) - border(plan, first, number);
+
+	return duration > 0 ? duration : 1; /* of a plan that makes no sense */
 }
 
 static int64_t target_duration(const struct plan *plan, size_t first)

@@ -26,10 +26,6 @@ struct playlist_rates {
 };
 struct playlist_rates playlist_measure(const struct plan *plan, size_t first, const int64_t *sizes);
 
-/* Where segment `number` of a rendition begins, ticks; number plan->n_segments: where the last one ends. Audio has its inner borders
- * between frames: up to one off the plan's. All renditions have the same ends: Shaka waits for what is behind the shortest. */
-int64_t playlist_border(const struct plan *plan, size_t first, size_t number);
-
 /* "<start>-<duration>.m4s" or ".vtt" */
 void playlist_segment_name(const struct plan *plan, size_t segment, char name[PLAYLIST_NAME_MAX]);
 /* The segment of that name in the rendition, or -1. Only the one spelling that playlist_segment_name gives is accepted, and the one that

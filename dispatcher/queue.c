@@ -51,28 +51,27 @@ bool queue_set_slots(struct queue *q, int stream, size_t n_slots)
 	return true;
 }
 
-/* The first place of a table of pointers that is NULL, which is made longer if there is none. -1: no memory. */
-static int find_place(void ***table, int *n)
+/* The first place of a table of pointers that is NULL, not in front of *from; the table is made longer if there is none. -1: no memory. */
+static int find_place(void ***table, int *n, int *from)
 {
 	void **grown;
-	int i = 0;
 
-	while (i < *n && (*table)[i])
-		i++;
-	if (i < *n)
-		return i;
+	while (*from < *n && (*table)[*from])
+		++*from;
+	if (*from < *n)
+		return *from;
 	grown = realloc(*table, ((size_t)*n + 1) * sizeof(void *));
 	if (!grown)
 		return -1;
 	*table = grown;
 	grown[(*n)++] = NULL;
-	return i;
+	return *from;
 }
 
 int queue_add_stream(struct queue *q, size_t n_slots, bool is_exclusive)
 {
 	struct queue_stream *s = calloc(1, sizeof(*s));
-	int n = s ? find_place((void ***)(void *)&q->streams, &q->n_streams) : -1;
+	int n = s ? find_place((void ***)(void *)&q->streams, &q->n_streams, &q->free_stream) : -1;
 
 	if (n < 0) {
 		free(s);
@@ -98,7 +97,7 @@ int queue_add_stream(struct queue *q, size_t n_slots, bool is_exclusive)
 int queue_add_worker(struct queue *q)
 {
 	struct queue_worker *w = calloc(1, sizeof(*w));
-	int n = w ? find_place((void ***)(void *)&q->workers, &q->n_workers) : -1;
+	int n = w ? find_place((void ***)(void *)&q->workers, &q->n_workers, &q->free_worker) : -1;
 
 	if (n < 0) {
 		free(w);
@@ -142,6 +141,7 @@ void queue_remove_stream(struct queue *q, int stream)
 	free(s->slots);
 	free(s);
 	q->streams[stream] = NULL;
+	q->free_stream = stream < q->free_stream ? stream : q->free_stream;
 }
 
 void queue_remove_worker(struct queue *q, int worker)
@@ -155,6 +155,7 @@ void queue_remove_worker(struct queue *q, int worker)
 	q->groups[w->group].n--;
 	free(w);
 	q->workers[worker] = NULL;
+	q->free_worker = worker < q->free_worker ? worker : q->free_worker;
 	q->n_present--;
 }
 
@@ -169,7 +170,7 @@ bool queue_add_credits(struct queue *q, int worker, int credits)
 	return credits <= room;
 }
 
-static int push_again(struct queue *q, struct queue_item *item, enum queue_class class)
+static int push_again(struct queue *q, struct queue_item *item, enum queue_class class, int64_t now_ms)
 {
 	bool is_raised = class < item->class || item->is_unwanted;
 
@@ -182,11 +183,11 @@ static int push_again(struct queue *q, struct queue_item *item, enum queue_class
 	}
 	queue_leave_pending(q, item);
 	queue_set_class(q, item, class);
-	queue_join_pending(q, item, false);
+	queue_join_pending(q, item, false, now_ms);
 	return 0;
 }
 
-int queue_push(struct queue *q, int stream, uint32_t slot, enum queue_class class)
+int queue_push(struct queue *q, int stream, uint32_t slot, enum queue_class class, int64_t now_ms)
 {
 	struct queue_stream *s = q->streams[stream];
 	struct queue_item *item;
@@ -194,7 +195,7 @@ int queue_push(struct queue *q, int stream, uint32_t slot, enum queue_class clas
 	ASSERT(slot < s->n_slots);
 	item = s->slots[slot];
 	if (item)
-		return push_again(q, item, class);
+		return push_again(q, item, class, now_ms);
 	item = calloc(1, sizeof(*item));
 	if (!item || !queue_clock_reserve(q, q->n_pending[0] + q->n_pending[1] + q->n_pending[2] + q->n_waiting + q->n_in_flight + 1)) {
 		free(item);
@@ -205,11 +206,11 @@ int queue_push(struct queue *q, int stream, uint32_t slot, enum queue_class clas
 	item->class = (uint8_t)class;
 	item->clock = item->refused_by = -1;
 	s->slots[slot] = item;
-	queue_join_pending(q, item, false);
+	queue_join_pending(q, item, false, now_ms);
 	return 1;
 }
 
-void queue_lower(struct queue *q, int stream, uint32_t slot, enum queue_class class)
+void queue_lower(struct queue *q, int stream, uint32_t slot, enum queue_class class, int64_t now_ms)
 {
 	struct queue_item *item = q->streams[stream]->slots[slot];
 
@@ -220,7 +221,7 @@ void queue_lower(struct queue *q, int stream, uint32_t slot, enum queue_class cl
 	} else {
 		queue_leave_pending(q, item);
 		queue_set_class(q, item, class);
-		queue_join_pending(q, item, true); /* it has waited before */
+		queue_join_pending(q, item, true, now_ms); /* it has waited before */
 	}
 }
 
@@ -265,7 +266,6 @@ int queue_give(struct queue *q, int64_t now_ms, struct queue_item **given)
 	struct queue_worker *w;
 	struct queue_item *item;
 
-	q->now_ms = now_ms;
 	queue_wake_waiting(q, now_ms);
 	queue_waive(q, now_ms);
 	w = queue_take_next(q, now_ms, &item);
@@ -289,20 +289,20 @@ void queue_set_deadline(struct queue *q, struct queue_item *item, int64_t deadli
 }
 
 /* In front of its stream: what was tried before is the oldest. Without a stream, or unwanted, it ends here. */
-static bool put_back(struct queue *q, struct queue_item *item)
+static bool put_back(struct queue *q, struct queue_item *item, int64_t now_ms)
 {
 	if (!item->stream || item->is_unwanted) {
 		queue_free_item(item);
 		return false;
 	}
-	queue_join_pending(q, item, true);
+	queue_join_pending(q, item, true, now_ms);
 	return true;
 }
 
 void queue_take_back(struct queue *q, struct queue_item *item, int64_t now_ms)
 {
 	queue_leave_worker(q, item, now_ms);
-	put_back(q, item);
+	put_back(q, item, now_ms);
 }
 
 void queue_discard(struct queue *q, struct queue_item *item, int64_t now_ms)
@@ -390,12 +390,12 @@ bool queue_fail(struct queue *q, struct queue_item *item, enum queue_failure fai
 		return false;
 	}
 	if (failure != QUEUE_RETRY && failure != QUEUE_STORE)
-		return put_back(q, item);
+		return put_back(q, item, now_ms);
 	queue_wait_until(q, item, now_ms + backoff_ms(item->retries - 1));
 	return true;
 }
 
-void queue_forgive(struct queue *q)
+void queue_forgive(struct queue *q, int64_t now_ms)
 {
 	for (int i = 0; i < q->n_streams; i++)
 		for (size_t k = 0; q->streams[i] && k < q->streams[i]->n_slots; k++) {
@@ -407,7 +407,7 @@ void queue_forgive(struct queue *q)
 			if (!queue_is_waiting(item))
 				continue;
 			queue_stop_waiting(q, item);
-			queue_join_pending(q, item, true);
+			queue_join_pending(q, item, true, now_ms);
 		}
 }
 

@@ -133,6 +133,7 @@ struct queue {
 	struct queue_stream **streams; /* NULL: removed */
 	struct queue_worker **workers;
 	int n_streams, n_workers;
+	int free_stream, free_worker;  /* no place in front of it is free */
 	int n_present;                 /* workers that are there */
 	struct queue_lane lanes[QUEUE_PLACES_MAX];   /* the first of both: nothing in particular */
 	struct queue_group groups[QUEUE_PLACES_MAX];
@@ -141,7 +142,6 @@ struct queue {
 	struct queue_item **clock;     /* a heap by until_ms: what waits, and what is in front of its worker */
 	size_t n_clock, clock_size;
 	int64_t last_job;              /* ids start at 1 */
-	int64_t now_ms;                /* as it was told last, for pending_ms: queue_give tells it, and the caller before queue_push */
 	size_t n_pending[QUEUE_CLASSES];
 	size_t n_waiting, n_in_flight;
 };
@@ -168,9 +168,9 @@ bool queue_add_credits(struct queue *q, int worker, int credits);
 
 /* 1 queued, 0 it was queued or in flight already (its class is raised if need be), -1 no memory. 2: it is in flight, and a player's
  * now: its worker must give up what it holds in front of it; the caller cancels those jobs that are marked so. */
-int queue_push(struct queue *q, int stream, uint32_t slot, enum queue_class class);
+int queue_push(struct queue *q, int stream, uint32_t slot, enum queue_class class, int64_t now_ms);
 /* Nobody wants it at its class any more: at most this one is left to it. */
-void queue_lower(struct queue *q, int stream, uint32_t slot, enum queue_class class);
+void queue_lower(struct queue *q, int stream, uint32_t slot, enum queue_class class, int64_t now_ms);
 /* Nobody wants it at all: gone if it is not in flight; else it is returned, for the caller to cancel, and ends for good however it
  * ends, unless it is pushed before. NULL: it is gone, or was not queued. */
 struct queue_item *queue_drop(struct queue *q, int stream, uint32_t slot);
@@ -199,7 +199,7 @@ void queue_done(struct queue *q, struct queue_item *item, int64_t now_ms);
 /* true: it will be tried again. false: given up, or not wanted any more; the item is freed. *attempts: how often it was tried. */
 bool queue_fail(struct queue *q, struct queue_item *item, enum queue_failure failure, int64_t now_ms, int *attempts);
 /* What waited out trouble may go at once and is not blamed for it: the trouble is over. */
-void queue_forgive(struct queue *q);
+void queue_forgive(struct queue *q, int64_t now_ms);
 
 /* Its worker had something else to do before: it has its time from now on. false: that was said too often. */
 bool queue_extend(struct queue *q, struct queue_item *item, int64_t now_ms);

@@ -33,7 +33,7 @@ void queue_leave_worker(struct queue *q, struct queue_item *item, int64_t now_ms
 /* In flight or waiting for a time; what is pending leaves before, and joins again. */
 void queue_set_class(struct queue *q, struct queue_item *item, enum queue_class class);
 
-void queue_join_pending(struct queue *q, struct queue_item *item, bool is_first);
+void queue_join_pending(struct queue *q, struct queue_item *item, bool is_first, int64_t now_ms);
 void queue_leave_pending(struct queue *q, struct queue_item *item);
 void queue_wait_until(struct queue *q, struct queue_item *item, int64_t until_ms);
 void queue_stop_waiting(struct queue *q, struct queue_item *item);

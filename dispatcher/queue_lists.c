@@ -133,12 +133,12 @@ void queue_prepend_turn(struct queue *q, struct queue_stream *s, enum queue_clas
 	list_prepend(turns, &s->turn[class]);
 }
 
-void queue_join_pending(struct queue *q, struct queue_item *item, bool is_first)
+void queue_join_pending(struct queue *q, struct queue_item *item, bool is_first, int64_t now_ms)
 {
 	struct queue_stream *s = item->stream;
 	int c = item->class;
 
-	item->pending_ms = (uint32_t)q->now_ms;
+	item->pending_ms = (uint32_t)now_ms;
 	if (is_first)
 		list_prepend(&s->pending[c], &item->link);
 	else
@@ -202,6 +202,6 @@ void queue_wake_waiting(struct queue *q, int64_t now_ms)
 		struct queue_item *item = q->clock[0];
 
 		queue_stop_waiting(q, item);
-		queue_join_pending(q, item, true);
+		queue_join_pending(q, item, true, now_ms);
 	}
 }

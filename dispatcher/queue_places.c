@@ -45,7 +45,7 @@ void queue_waive(struct queue *q, int64_t now_ms)
 		if (!lane->n || !lane->needs.is_gpu)
 			continue;
 		lane->is_waived = false;
-		if (queue_count_able(q, lane))
+		if (lane->able_ms < 0 || queue_count_able(q, lane))
 			lane->able_ms = now_ms;
 		lane->is_waived = now_ms - lane->able_ms >= QUEUE_PLACE_MS;
 	}
@@ -124,7 +124,7 @@ bool queue_set_needs(struct queue *q, int stream, const struct queue_place *need
 		return true;
 	if (!q->lanes[i].n) {
 		q->lanes[i].needs = *needs;
-		q->lanes[i].able_ms = q->now_ms;
+		q->lanes[i].able_ms = -1; /* from the first look on */
 		q->lanes[i].is_waived = false;
 	}
 	q->lanes[s->lane].n--;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/log.h"
+#include "common/notify.h"
 #include "common/options.h"
 #include "common/proc.h"
 #include "dispatcher/cluster.h"
@@ -275,6 +276,7 @@ static void drain(const struct serve_options *o, struct loop *loop, struct dispa
 	int ret = 0;
 
 	log_info("drains", "ms=%d", o->drain_ms);
+	notify_send(NOTIFY_STOPPING);
 	loop->stop_signal = 0;
 	http_drain(loop->http);
 	dispatch_drain(d);
@@ -292,10 +294,14 @@ static int serve(struct serve_options *o, struct loop *loop, struct dispatch *d,
 		return ret;
 	printf("serving %d streams on %s, workers at %s\n", d->n_streams, http_base(loop->http), o->bind);
 	fflush(stdout);
+	notify_send(NOTIFY_READY);
 	while (ret >= 0) {
 		ret = loop_step(loop, WAIT_MS, err);
-		if (loop->must_reload)
+		if (loop->must_reload) {
+			notify_send(NOTIFY_RELOADING);
 			reload(o, loop, d);
+			notify_send(NOTIFY_READY);
+		}
 		loop->must_reload = false;
 	}
 	if (ret == ERR_STOPPED)

@@ -11,8 +11,6 @@
 #include <string.h>
 #include <time.h>
 
-#define LIFETIME_MAX_S 1000000
-
 enum { KEY_FILE = 0x500, KEY_LIFETIME };
 
 struct sign_options {
@@ -37,7 +35,7 @@ static error_t parse_sign(int key, char *arg, struct argp_state *state)
 		o->key_file = arg;
 		break;
 	case KEY_LIFETIME:
-		o->lifetime_s = options_parse_int("--url-lifetime", arg, 1, LIFETIME_MAX_S, state);
+		o->lifetime_s = options_parse_int("--url-lifetime", arg, 1, HTTP_URL_LIFETIME_MAX_S, state);
 		break;
 	case ARGP_KEY_ARGS:
 		o->urls = state->argv + state->next;

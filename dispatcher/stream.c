@@ -2,6 +2,7 @@
 #include "dispatcher/stream.h"
 
 #include "common/log.h"
+#include "common/proc.h"
 #include "common/timeline.h"
 #include "dispatcher/place.h"
 #include "dispatcher/plan.h"
@@ -347,6 +348,7 @@ static int queue_missing(struct dispatch *d, struct dispatch_stream *s, struct e
 {
 	size_t n = 0, n_renditions = 1 + (size_t)s->plan.n_tracks;
 	uint32_t *slots = malloc(plan_count(&s->plan) * sizeof(*slots));
+	int64_t now_ms = proc_now_ms();
 	int ret = slots ? 0 : -1;
 
 	/* moment by moment, so that a player finds all renditions equally far */
@@ -359,7 +361,7 @@ static int queue_missing(struct dispatch *d, struct dispatch_stream *s, struct e
 	if (d->shuffle_seed)
 		shuffle(slots, n, d->shuffle_seed);
 	for (size_t i = 0; i < n && ret >= 0; i++)
-		ret = queue_push(&d->queue, s->number, slots[i], QUEUE_PRECOMPUTE);
+		ret = queue_push(&d->queue, s->number, slots[i], QUEUE_PRECOMPUTE, now_ms);
 	free(slots);
 	if (ret >= 0 && want_queue(d, s, err) < 0)
 		return err->code;
@@ -505,6 +507,7 @@ void stream_make_job(const struct dispatch_stream *s, const struct queue_item *i
 	job->deadline_ms = JOB_DEADLINE_MS;
 	if (s->is_noop) {
 		job->type = JOB_NOOP;
+		job->sleep_ms = s->noop_ms;
 		return;
 	}
 	if (!item->slot) {

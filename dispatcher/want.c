@@ -42,9 +42,9 @@ static void reconsider(struct dispatch *d, struct dispatch_stream *s, uint32_t s
 	if (!s->is_mine || is_waited_for(s, slot))
 		return;
 	if (!slot || is_ahead(s, slot - 1)) {
-		queue_lower(&d->queue, s->number, slot, QUEUE_AHEAD);
+		queue_lower(&d->queue, s->number, slot, QUEUE_AHEAD, proc_now_ms());
 	} else if (!s->is_on_demand) {
-		queue_lower(&d->queue, s->number, slot, QUEUE_PRECOMPUTE);
+		queue_lower(&d->queue, s->number, slot, QUEUE_PRECOMPUTE, proc_now_ms());
 	} else {
 		item = queue_drop(&d->queue, s->number, slot);
 		if (item && !item->is_cancelled)

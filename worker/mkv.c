@@ -353,7 +353,7 @@ static int follow_seek_heads(struct mkv *mkv, struct err *err)
 /* ---- Cues */
 
 struct raw_cue {
-	uint64_t time, track, cluster, relative;
+	uint64_t time, track, cluster, relative, duration;
 };
 
 static const struct ebml_field cue_point_fields[] = {
@@ -365,6 +365,7 @@ static const struct ebml_field cue_position_fields[] = {
 	{ 0xF7, EBML_UINT, offsetof(struct raw_cue, track), 0, "CueTrack", NULL },
 	{ 0xF1, EBML_UINT, offsetof(struct raw_cue, cluster), 0, "CueClusterPosition", NULL },
 	{ 0xF0, EBML_UINT, offsetof(struct raw_cue, relative), 0, "CueRelativePosition", NULL },
+	{ 0xB2, EBML_UINT, offsetof(struct raw_cue, duration), 0, "CueDuration", NULL },
 	{ 0, EBML_UINT, 0, 0, NULL, NULL },
 };
 
@@ -388,14 +389,16 @@ static int grow_cues(struct mkv *mkv, size_t *cap, struct err *err)
 static int add_cue(struct mkv *mkv, size_t *cap, const struct raw_cue *raw, struct err *err)
 {
 	int64_t cluster = in_segment(mkv, raw->cluster);
+	uint64_t time_max = (uint64_t)(TIMELINE_MAX_NS / mkv->timestamp_scale);
 
-	if (cluster < 0 || raw->time > (uint64_t)(TIMELINE_MAX_NS / mkv->timestamp_scale))
+	if (cluster < 0 || raw->time > time_max)
 		return 0;
 	int ret = grow_cues(mkv, cap, err);
 	if (!ret)
 		mkv->cues[mkv->n_cues++] = (struct cue){
 			.track = raw->track, .time_ns = (int64_t)raw->time * mkv->timestamp_scale, .place = cluster,
-			.relative = in_segment(mkv, raw->relative) < 0 ? -1 : (int64_t)raw->relative };
+			.relative = in_segment(mkv, raw->relative) < 0 ? -1 : (int64_t)raw->relative,
+			.duration_ns = raw->duration > time_max ? 0 : (int64_t)raw->duration * mkv->timestamp_scale };
 	return ret;
 }
 
@@ -407,7 +410,7 @@ static int add_cue_point(struct mkv *mkv, size_t *cap, struct bytes data, struct
 	int ret = ebml_parse(data, 0, bound, cue_point_fields, &point, err);
 
 	for (int64_t at = 0; !ret && ebml_read(data, at, bound, &e); at = e.end) {
-		struct raw_cue raw = { point.time, 0, UINT64_MAX, UINT64_MAX };
+		struct raw_cue raw = { point.time, 0, UINT64_MAX, UINT64_MAX, 0 };
 		if (e.id != ID_CUE_TRACK_POSITIONS)
 			continue;
 		ret = ebml_parse(data, e.data, mkv_end(&e, bound), cue_position_fields, &raw, err);

@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "common/msg.h"
+#include "common/notify.h"
 #include "common/proc.h"
 #include "worker/crash.h"
 #include "worker/session.h"
@@ -312,6 +313,7 @@ static void wait_for_something(struct pool *p, int signals, int wait_ms)
 static void drain(struct pool *p, int signals)
 {
 	log_info("drains", "ms=%d", p->options->drain_ms);
+	notify_send(NOTIFY_STOPPING);
 	ask_to_leave(p, p->n_stops > 1 ? 0 : p->options->drain_ms);
 	while (is_any_there(p)) {
 		int n_stops = p->n_stops;
@@ -335,10 +337,14 @@ int pool_main(struct pool_options *options)
 		finish(&p);
 		return 1;
 	}
+	notify_send(NOTIFY_READY);
 	while (!p.n_stops) {
 		wait_for_something(&p, signals, start_due(&p));
-		if (p.must_reload)
+		if (p.must_reload) {
+			notify_send(NOTIFY_RELOADING);
 			reload(&p);
+			notify_send(NOTIFY_READY);
+		}
 	}
 	drain(&p, signals);
 	finish(&p);

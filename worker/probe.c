@@ -9,6 +9,7 @@
 #include "worker/codec_build.h"
 #include "worker/cut.h"
 #include "worker/grid.h"
+#include "worker/probe_text.h"
 #include "worker/probe_tracks.h"
 #include "worker/task.h"
 #include "worker/title.h"
@@ -52,6 +53,7 @@ struct probe {
 	int64_t video_bytes;
 	int64_t max_duration;        /* BlockDuration of the latest frame, ticks; 0 unknown */
 	struct probe_audio audios[RECORD_AUDIOS_MAX]; /* as in title.audios */
+	struct probe_text text;
 	/* from cue to cue */
 	size_t next_cue, end_cue;    /* in demux->cues, of the video track; equal: no more */
 	int64_t expected_ns;         /* time of the sync sample that the latest cue promised; NONE: it was found */
@@ -391,6 +393,7 @@ static void begin_pass(struct probe *p)
 	p->max_pts = p->before_pts = INT64_MIN;
 	p->expected_ns = NONE;
 	p->is_partial = p->is_cues_wrong = false;
+	probe_text_begin(&p->text);
 	for (int i = 0; i < p->title.n_audios; i++) {
 		struct probe_audio *a = &p->audios[i];
 
@@ -409,7 +412,7 @@ static int pass_frame(struct probe *p, const struct frame *f, struct err *err)
 	for (int i = 0; i < p->title.n_audios; i++)
 		if (f->track == p->title.audios[i].track->number)
 			return pass_audio(p, i, f, err);
-	return 0;
+	return probe_text_pass(&p->text, &p->index, p->demux, f, err);
 }
 
 static int pass(struct probe *p, struct err *err)
@@ -437,8 +440,10 @@ static int pass(struct probe *p, struct err *err)
 		ret = cut_gop(p, err);
 	if (!ret && p->title.video)
 		end_gop(p);
-	if (!ret && has_cues)
+	if (!ret && has_cues) {
 		bound_delay(p);
+		ret = probe_text_take_cues(&p->text, &p->index, p->demux, err);
+	}
 	return ret;
 }
 
@@ -557,6 +562,7 @@ static void probe_finish(struct probe *p)
 	if (p->has_title)
 		title_finish(&p->title);
 	index_finish(&p->index);
+	probe_text_finish(&p->text);
 	free(p->pts);
 	free(p->sorted);
 	buf_finish(&p->scratch);
@@ -613,9 +619,11 @@ int probe_run(struct task *task, struct err *err)
 		ret = end_video(&p, err);
 	if (!ret) {
 		end_audios(&p);
-		ret = probe_tracks_settle(&p.index, err);
+		ret = probe_text_settle(&p.text, &p.index, err);
 	}
 	codec_build_note(&p.index);
+	if (!ret)
+		ret = probe_tracks_settle(&p.index, err);
 	if (!ret)
 		ret = store_results(&p, err);
 	probe_finish(&p);

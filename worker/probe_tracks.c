@@ -63,8 +63,8 @@ void probe_tracks_fill_up(const struct record_video *v, struct record_audio *a)
 	units = a->base > start ? (a->base - start) / a->unit : 0;
 	a->base -= units * a->unit;
 	a->frames += units;
-	if (end - last > a->rate)
-		a->frames += (end - last) / a->unit;
+	if (end > last)
+		a->frames += (end - last + a->unit - 1) / a->unit;
 }
 
 static void drop_track(struct index *x, int i)

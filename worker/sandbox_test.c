@@ -84,11 +84,13 @@ static enum outcome open_outside(const struct try *t)
 static enum outcome open_parent(const struct try *t)
 {
 	char path[64];
+	int fd;
 
 	if (!*t->outside)
 		return ALLOWED;
 	snprintf(path, sizeof path, "/proc/%d/environ", (int)getppid());
-	return of(open(path, O_RDONLY | O_CLOEXEC));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 && errno == ENOENT ? REFUSED : of(fd); /* it waits for us: not there means hidden (hidepid, ProtectProc=) */
 }
 
 static enum outcome open_writing(const struct try *t)

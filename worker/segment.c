@@ -13,7 +13,6 @@
 #include "worker/text.h"
 #include "worker/video_feed.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define TICK_FRAMES 4 /* frames between two ticks: somebody may wait for us to make way */

@@ -17,9 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LOOK_MS 2     /* between looks at what has come in, during a job */
+#define SLEEP_US 100000 /* and during one that only sleeps */
 #define LOOK_EMPTY_MS 300 /* while there is no dispatcher */
 #define QUEUE_MAX 1024 /* credits are at most this */
 
@@ -234,6 +236,21 @@ static int check_build(const struct session *s, const struct job *job, struct er
 	return err_set(err, ERR_RETRY, "its plan is of another build: %s, not %s", job->build, s->build);
 }
 
+/* Nothing, for as long as it is to take. */
+static int noop_run(struct task *task, struct err *err)
+{
+	int64_t end_us = proc_now_us() + task->job->sleep_ms * 1000, left_us;
+	int ret = 0;
+
+	while (!ret && (left_us = end_us - proc_now_us()) > 0) {
+		int64_t part_us = left_us < SLEEP_US ? left_us : SLEEP_US;
+
+		nanosleep(&(struct timespec){ .tv_nsec = part_us * 1000 }, NULL);
+		ret = task->tick(task, err);
+	}
+	return ret;
+}
+
 static int run_job(struct session *s, const struct job *job, struct msg *done, struct err *err)
 {
 	struct task task = { .job = job, .store = s->store, .source = &s->source, .tick = tick, .arg = s };
@@ -248,6 +265,8 @@ static int run_job(struct session *s, const struct job *job, struct msg *done, s
 		ret = sabotage_of(job) ? sabotage_run(&task, s->link->bus, err) : segment_run(&task, err);
 	else if (job->type == JOB_PLAY)
 		ret = play_run(&task, err);
+	else
+		ret = noop_run(&task, err);
 	set_deadline(s, 0);
 	if (source_status(&s->source, err)) /* whatever came of it */
 		ret = err->code;

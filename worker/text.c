@@ -67,6 +67,11 @@ void text_decoder_destroy(struct text_decoder *d)
 	free(d);
 }
 
+bool text_is_empty(const struct track *track, int64_t size)
+{
+	return track->par && codec_id(track) == AV_CODEC_ID_MOV_TEXT && size <= 2; /* the length of its text */
+}
+
 /* The text of "ReadOrder,Layer,Style,Name,MarginL,MarginR,MarginV,Effect,Text". */
 static const char *event_text(const char *event)
 {

@@ -12,7 +12,6 @@
 
 #define LIMIT_CUES 20000              /* of one segment */
 #define LIMIT_BYTES (8u << 20)        /* of their texts */
-#define LIMIT_SHOWN (5 * TICKS_PER_SECOND)   /* of a cue that does not say how long: or until the next one */
 #define BEHIND (2 * TICKS_PER_SECOND) /* cues are looked for so much longer as other tracks' frames are behind the segment */
 #define TICK_FRAMES 64
 
@@ -56,7 +55,7 @@ static void end_before(struct text *t, int64_t start)
 	struct cue_text *last = t->n_cues ? &t->cues[t->n_cues - 1] : NULL;
 
 	if (last && !last->end)
-		last->end = start > last->start && start < last->start + LIMIT_SHOWN ? start : last->start + LIMIT_SHOWN;
+		last->end = start > last->start && start < last->start + TEXT_SHOWN_TICKS ? start : last->start + TEXT_SHOWN_TICKS;
 }
 
 /* 1: it is behind the segment. */

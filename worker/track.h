@@ -94,6 +94,7 @@ struct cue {
 	int64_t time_ns;      /* as its frame's, before CodecDelay is taken off */
 	int64_t place;
 	int64_t relative;     /* Matroska: offset of its block within the Cluster's data, -1 unknown */
+	int64_t duration_ns;  /* of its block; 0 unknown */
 };
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "worker/transcode_main.h"
 
-#include "common/log.h"
 #include "common/options.h"
 #include "common/timeline.h"
 #include "worker/fault.h"

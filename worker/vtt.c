@@ -5,7 +5,6 @@
 #include "common/utf8.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define REPLACEMENT "\xef\xbf\xbd"  /* U+FFFD */
@@ -82,21 +81,16 @@ static size_t put_character(struct payload *p, const char *s)
 /* "\i1", "\b700", "\u0", "\r", "\p1": a number is wanted right behind the name. */
 static void set_style(struct payload *p, const char *tag)
 {
-	static const struct {
-		char name;
-		int style;
-	} names[] = { { 'b', BOLD }, { 'i', ITALIC }, { 'u', UNDERLINE } };
-
 	if (*tag == 'r')
 		p->wanted = 0;
 	if (*tag == 'p' && tag[1] >= '0' && tag[1] <= '9')
 		p->is_drawing = tag[1] != '0';
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		if (*tag != names[i].name || tag[1] < '0' || tag[1] > '9')
+	for (size_t i = 0; i < N_TAGS; i++) {
+		if (*tag != tags[i].name || tag[1] < '0' || tag[1] > '9')
 			continue;
-		p->wanted &= ~names[i].style;
+		p->wanted &= ~tags[i].style;
 		if (tag[1] != '0')
-			p->wanted |= names[i].style;
+			p->wanted |= tags[i].style;
 	}
 }
 

@@ -64,7 +64,9 @@ static struct index separate_index(void)
 	struct index index = sample_index();
 	tracks[0] = (struct record_track){ .name = "de", .language = "de", .audio = audio(), .positions = positions };
 	tracks[1] = (struct record_track){ .name = "de 2", .language = "de", .is_default = true, .audio = audio(), .positions = positions };
+	static int64_t since[] = { 0, 0, 1079000 };
 	tracks[2] = text_track;
+	tracks[2].positions = since;
 	index.audio = (struct record_audio){ 0 };
 	index.tracks = tracks;
 	index.n_tracks = 3;
@@ -122,6 +124,7 @@ static struct job sample_job(void)
 			 .type = JOB_SEGMENT,
 			 .stream = KEY,
 			 .deadline_ms = 60000,
+			 .sleep_ms = 77,
 			 .play = KEY,
 			 .start = 1 << 30,
 			 .rendition = "main",
@@ -212,6 +215,8 @@ START_TEST(job_comes_back_as_it_was)
 		ck_assert_int_eq(out.type, type);
 		if (type != JOB_NOOP)
 			ck_assert_str_eq(out.source.path, in.source.path);
+		else
+			ck_assert_int_eq(out.sleep_ms, in.sleep_ms);
 		if (type == JOB_PLAY)
 			ck_assert(!strcmp(out.play, KEY) && out.start == 1 << 30);
 		job_put(&out, &again);
@@ -261,10 +266,10 @@ static const char *const bad_plans[][2] = {
 	{ "\"grid_within_ns\":500000", "\"grid_within_ns\":500001" },
 	{ "\"rate_num\":24000,\"rate_den\":1001", "\"rate_num\":0,\"rate_den\":0" },
 	{ "\"rate_den\":1001", "\"rate_den\":2147483648" },
-	{ "\"format\":5", "\"format\":1" },
-	{ "\"format\":5", "\"format\":5,\"more\":1" },
-	{ "\"format\":5,", "" },
-	{ "\"format\":5", "\"format\":5,\"format\":5" },
+	{ "\"format\":6", "\"format\":1" },
+	{ "\"format\":6", "\"format\":6,\"more\":1" },
+	{ "\"format\":6,", "" },
+	{ "\"format\":6", "\"format\":6,\"format\":6" },
 	{ "\"origin_ns\":7", "\"origin_ns\":7.0" },
 	{ "\"origin_ns\":7", "\"origin_ns\":\"7\"" },
 	{ "\"origin_ns\":7", "\"origin_ns\":7200000000000001" },
@@ -400,7 +405,10 @@ static const char *const bad_tracks[][3] = {
 	{ "index", "\"positions\":[0,287232,null]", "\"positions\":[0,287232,null,0]" },
 	{ "index", "\"positions\":[0,287232,null]", "\"positions\":[0,287232,\"0\"]" },
 	{ "index", "\"positions\":[0,287232,null]", "\"positions\":[0,9000000000000000000,null]" },
-	{ "index", "\"positions\":[]", "\"positions\":[0,0,0]" },
+	{ "index", "\"positions\":[0,0,1079000]", "\"positions\":[0,0]" },
+	{ "index", "\"positions\":[0,0,1079000]", "\"positions\":[0,0,-1]" },
+	{ "index", "\"positions\":[0,0,1079000]", "\"positions\":[0,539001,1079000]" },
+	{ "index", "\"positions\":[0,0,1079000]", "\"positions\":[0,0,null]" },
 	{ "index", "\"audio\":null", "\"audio\":{\"is_copy\":false,\"track\":2,\"codecs\":\"mp4a.40.2\",\"rate\":48000,\"channels\":2,\"unit\":1024,"
 	  "\"base\":0,\"frames\":1,\"source_rate\":48000,\"source_unit\":1536,\"source_base\":0,\"source_end\":9,\"lead\":0,\"delay\":0}" },
 };

@@ -131,6 +131,20 @@ START_TEST(segment_comes_back_byte_for_byte)
 }
 END_TEST
 
+START_TEST(a_piece_takes_hardly_more_memory_in_redis_than_it_has_bytes)
+{
+	struct store_commit c;
+	uint8_t *data = make_bytes(2 * STORE_PIECE, 1);
+	long bytes;
+
+	ck_assert_msg(!put(data, 2 * STORE_PIECE, 1 << 20, PLAN, 0, &c), "%s", err.msg);
+	bytes = atol(redis_fixture_command(&redis, "MEMORY USAGE " PIECE_0) + 1);
+	ck_assert_int_ge(bytes, STORE_PIECE);
+	ck_assert_int_le(bytes, STORE_PIECE / 100 * 101);
+	free(data);
+}
+END_TEST
+
 START_TEST(checksum_is_that_of_the_bytes_however_they_were_cut)
 {
 	struct store_commit a, b;
@@ -546,6 +560,7 @@ Suite *suite_store(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, segment_comes_back_byte_for_byte, 0, N(shapes));
+	tcase_add_test(t, a_piece_takes_hardly_more_memory_in_redis_than_it_has_bytes);
 	tcase_add_test(t, checksum_is_that_of_the_bytes_however_they_were_cut);
 	tcase_add_test(t, segment_of_no_bytes_is_refused);
 	tcase_add_test(t, segment_over_the_limit_is_refused_before_a_byte_is_read);

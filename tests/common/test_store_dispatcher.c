@@ -53,20 +53,27 @@ static void put_stream(struct store_stream *what)
 
 /* --- streams */
 
-static int remember(void *arg, const char *stream)
+/* Whether the stream is listed, and no other one is. */
+static bool is_listed(void)
 {
-	snprintf(arg, RECORD_KEY_SIZE, "%s", stream);
-	return 0;
+	char (*keys)[RECORD_KEY_SIZE];
+	size_t n;
+	bool is;
+
+	ck_assert_msg(!store_list_streams(store, &keys, &n, &err), "%s", err.msg);
+	ck_assert_uint_le(n, 1);
+	is = n && !strcmp(keys[0], STREAM);
+	ck_assert(is || !n);
+	free(keys);
+	return is;
 }
 
 START_TEST(accepted_stream_is_listed_and_read_back)
 {
 	struct store_stream what, back;
-	char listed[RECORD_KEY_SIZE] = "";
 
 	ck_assert_int_eq(store_get_stream(store, STREAM, &back, &err), 0);
-	ck_assert_int_eq(store_list_streams(store, remember, listed, &err), 0);
-	ck_assert_str_eq(listed, "");
+	ck_assert(!is_listed());
 	for (int i = 0; i < 2; i++)
 		put_stream(&what);
 	ck_assert_msg(store_get_stream(store, STREAM, &back, &err) == 1, "%s", err.msg);
@@ -74,8 +81,7 @@ START_TEST(accepted_stream_is_listed_and_read_back)
 	ck_assert_int_eq(back.options.audio_channels, 6);
 	ck_assert_str_eq(back.state, "probing");
 	ck_assert(!back.is_on_demand && !back.n_segments && back.created > 1700000000);
-	ck_assert_int_eq(store_list_streams(store, remember, listed, &err), 0);
-	ck_assert_str_eq(listed, STREAM);
+	ck_assert(is_listed());
 	ck_assert_int_eq(store_set_state(store, STREAM, NULL, "failed", "it broke, badly", &err), 0);
 	ck_assert_int_eq(store_put_plan(store, STREAM, NULL, text("{}"), PLAN, 7, "main", &err), 0);
 	ck_assert_int_eq(store_set_mode(store, STREAM, true, &err), 1);
@@ -101,11 +107,90 @@ START_TEST(removed_stream_leaves_nothing_and_takes_no_late_segment)
 	ck_assert_int_eq(store_put_value(store, STREAM, "init:main", text("x"), &err), 0);
 	ck_assert_int_eq(store_put_segment(store, &seg, PLAN, &iov, 1, 0, &commit, &err), 0);
 	ck_assert_int_eq(store_put_fail(store, NULL, &seg, "crash", 2, "signal 11", &err), 0);
+	ck_assert_int_eq(store_clean(store, STREAM, &err), 0); /* it is not removed */
+	ck_assert_int_eq(store_get_stream(store, STREAM, &what, &err), 1);
 	ck_assert_int_eq(store_remove_stream(store, STREAM, &err), 0);
-	ck_assert_str_eq(redis_fixture_command(&redis, "DBSIZE"), ":0");
 	iov = (struct iovec){ data, sizeof(data) };
 	ck_assert_int_eq(store_put_segment(store, &seg, PLAN, &iov, 1, 0, &commit, &err), ERR_STOPPED);
+	ck_assert_int_eq(store_get_stream(store, STREAM, &what, &err), 0);
 	ck_assert_int_eq(store_set_mode(store, STREAM, true, &err), 0);
+	ck_assert_int_eq(store_clean(store, STREAM, &err), 0);
+	redis_fixture_command(&redis, "DEL segfarm:{" STREAM "}:seg:main:540000:360000:0"); /* not committed: it would have gone by itself */
+	ck_assert_str_eq(redis_fixture_command(&redis, "DBSIZE"), ":0");
+}
+END_TEST
+
+#define LONG 100 /* segments, of 20 pieces */
+
+static int db_size(void)
+{
+	return atoi(redis_fixture_command(&redis, "DBSIZE") + 1);
+}
+
+static void put_long_stream(void)
+{
+	struct store_stream what;
+
+	put_stream(&what);
+	ck_assert_int_eq(store_put_plan(store, STREAM, NULL, text("{}"), PLAN, LONG, "main", &err), 0);
+	redis_fixture_command(&redis, "EVAL \"for i = 0, 99 do redis.call('HSET', KEYS[1] .. 'segs:audio-2', i .. ':1', "
+				      "'5 20 0123456789abcdef " PLAN "') for p = 0, 19 do "
+				      "redis.call('SET', KEYS[1] .. 'seg:audio-2:' .. i .. ':1:' .. p, 'x') end end\" 1 segfarm:{" STREAM "}:");
+	ck_assert_int_gt(db_size(), LONG * 20);
+}
+
+START_TEST(removed_stream_goes_bit_by_bit_whoever_begins_it)
+{
+	int before, n = 0;
+
+	put_long_stream();
+	before = db_size();
+	ck_assert_int_eq(store_remove_stream(store, STREAM, &err), 0);
+	ck_assert_int_eq(db_size(), before);
+	ck_assert(is_listed());
+	for (int more = 1; more; n++) {
+		before = db_size();
+		more = store_clean(store, STREAM, &err);
+		ck_assert_msg(more >= 0, "%s", err.msg);
+		ck_assert_msg(before > db_size() && before - db_size() <= 300, "%d keys at a time", before - db_size());
+		if (n == 1) { /* somebody else */
+			store_close(store);
+			ck_assert_int_eq(store_open(&store, redis.url, TIMEOUT_MS, &err), 0);
+		}
+	}
+	ck_assert_int_gt(n, 5);
+	ck_assert_int_eq(db_size(), 0);
+}
+END_TEST
+
+START_TEST(stream_that_comes_again_finds_nothing_of_its_former_life)
+{
+	struct store_stream what;
+
+	put_long_stream();
+	ck_assert_int_eq(store_remove_stream(store, STREAM, &err), 0);
+	ck_assert_int_eq(store_clean(store, STREAM, &err), 1);
+	put_stream(&what);
+	ck_assert_int_eq(db_size(), 2); /* its record, and the list that it is in */
+	ck_assert_int_eq(store_get_stream(store, STREAM, &what, &err), 1);
+	ck_assert_int_eq(what.n_segments, 0);
+	ck_assert_int_eq(store_clean(store, STREAM, &err), 0);
+	ck_assert_int_eq(db_size(), 2);
+}
+END_TEST
+
+/* What is not as it should be is no reason to keep it. */
+START_TEST(removed_stream_goes_whatever_is_in_it)
+{
+	struct store_stream what;
+
+	put_stream(&what);
+	redis_fixture_command(&redis, "SET segfarm:{" STREAM "}:segs:main text");
+	redis_fixture_command(&redis, "HSET segfarm:{" STREAM "}:segs:video x y 0:1 garbage 0:2 99999999999999999999");
+	redis_fixture_command(&redis, "SET segfarm:{" STREAM "}:plan x");
+	ck_assert_int_eq(store_remove_stream(store, STREAM, &err), 0);
+	ck_assert_msg(store_clean(store, STREAM, &err) == 0, "%s", err.msg);
+	ck_assert_int_eq(db_size(), 0);
 }
 END_TEST
 
@@ -288,6 +373,9 @@ Suite *suite_store_dispatcher(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, accepted_stream_is_listed_and_read_back);
 	tcase_add_test(t, removed_stream_leaves_nothing_and_takes_no_late_segment);
+	tcase_add_test(t, removed_stream_goes_bit_by_bit_whoever_begins_it);
+	tcase_add_test(t, stream_that_comes_again_finds_nothing_of_its_former_life);
+	tcase_add_test(t, removed_stream_goes_whatever_is_in_it);
 	tcase_add_test(t, failures_are_listed_with_their_reasons_until_they_are_cleared);
 	tcase_add_test(t, stream_has_one_owner_and_each_next_one_a_higher_number);
 	tcase_add_test(t, who_is_not_the_owner_any_more_writes_nothing);

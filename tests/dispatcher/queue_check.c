@@ -191,6 +191,10 @@ void queue_check(const struct queue *q)
 	struct sums sums = { 0 };
 	size_t n_affine = 0;
 
+	for (int i = 0; i < q->free_stream; i++)
+		MUST(q->streams[i]);
+	for (int i = 0; i < q->free_worker; i++)
+		MUST(q->workers[i]);
 	for (int i = 0; i < q->n_workers; i++)
 		if (q->workers[i]) {
 			MUST(q->workers[i]->number == i);

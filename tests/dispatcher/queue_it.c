@@ -22,7 +22,7 @@ int it_add_stream(uint32_t n_slots, enum queue_class class)
 	int stream = queue_add_stream(&on.q, n_slots, false);
 
 	for (uint32_t i = 0; i < n_slots; i++)
-		ck_assert_int_eq(queue_push(&on.q, stream, i, class), 1);
+		ck_assert_int_eq(queue_push(&on.q, stream, i, class, on.now_ms), 1);
 	return stream;
 }
 
@@ -36,7 +36,7 @@ int it_add_worker(int credits)
 
 void it_push(int stream, uint32_t slot, enum queue_class class)
 {
-	ck_assert_int_eq(queue_push(&on.q, stream, slot, class), 1);
+	ck_assert_int_eq(queue_push(&on.q, stream, slot, class, on.now_ms), 1);
 	queue_check(&on.q);
 }
 

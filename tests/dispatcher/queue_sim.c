@@ -106,7 +106,7 @@ static void precompute_the_rest(struct sim *s)
 static void forgive(struct sim *s)
 {
 	s->was_forgiven = true;
-	queue_forgive(&s->q);
+	queue_forgive(&s->q, s->now_ms);
 	for (int i = 0; i < s->config->n_streams + CHURN; i++)
 		for (uint32_t k = 0; s->streams[i].slots && k < s->streams[i].n_slots; k++)
 			s->streams[i].slots[k].n_retried = 0;

@@ -72,7 +72,7 @@ static void note_dry(struct sim *s, int stream)
 
 void sim_push(struct sim *s, int stream, uint32_t slot, enum queue_class class)
 {
-	int ret = queue_push(&s->q, stream, slot, class);
+	int ret = queue_push(&s->q, stream, slot, class, s->now_ms);
 
 	MUST(ret >= 0);
 	if (ret == 2)
@@ -98,9 +98,9 @@ void sim_want_no_more(struct sim *s, int stream, uint32_t n, enum queue_class cl
 	if (slot->state != UNMADE || --slot->n_want[class] || slot->n_want[QUEUE_PLAYER])
 		return;
 	if (slot->n_want[QUEUE_AHEAD]) {
-		queue_lower(&s->q, stream, n, QUEUE_AHEAD);
+		queue_lower(&s->q, stream, n, QUEUE_AHEAD, s->now_ms);
 	} else if (s->streams[stream].is_precomputed) {
-		queue_lower(&s->q, stream, n, QUEUE_PRECOMPUTE);
+		queue_lower(&s->q, stream, n, QUEUE_PRECOMPUTE, s->now_ms);
 	} else {
 		item = queue_drop(&s->q, stream, n);
 		if (item)

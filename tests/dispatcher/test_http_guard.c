@@ -30,14 +30,12 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, cons
 			      const char *upload, size_t *upload_size, void **request)
 {
 	static int seen;
-	unsigned status;
 
-	(void)arg, (void)url, (void)version, (void)upload, (void)upload_size;
+	(void)arg, (void)url, (void)method, (void)version, (void)upload, (void)upload_size;
 	if (!*request) {
 		*request = &seen;
 		http_guard_begin(connection);
-		status = http_guard_check_body(connection, method);
-		return status ? MHD_queue_response(connection, status, body) : MHD_YES;
+		return http_guard_has_body(connection) ? MHD_queue_response(connection, MHD_HTTP_CONTENT_TOO_LARGE, body) : MHD_YES;
 	}
 	n_requests++;
 	http_guard_send(connection, BODY);
@@ -52,6 +50,7 @@ static void complete(void *arg, struct MHD_Connection *connection, void **reques
 
 static void setup(void)
 {
+	http_guard_init(&guard);
 	server = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, answer, NULL, MHD_OPTION_NOTIFY_CONNECTION, http_guard_notify, &guard,
 				  MHD_OPTION_NOTIFY_COMPLETED, complete, NULL, MHD_OPTION_END);
 	body = MHD_create_response_from_buffer(BODY, calloc(1, BODY), MHD_RESPMEM_MUST_FREE);
@@ -62,7 +61,7 @@ static void teardown(void)
 {
 	MHD_stop_daemon(server);
 	MHD_destroy_response(body);
-	ck_assert_ptr_null(guard.first);
+	ck_assert(list_is_empty(&guard.all));
 }
 
 /* The server's turns, at a time that is `ahead_ms` from now. */
@@ -175,8 +174,8 @@ static const struct {
 	{ "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 18446744073709551615\r\n\r\n", 413 },
 	{ "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 413 },
 	{ "HEAD / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx", 413 },
-	{ "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n", 405 },
-	{ "PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", 405 },
+	{ "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n", 413 },
+	{ "PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", 413 },
 	{ "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 200 },
 };
 

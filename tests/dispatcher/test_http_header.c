@@ -304,6 +304,46 @@ START_TEST(cache_holds_what_is_asked_for_again_within_its_limit)
 }
 END_TEST
 
+#define MANY 50000
+
+START_TEST(cache_finds_each_of_many_and_drops_those_asked_for_longest_ago)
+{
+	struct store_commit commit = { .bytes = 20, .checksum = "a" };
+	struct store_segment other = address(MANY / 2 + 7), text = other;
+	struct http_cache cache;
+	struct http_cached *c;
+
+	http_cache_init(&cache, 20 * MANY);
+	for (int i = 0; i < MANY; i++) {
+		ck_assert_ptr_null(ask(&cache, i, 20, "a"));
+		http_cache_release(ask(&cache, i, 20, "a"));
+	}
+	ck_assert_uint_eq(cache.bytes, 20 * MANY);
+	for (int i = MANY - 1; i >= 0; i--) {
+		c = ask(&cache, i, 20, "a");
+		ck_assert(c && c->data[0] == (uint8_t)i && c->address.start == i);
+		http_cache_release(c);
+	}
+	other.duration++;
+	ck_assert_ptr_null(http_cache_find(&cache, &other, &commit));
+	snprintf(text.rendition, sizeof(text.rendition), "video");
+	ck_assert_ptr_null(http_cache_find(&cache, &text, &commit));
+	for (int i = 0; i < 10; i++) {
+		ask(&cache, MANY + i, 20, "a");
+		http_cache_release(ask(&cache, MANY + i, 20, "a"));
+	}
+	for (int i = 0; i < MANY; i++) { /* the last ones were asked for first */
+		other = address(i);
+		c = http_cache_find(&cache, &other, &commit);
+		ck_assert_int_eq(c != NULL, i < MANY - 10);
+		if (c)
+			http_cache_release(c);
+	}
+	http_cache_finish(&cache);
+	ck_assert_uint_eq(cache.bytes, 0);
+}
+END_TEST
+
 Suite *suite_http_header(void)
 {
 	Suite *s = suite_create("dispatcher/http_header");
@@ -319,6 +359,7 @@ Suite *suite_http_header(void)
 	tcase_add_test(t, file_that_others_can_read_is_refused_and_what_was_loaded_stays);
 	tcase_add_test(t, signature_is_for_one_path_and_one_time);
 	tcase_add_test(t, cache_holds_what_is_asked_for_again_within_its_limit);
+	tcase_add_test(t, cache_finds_each_of_many_and_drops_those_asked_for_longest_ago);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -60,7 +60,7 @@ START_TEST(a_title_in_one_rendition_is_one_adaptation_set)
 	struct plan plan = make_plan();
 	struct buf out = { 0 };
 
-	mpd_put(&plan, sizes, &out);
+	mpd_put(&plan, sizes, MPD_TEMPLATE, &out);
 	check_text(&out, HEAD
 			 "<AdaptationSet id=\"0\" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">\n"
 			 ROLE "\"main\"/>\n" NAMES
@@ -77,7 +77,7 @@ START_TEST(each_rendition_is_an_adaptation_set_with_its_label_escaped)
 	plan.audio = (struct record_audio){ 0 };
 	plan.tracks = tracks;
 	plan.n_tracks = 2;
-	mpd_put(&plan, sizes, &out);
+	mpd_put(&plan, sizes, MPD_TEMPLATE, &out);
 	check_text(&out, HEAD
 			 "<AdaptationSet id=\"0\" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">\n"
 			 ROLE "\"main\"/>\n" NAMES
@@ -90,6 +90,51 @@ START_TEST(each_rendition_is_an_adaptation_set_with_its_label_escaped)
 			 "<AdaptationSet id=\"2\" contentType=\"text\" mimeType=\"text/vtt\" segmentAlignment=\"true\" lang=\"fr\">\n"
 			 ROLE "\"subtitle\"/>\n<Label>fr</Label>\n<SegmentTemplate media=\"$RepresentationID$/$Time$.vtt\"/>\n"
 			 "<Representation id=\"text-1\" bandwidth=\"8000\"/>\n</AdaptationSet>\n" TAIL);
+}
+END_TEST
+
+#define LIST_TIMELINE                                                                                                          \
+	"<SegmentTimeline>\n<S t=\"90\" d=\"540540\" r=\"1\"/>\n<S t=\"1081170\" d=\"90000\"/>\n</SegmentTimeline>\n"
+#define LIST "<SegmentList timescale=\"90000\">\n"
+#define NAMED(rendition, what)                                                                                                 \
+	"<SegmentURL media=\"" rendition "/90-540540." what "\"/>\n<SegmentURL media=\"" rendition "/540630-540540." what "\"/>\n"  \
+	"<SegmentURL media=\"" rendition "/1081170-90000." what "\"/>\n</SegmentList>\n"
+
+START_TEST(it_lasts_as_long_as_the_longest_track)
+{
+	struct record_track longer = tracks[0];
+	struct plan plan = make_plan();
+	struct buf out = { 0 };
+
+	plan.audio.unit = longer.audio.unit = 1024;
+	plan.audio.frames = 580; /* 13.468 s */
+	mpd_put(&plan, sizes, MPD_TEMPLATE, &out);
+	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), "mediaPresentationDuration=\"PT13.468S\""));
+	buf_reset(&out);
+	plan.tracks = &longer;
+	plan.n_tracks = 1;
+	longer.audio.frames = 660; /* 14.08 s */
+	mpd_put(&plan, sizes, MPD_TEMPLATE, &out);
+	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), "mediaPresentationDuration=\"PT14.080S\""));
+	buf_finish(&out);
+}
+END_TEST
+
+START_TEST(a_list_names_every_segment_as_playlists_do)
+{
+	struct plan plan = make_plan();
+	struct buf out = { 0 };
+
+	plan.audio = (struct record_audio){ 0 };
+	plan.tracks = tracks;
+	plan.n_tracks = 2;
+	mpd_put(&plan, sizes, MPD_LIST, &out);
+	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), "isoff-main:2011"));
+	ck_assert_ptr_null(strstr(buf_cstr(&out), "SegmentTemplate"));
+	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), LIST "<Initialization sourceURL=\"video/init.mp4\"/>\n" LIST_TIMELINE NAMED("video", "m4s")));
+	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), LIST "<Initialization sourceURL=\"audio-1/init.mp4\"/>\n" LIST_TIMELINE NAMED("audio-1", "m4s")));
+	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), LIST LIST_TIMELINE NAMED("text-1", "vtt")));
+	buf_finish(&out);
 }
 END_TEST
 
@@ -113,7 +158,7 @@ START_TEST(what_is_not_usual_is_told)
 	plan.is_independent = variants[_i].is_independent;
 	if (!variants[_i].has_video)
 		plan.video = (struct record_video){ 0 };
-	mpd_put(&plan, NULL, &out);
+	mpd_put(&plan, NULL, MPD_TEMPLATE, &out);
 	ck_assert_msg(strstr(buf_cstr(&out), variants[_i].want) != NULL, "%s", buf_cstr(&out));
 	buf_finish(&out);
 }
@@ -126,6 +171,8 @@ Suite *suite_mpd(void)
 
 	tcase_add_test(tc, a_title_in_one_rendition_is_one_adaptation_set);
 	tcase_add_test(tc, each_rendition_is_an_adaptation_set_with_its_label_escaped);
+	tcase_add_test(tc, it_lasts_as_long_as_the_longest_track);
+	tcase_add_test(tc, a_list_names_every_segment_as_playlists_do);
 	tcase_add_loop_test(tc, what_is_not_usual_is_told, 0, (int)(sizeof variants / sizeof *variants));
 	suite_add_tcase(suite, tc);
 	return suite;

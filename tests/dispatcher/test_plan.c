@@ -296,11 +296,12 @@ START_TEST(the_hash_follows_every_cut_and_option)
 }
 END_TEST
 
-/* Two audio tracks, the second one found later in the file than the first, and subtitles. */
+/* Two audio tracks, the second one found later in the file than the first, and subtitles: of the first ones nothing is known, of the
+ * second that what is shown at a sync sample stands there for 5 s. */
 START_TEST(tracks_of_their_own_are_cut_where_the_video_is)
 {
-	int64_t positions[2][SYNCS_MAX];
-	struct record_track tracks[3] = { 0 };
+	int64_t positions[2][SYNCS_MAX], since[SYNCS_MAX];
+	struct record_track tracks[4] = { 0 };
 	struct title t, one;
 
 	start(&t);
@@ -314,18 +315,22 @@ START_TEST(tracks_of_their_own_are_cut_where_the_video_is)
 		for (size_t i = 0; i < t.index.n_syncs; i++)
 			positions[k][i] = one.syncs[i].audio_pos + k * 90000;
 	}
+	for (size_t i = 0; i < t.index.n_syncs; i++)
+		since[i] = t.syncs[i].start < 5 * SECOND ? 0 : t.syncs[i].start - 5 * SECOND;
 	tracks[2].text = (struct record_text){ true, 9 };
-	ck_assert_int_eq(record_name_tracks(tracks, 3), 0);
+	tracks[3].text = (struct record_text){ true, 10 };
+	tracks[3].positions = since;
+	ck_assert_int_eq(record_name_tracks(tracks, 4), 0);
 	t.index.tracks = tracks;
-	t.index.n_tracks = 3;
+	t.index.n_tracks = 4;
 	ck_assert_int_eq(make(&t), 0);
 	ck_assert_int_eq(make(&one), 0);
 	check_plan(&t);
-	ck_assert_uint_eq(plan_count(&t.plan), 4 * one.plan.n_segments);
+	ck_assert_uint_eq(plan_count(&t.plan), 5 * one.plan.n_segments);
 	for (size_t i = 0; i < one.plan.n_segments; i++) {
 		const struct plan_segment *want = &one.plan.segments[i];
 
-		for (int k = 0; k < 3; k++) {
+		for (int k = 0; k < 4; k++) {
 			ck_assert_int_eq(t.plan.tracks[k].segments[i].start, want->start);
 			ck_assert_int_eq(t.plan.tracks[k].segments[i].duration, want->duration);
 			ck_assert_int_eq(t.plan.tracks[k].segments[i].audio_first, k < 2 ? want->audio_first : 0);
@@ -337,6 +342,7 @@ START_TEST(tracks_of_their_own_are_cut_where_the_video_is)
 		ck_assert_int_le(t.plan.tracks[1].segments[i].audio_place, want->audio_place);
 		/* the sync sample at or before 15 s earlier */
 		ck_assert_int_eq(t.plan.tracks[2].segments[i].audio_place, want->start < 15 * SECOND ? 500 : 1000 + (want->start - 15 * SECOND) / SECOND / 2 * 1000);
+		ck_assert_int_eq(t.plan.tracks[3].segments[i].audio_place, want->start < 7 * SECOND ? 500 : 1000 + (want->start - 7 * SECOND) / SECOND / 2 * 1000);
 	}
 	ck_assert_int_lt(t.plan.tracks[1].segments[5].audio_place, t.plan.tracks[0].segments[5].audio_place);
 	plan_finish(&t.plan);

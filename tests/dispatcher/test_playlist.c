@@ -256,8 +256,31 @@ START_TEST(a_codec_is_told_once)
 }
 END_TEST
 
+static void check_last(int64_t frames, const char *extinf)
+{
+	struct plan plan = make_plan_of_several();
+	struct record_track one = tracks[0];
+	struct buf out = { 0 };
+
+	one.audio.frames = frames;
+	plan.tracks = &one;
+	plan.n_tracks = 1;
+	playlist_put_media(&plan, 3, NULL, &out);
+	ck_assert_msg(strstr(buf_cstr(&out), extinf) != NULL, "%s", buf_cstr(&out));
+	buf_finish(&out);
+}
+
+/* The plan ends at 13.5125 s, in frame 633. */
+START_TEST(the_last_segment_of_audio_lasts_as_long_as_its_frames_and_no_less_than_the_plan)
+{
+	check_last(634, "#EXTINF:1.024000,\n1126125-90000.m4s\n");
+	check_last(633, "#EXTINF:1.011167,\n1126125-90000.m4s\n");
+	check_last(680, "#EXTINF:2.005333,\n1126125-90000.m4s\n");
+}
+END_TEST
+
 /* Border 1 is 281 frames = 5.994667 s, border 2 is 586 frames = 12.501333 s: 10 ms off the plan's. */
-START_TEST(audio_has_its_borders_between_frames_and_the_same_ends)
+START_TEST(audio_has_its_borders_between_frames)
 {
 	static const uint8_t gaps[12] = { [1] = 1, [4] = 1 };
 	struct plan plan = make_plan_of_several();
@@ -323,7 +346,8 @@ Suite *suite_playlist(void)
 	tcase_add_test(tc, a_segment_is_found_by_its_exact_name_only);
 	tcase_add_test(tc, renditions_are_told_and_the_largest_audio_counts);
 	tcase_add_test(tc, a_codec_is_told_once);
-	tcase_add_test(tc, audio_has_its_borders_between_frames_and_the_same_ends);
+	tcase_add_test(tc, audio_has_its_borders_between_frames);
+	tcase_add_test(tc, the_last_segment_of_audio_lasts_as_long_as_its_frames_and_no_less_than_the_plan);
 	tcase_add_test(tc, subtitles_have_no_init_segment_and_their_own_names);
 	tcase_add_test(tc, a_segment_is_found_in_its_rendition);
 	suite_add_tcase(suite, tc);

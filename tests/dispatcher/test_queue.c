@@ -29,12 +29,12 @@ START_TEST(a_slot_is_queued_or_in_flight_once_at_most)
 	int s = it_add_stream(1, QUEUE_AHEAD);
 
 	it_add_worker(2);
-	ck_assert_int_eq(queue_push(&on.q, s, 0, QUEUE_AHEAD), 0);
+	ck_assert_int_eq(queue_push(&on.q, s, 0, QUEUE_AHEAD, on.now_ms), 0);
 	it_give();
-	ck_assert_int_eq(queue_push(&on.q, s, 0, QUEUE_AHEAD), 0);
+	ck_assert_int_eq(queue_push(&on.q, s, 0, QUEUE_AHEAD, on.now_ms), 0);
 	it_give_none();
 	it_done(it_job(s, 0));
-	ck_assert_int_eq(queue_push(&on.q, s, 0, QUEUE_AHEAD), 1);
+	ck_assert_int_eq(queue_push(&on.q, s, 0, QUEUE_AHEAD, on.now_ms), 1);
 }
 END_TEST
 
@@ -437,10 +437,10 @@ START_TEST(what_a_player_comes_to_want_behind_other_jobs_preempts_them)
 
 	for (int i = 0; i < 3; i++)
 		it_give();
-	ck_assert_int_eq(queue_push(&on.q, s, 1, QUEUE_PLAYER), 2);
+	ck_assert_int_eq(queue_push(&on.q, s, 1, QUEUE_PLAYER, on.now_ms), 2);
 	ck_assert(it_job(s, 0)->is_cancelled);
 	ck_assert(!it_job(s, 1)->is_cancelled && !it_job(s, 2)->is_cancelled);
-	ck_assert_int_eq(queue_push(&on.q, s, 1, QUEUE_PLAYER), 0);
+	ck_assert_int_eq(queue_push(&on.q, s, 1, QUEUE_PLAYER, on.now_ms), 0);
 	it_fail(it_job(s, 0), QUEUE_CANCELLED, true, 0);
 	ck_assert_ptr_eq(queue_first_job(&on.q, w), it_job(s, 1));
 }
@@ -453,8 +453,8 @@ START_TEST(what_a_player_comes_to_want_that_is_in_front_preempts_nothing)
 	it_add_worker(2);
 	it_give();
 	it_give();
-	ck_assert_int_eq(queue_push(&on.q, s, 0, QUEUE_PLAYER), 0);
-	ck_assert_int_eq(queue_push(&on.q, s, 1, QUEUE_PLAYER), 0); /* a player waits for the one in front */
+	ck_assert_int_eq(queue_push(&on.q, s, 0, QUEUE_PLAYER, on.now_ms), 0);
+	ck_assert_int_eq(queue_push(&on.q, s, 1, QUEUE_PLAYER, on.now_ms), 0); /* a player waits for the one in front */
 	it_add_stream(1, QUEUE_PLAYER);
 	it_give_none();
 }

@@ -118,7 +118,7 @@ START_TEST(forgiving_makes_what_waits_ready_and_starts_its_minute_anew)
 	on.now_ms = QUEUE_RETRY_MS - 10;
 	it_fail(it_give(), QUEUE_RETRY, true, 0);
 	it_give(); /* one is in flight, one waits */
-	queue_forgive(&on.q);
+	queue_forgive(&on.q, on.now_ms);
 	queue_check(&on.q);
 	ck_assert_uint_eq(on.q.n_waiting, 0);
 	it_give();
@@ -350,10 +350,10 @@ START_TEST(a_slot_lowered_has_the_class_and_is_never_raised_by_it)
 {
 	int s = make((enum state)_i, QUEUE_AHEAD);
 
-	queue_lower(&on.q, s, 0, QUEUE_PLAYER);
+	queue_lower(&on.q, s, 0, QUEUE_PLAYER, on.now_ms);
 	queue_check(&on.q);
 	ck_assert(_i == ABSENT || item_of(s)->class == QUEUE_AHEAD);
-	queue_lower(&on.q, s, 0, QUEUE_PRECOMPUTE);
+	queue_lower(&on.q, s, 0, QUEUE_PRECOMPUTE, on.now_ms);
 	queue_check(&on.q);
 	ck_assert(_i == ABSENT || item_of(s)->class == QUEUE_PRECOMPUTE);
 }
@@ -365,16 +365,37 @@ START_TEST(a_slot_pushed_again_has_the_higher_class_and_stays_what_it_is)
 	struct queue_item *item = item_of(s);
 	bool was_in_flight = queue_in_flight(&on.q, s, 0);
 
-	ck_assert_int_eq(queue_push(&on.q, s, 0, QUEUE_PRECOMPUTE), _i == ABSENT);
+	ck_assert_int_eq(queue_push(&on.q, s, 0, QUEUE_PRECOMPUTE, on.now_ms), _i == ABSENT);
 	if (_i != ABSENT) {
 		ck_assert_ptr_eq(item_of(s), item);
 		ck_assert_int_eq(item->class, QUEUE_AHEAD);
 	}
-	ck_assert_int_eq(queue_push(&on.q, s, 0, QUEUE_PLAYER), _i == BEHIND ? 2 : 0);
+	ck_assert_int_eq(queue_push(&on.q, s, 0, QUEUE_PLAYER, on.now_ms), _i == BEHIND ? 2 : 0);
 	queue_check(&on.q);
 	ck_assert_int_eq(item_of(s)->class, QUEUE_PLAYER);
 	ck_assert_int_eq(queue_in_flight(&on.q, s, 0) != NULL, was_in_flight);
 	ck_assert_uint_eq(on.q.n_waiting, _i == WAITING);
+}
+END_TEST
+
+START_TEST(a_wait_begins_when_a_slot_is_pushed_and_anew_with_each_class_and_attempt)
+{
+	struct queue_item *item;
+	int s;
+
+	on.now_ms = 5000; /* nothing has been given yet */
+	s = it_add_stream(1, QUEUE_PRECOMPUTE);
+	item = on.q.streams[s]->slots[0];
+	ck_assert_uint_eq(item->pending_ms, 5000);
+	queue_push(&on.q, s, 0, QUEUE_PLAYER, 6000);
+	ck_assert_uint_eq(item->pending_ms, 6000);
+	queue_lower(&on.q, s, 0, QUEUE_AHEAD, 7000);
+	ck_assert_uint_eq(item->pending_ms, 7000);
+	it_add_worker(1);
+	it_give();
+	on.now_ms = 8000;
+	it_fail(item, QUEUE_CRASH, true, 1);
+	ck_assert_uint_eq(item->pending_ms, 8000);
 }
 END_TEST
 
@@ -396,12 +417,12 @@ START_TEST(raised_and_lowered_slots_go_where_they_belong)
 	int s = it_add_stream(4, QUEUE_PRECOMPUTE);
 	static const uint32_t order[] = { 2, 3, 0, 1 };
 
-	queue_push(&on.q, s, 3, QUEUE_PLAYER);
-	queue_push(&on.q, s, 2, QUEUE_PLAYER);
-	queue_push(&on.q, s, 1, QUEUE_PLAYER);
-	queue_lower(&on.q, s, 3, QUEUE_AHEAD);
-	queue_lower(&on.q, s, 1, QUEUE_PRECOMPUTE);
-	queue_push(&on.q, s, 0, QUEUE_AHEAD);
+	queue_push(&on.q, s, 3, QUEUE_PLAYER, on.now_ms);
+	queue_push(&on.q, s, 2, QUEUE_PLAYER, on.now_ms);
+	queue_push(&on.q, s, 1, QUEUE_PLAYER, on.now_ms);
+	queue_lower(&on.q, s, 3, QUEUE_AHEAD, on.now_ms);
+	queue_lower(&on.q, s, 1, QUEUE_PRECOMPUTE, on.now_ms);
+	queue_push(&on.q, s, 0, QUEUE_AHEAD, on.now_ms);
 	queue_check(&on.q);
 	for (int i = 0; i < 4; i++) {
 		it_add_worker(1);
@@ -462,7 +483,7 @@ START_TEST(an_unwanted_job_that_is_pushed_again_is_wanted_at_the_new_class)
 	int s = make(IN_FLIGHT, QUEUE_PLAYER);
 
 	queue_drop(&on.q, s, 0);
-	ck_assert_int_eq(queue_push(&on.q, s, 0, _i), 0);
+	ck_assert_int_eq(queue_push(&on.q, s, 0, _i, on.now_ms), 0);
 	queue_check(&on.q);
 	ck_assert_int_eq(it_job(s, 0)->class, _i);
 	it_fail(it_job(s, 0), QUEUE_CANCELLED, true, 0);
@@ -558,6 +579,7 @@ TCase *tcase_queue_ends(void)
 	tcase_add_loop_test(tc, a_slot_dropped_is_gone_or_the_caller_cancels_it, 0, STATES);
 	tcase_add_loop_test(tc, a_slot_lowered_has_the_class_and_is_never_raised_by_it, 0, STATES);
 	tcase_add_loop_test(tc, a_slot_pushed_again_has_the_higher_class_and_stays_what_it_is, 0, STATES);
+	tcase_add_test(tc, a_wait_begins_when_a_slot_is_pushed_and_anew_with_each_class_and_attempt);
 	tcase_add_loop_test(tc, dropping_what_is_pending_of_a_stream_leaves_what_is_in_flight_or_above, 0, STATES);
 	tcase_add_test(tc, raised_and_lowered_slots_go_where_they_belong);
 	tcase_add_loop_test(tc, an_unwanted_job_ends_for_good_however_it_ends, 0, ENDS * QUEUE_CLASSES);

@@ -61,6 +61,18 @@ START_TEST(of_a_million_segments_on_ten_thousand_workers_that_fail_in_every_way_
 }
 END_TEST
 
+START_TEST(of_a_hundred_thousand_streams_on_ten_thousand_workers_none_is_lost_and_all_get_the_same)
+{
+	struct sim_config c = { .seed = 1, .n_workers = part(10000), .n_streams = part(100000), .n_slots = 4, .n_players = part(2000),
+				.has_faults = true, .sigma = 0.7 };
+	struct sim_result r;
+
+	run("many streams", &c, &r);
+	ck_assert_int_eq(r.n_made + r.n_given_up, (int64_t)c.n_streams * c.n_slots);
+	check_shares(&r);
+}
+END_TEST
+
 static const struct {
 	int n_workers, n_players;
 } small[] = { { 4, 1 }, { 8, 2 }, { 50, 20 } };
@@ -103,6 +115,7 @@ Suite *suite_queue_simulation(void)
 	/* SIMULATION: how many different ones */
 	tcase_add_loop_test(tc, of_a_million_segments_on_ten_thousand_workers_that_fail_in_every_way_none_is_lost_and_all_streams_get_the_same,
 			    0, getenv("SIMULATION") ? atoi(getenv("SIMULATION")) : 1);
+	tcase_add_test(tc, of_a_hundred_thousand_streams_on_ten_thousand_workers_none_is_lost_and_all_get_the_same);
 	tcase_add_loop_test(tc, players_wait_twice_as_long_at_most_when_the_farm_is_full_of_lower_jobs, 0, sizeof small / sizeof *small);
 	tcase_add_loop_test(tc, no_class_starves_where_the_players_alone_are_too_many, 0, 2);
 	suite_add_tcase(suite, tc);

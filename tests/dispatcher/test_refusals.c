@@ -28,7 +28,7 @@ static char endpoint[128];
 static void set_up_dispatcher(struct keys_access *access)
 {
 	ck_assert_msg(!dispatch_init(&dispatch, endpoint, access, redis.url, &err), "%s", err.msg);
-	ck_assert_msg(!dispatch_add_noop(&dispatch, JOBS, &stream, &err), "%s", err.msg);
+	ck_assert_msg(!dispatch_add_noop(&dispatch, JOBS, 0, &stream, &err), "%s", err.msg);
 }
 
 static void setup(void)

@@ -9,6 +9,7 @@
 #include "dispatcher/stream.h"
 #include "tests/e2e/bg.h"
 #include "tests/e2e/media.h"
+#include "tests/e2e/sh.h"
 #include "tests/jobs.h"
 #include "tests/redis_fixture.h"
 #include "tests/suites.h"
@@ -179,7 +180,7 @@ static struct msg wait_for(struct bus *bus, struct bus_peer *peer, enum msg_verb
 static const struct {
 	const char *job, *says;
 } strange[] = {
-	{ "{\"id\":7,\"type\":\"noop\",\"stream\":\"\",\"deadline_ms\":1000,\"tolerant\":false,\"of_another_version\":1}", "unknown fields" },
+	{ "{\"id\":7,\"type\":\"noop\",\"stream\":\"\",\"deadline_ms\":1000,\"tolerant\":false,\"sleep_ms\":0,\"of_another_version\":1}", "unknown fields" },
 	{ "{\"id\":7,\"type\":\"dance\"}", "type" },
 };
 
@@ -212,6 +213,17 @@ START_TEST(job_that_a_worker_does_not_understand_is_answered_as_failed)
 }
 END_TEST
 
+START_TEST(jobs_that_take_their_time_are_shared_by_workers_over_tcp_with_keys)
+{
+	char *text = sh("\"$SEGFARM\" bench-queue --tcp -j 3 --service-time 0.05 -n 30"), *at = strstr(text, "efficiency ");
+	double efficiency = at ? strtod(at + 11, NULL) : 0;
+
+	ck_assert_msg(strstr(text, "30 jobs of 0.050 s, 3 workers over TCP with keys: ") == text, "%s", text);
+	ck_assert_msg(efficiency > 0 && efficiency <= 1, "%s", text); /* no worker has done one sooner */
+	free(text);
+}
+END_TEST
+
 Suite *suite_dispatch(void)
 {
 	Suite *s = suite_create("dispatch");
@@ -220,6 +232,7 @@ Suite *suite_dispatch(void)
 	tcase_set_timeout(tc, 300);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, player_that_waits_for_its_worker_holds_no_other_client_up);
+	tcase_add_test(tc, jobs_that_take_their_time_are_shared_by_workers_over_tcp_with_keys);
 	tcase_add_test(tc, a_segment_that_is_made_stays_made_whatever_fails);
 	suite_add_tcase(s, tc);
 	tc = tcase_create("worker");

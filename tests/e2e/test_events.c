@@ -2,6 +2,7 @@
  *
  * /v1/events and the pages, over HTTP.
  */
+#include "tests/e2e/cluster.h"
 #include "tests/e2e/media.h"
 #include "tests/e2e/sh.h"
 #include "tests/e2e/stack.h"
@@ -147,6 +148,47 @@ START_TEST(segments_that_change_are_told_of)
 }
 END_TEST
 
+static struct cluster cluster;
+
+/* Dispatcher 0 has the stream and all workers; who listens to dispatcher 1 hears of each segment, and so does its status page. */
+START_TEST(a_dispatcher_tells_of_streams_that_another_one_owns)
+{
+	const char *title = media_make("events.mkv", TITLE);
+	char *key, *names, *options, path[64], text[120];
+	int n = 0;
+
+	ck_assert_int_gt(asprintf(&options, "--on-demand --read-ahead 0 --segment-duration 2 '%s'", title), 0);
+	cluster_open(&cluster);
+	cluster_serve(&cluster, 0, options);
+	key = cluster_key(&cluster, 0);
+	cluster_serve(&cluster, 1, "");
+	cluster_pool(&cluster, 0, 1);
+	port = (int)strtol(strrchr(cluster.root[1], ':') + 1, NULL, 10);
+	names = sh("curl -sSf --retry 20 --retry-delay 1 --retry-all-errors --max-time 60 %s/hls/%s/main/index.m3u8 | grep m4s", cluster.root[0], key);
+	listen_to(&all, "/v1/events");
+	snprintf(path, sizeof path, "/v1/events?stream=%s", key);
+	listen_to(&one, path);
+	wait_for(&one, "\r\n:\n\n");
+	snprintf(text, sizeof text, "event: stream\ndata: {\"key\":\"%s\"", key);
+	wait_for(&all, text);
+	for (char *name = strtok(names, "\n"); name; name = strtok(NULL, "\n")) {
+		free(sh("curl -sSf --max-time 60 -o /dev/null %s/hls/%s/main/%s", cluster.root[0], key, name));
+		snprintf(text, sizeof text, "\"made\":%d,", ++n);
+		wait_for(&all, text);
+		wait_for(&one, name);
+	}
+	ck_assert_int_ge(n, 3);
+	wait_for(&all, "\"state\":\"complete\"");
+	wait_for(&one, "\"state\":\"complete\"");
+	close(all.fd);
+	close(one.fd);
+	cluster_close(&cluster);
+	free(names);
+	free(key);
+	free(options);
+}
+END_TEST
+
 START_TEST(so_many_listen_and_who_leaves_makes_room)
 {
 	static int fds[HTTP_EVENTS_MAX];
@@ -209,6 +251,7 @@ Suite *suite_events(void)
 	tcase_set_timeout(t, 300);
 	tcase_add_test(t, who_listens_hears_what_becomes_of_a_stream);
 	tcase_add_test(t, segments_that_change_are_told_of);
+	tcase_add_test(t, a_dispatcher_tells_of_streams_that_another_one_owns);
 	tcase_add_test(t, so_many_listen_and_who_leaves_makes_room);
 	tcase_add_test(t, pages_are_served_as_what_they_are_and_may_load_nothing_from_elsewhere);
 	suite_add_tcase(s, t);

@@ -75,12 +75,12 @@ START_TEST(each_track_is_a_rendition_with_its_name_and_one_is_the_default)
 		      "%s", master);
 	ck_assert_msg(strstr(master, ",AUDIO=\"audio\",SUBTITLES=\"text\"\nvideo/index.m3u8\n") && strstr(master, ",mp4a.40.2\",RESOLUTION"), "%s", master);
 	free(master);
-	/* the same cuts, and the same total, in all of them */
-	free(sh("cd '%s' && ls | tr '\\n' ' ' | grep -qx 'audio-1 audio-2 audio-3 master.m3u8 text-1 text-2 text-3 video ' && "
-		"for r in */; do grep -v '^#' $r/index.m3u8 | sed 's/[.].*//' > /dev/fd/3; "
-		"awk -F'[:,]' '/EXTINF/ { t += $2 } END { printf \"%%.4f\\n\", t }' $r/index.m3u8 >> sums; "
+	/* the same cuts in all of them; none ends before the video, or more than a frame of audio after it */
+	free(sh("cd '%s' && total() { awk -F'[:,]' '/EXTINF/ { t += $2 } END { printf \"%%d\\n\", t * 1000000 + 0.5 }' $1/index.m3u8; }; "
+		"for r in audio-* text-* video; do grep -v '^#' $r/index.m3u8 | sed 's/[.].*//' > /dev/fd/3; "
+		"more=$(($(total $r) - $(total video))); test $more -ge 0 && test $more -lt 23300 || exit 1; "
 		"(cd $r && grep -v '^#' index.m3u8 | xargs ls > /dev/null) || exit 1; done 3> names; "
-		"test $(sort -u sums | wc -l) = 1 && test $(sort -u names | wc -l) = $(grep -c EXTINF video/index.m3u8); r=$?; rm -f sums names; exit $r",
+		"test $(sort -u names | wc -l) = $(grep -c EXTINF video/index.m3u8); r=$?; rm -f names; exit $r",
 		several_out));
 }
 END_TEST
@@ -104,7 +104,7 @@ END_TEST
 
 START_TEST(one_audio_track_stays_with_the_video)
 {
-	free(sh("cd '%s' && ls | tr '\\n' ' ' | grep -qx 'main master.m3u8 text-1 text-2 ' && grep -q 'SUBTITLES=\"text\"$' master.m3u8 && "
+	free(sh("cd '%s' && ls | tr '\\n' ' ' | grep -qx 'main manifest.mpd master.m3u8 text-1 text-2 ' && grep -q 'SUBTITLES=\"text\"$' master.m3u8 && "
 		"! grep -q TYPE=AUDIO master.m3u8 && test $(ffprobe -v error -show_entries stream=codec_type -of csv=p=0 main/init.mp4 | wc -l) = 2",
 		one_out));
 }
@@ -155,6 +155,36 @@ START_TEST(cues_are_those_of_the_source_in_every_segment_that_shows_them)
 }
 END_TEST
 
+/* A cue that stands for most of the title, beside short ones: found where Cues tell of it (Matroska as ffmpeg writes it), where all headers
+ * are read (the same without Cues), and in libavformat's containers. */
+#define LONG(subtitles, more)                                                                                                  \
+	"printf '" subtitles "' > \"$OUT.srt\" && " FFMPEG "-f lavfi -i \"$V,scale=160:90\" -f lavfi -i \"$A\" -i \"$OUT.srt\" "   \
+	"-map 0 -map 1 -map 2 -t 40 " PLAIN_X264 "-c:a aac " more " \"$OUT\"; r=$?; rm \"$OUT.srt\"; exit $r"
+#define SRT(n, start, end, text) #n "\\n00:00:" #start ",000 --> 00:00:" #end ",000\\n" text "\\n\\n"
+#define OVER SRT(1, 01, 38, "Stands") SRT(2, 03, 04, "Short") SRT(3, 33, 34, "Late")
+#define APART SRT(1, 01, 31, "Stands") SRT(2, 32, 33, "Short") SRT(3, 34, 35, "Late") /* in MP4 a cue ends where the next one begins */
+
+static const struct {
+	const char *name, *command;
+	int end; /* s, of the long one */
+} longs[] = {
+	{ "long_cues.mkv", LONG(OVER, "-c:s srt -f matroska"), 38 },
+	{ "long_live.mkv", LONG(OVER, "-c:s srt -live 1 -f matroska"), 38 },
+	{ "long_cue.mp4", LONG(APART, "-c:s mov_text -f mp4"), 31 },
+};
+
+START_TEST(a_cue_that_stands_for_long_is_in_every_segment_that_shows_it)
+{
+	char *out = run(media_make(longs[_i].name, longs[_i].command), longs[_i].name);
+
+	free(sh("cd '%s/text-1' && test $(ls *.vtt | wc -l) -ge 6 && "
+		"for f in *.vtt; do s=${f%%-*}; n=$(grep -c '^Stands$' $f); if [ $s -ge $((%d * 90000)) ]; then test $n = 0; else test $n = 1; fi || exit 1; done; "
+		"test $(grep -l '^Late$' *.vtt | wc -l) = 1 && test $(grep -l '^Short$' *.vtt | wc -l) = 1",
+		out, longs[_i].end));
+	free(out);
+}
+END_TEST
+
 /* The first subtitles are said to be pictures, and the first sound to be of a codec that nobody knows. */
 static bool put_unknown(struct buf *to, uint64_t type, uint32_t id, struct bytes value)
 {
@@ -179,7 +209,7 @@ START_TEST(tracks_that_cannot_be_played_are_left_out_and_the_log_says_so)
 
 	mkv_rewrite_file(several, title, &how);
 	free(sh("rm -rf '%s' && $SEGFARM run -v '%s' -o '%s' 2> '%s.log' > /dev/null && cd '%s' && "
-		"ls | tr '\\n' ' ' | grep -qx 'audio-1 audio-2 master.m3u8 text-1 text-2 video ' && grep -q 'NAME=\"Schilder\"' master.m3u8 && "
+		"ls | tr '\\n' ' ' | grep -qx 'audio-1 audio-2 manifest.mpd master.m3u8 text-1 text-2 video ' && grep -q 'NAME=\"Schilder\"' master.m3u8 && "
 		"grep -q 'audio is left out.*codec=A_UNKNOWN' '%s.log' && grep -q 'subtitles are left out.*codec=S_HDMV/PGS' '%s.log'; "
 		"r=$?; rm '%s.log'; exit $r",
 		out, title, out, out, out, out, out, out));
@@ -310,6 +340,7 @@ Suite *suite_renditions(void)
 	tcase_add_test(t, one_audio_track_stays_with_the_video);
 	tcase_add_test(t, a_track_that_is_shorter_than_the_video_is_filled_with_silence);
 	tcase_add_loop_test(t, cues_are_those_of_the_source_in_every_segment_that_shows_them, 0, (int)(sizeof texts / sizeof *texts));
+	tcase_add_loop_test(t, a_cue_that_stands_for_long_is_in_every_segment_that_shows_it, 0, (int)(sizeof longs / sizeof *longs));
 	tcase_add_test(t, tracks_that_cannot_be_played_are_left_out_and_the_log_says_so);
 	tcase_add_test(t, an_audio_segment_that_cannot_be_made_is_a_gap_of_its_own_playlist);
 	tcase_add_test(t, renditions_are_served_and_made_when_they_are_asked_for);

@@ -236,6 +236,21 @@ START_TEST(person_submits_looks_cancels_retries_and_removes)
 }
 END_TEST
 
+/* Who was asked to remove it has died over that. */
+START_TEST(what_is_left_of_a_removed_stream_goes_while_others_live)
+{
+	start("--on-demand");
+	cluster_redis(&s, "SADD segfarm:streams 0123456789abcdef");
+	cluster_redis(&s, "HSET segfarm:{0123456789abcdef}:segs:main '0:1' '1 1 0123456789abcdef 0123456789abcdef'");
+	cluster_redis(&s, "SETNX segfarm:{0123456789abcdef}:seg:main:0:1:0 x");
+	cluster_redis(&s, "HSET segfarm:{0123456789abcdef}:removed state done");
+	bg_wait_until(cluster_redis(&s, "EVAL \"return #redis.call('KEYS', 'segfarm:{0123456789abcdef}*')\" 0") == 0, "something is left");
+	bg_wait_until(cluster_redis(&s, "SISMEMBER segfarm:streams 0123456789abcdef") == 0, "it is listed");
+	ck_assert_int_eq(get(0), 200);
+	end();
+}
+END_TEST
+
 Suite *suite_store_trouble(void)
 {
 	Suite *suite = suite_create("store_trouble");
@@ -251,6 +266,7 @@ Suite *suite_store_trouble(void)
 	tcase_add_test(t, two_players_play_on_while_redis_evicts_and_a_title_is_made);
 	tcase_add_test(t, wrong_password_is_said_at_once);
 	tcase_add_test(t, person_submits_looks_cancels_retries_and_removes);
+	tcase_add_test(t, what_is_left_of_a_removed_stream_goes_while_others_live);
 	suite_add_tcase(suite, t);
 	return suite;
 }

@@ -15,7 +15,6 @@
 
 struct seen {
 	int n;
-	int64_t last_id[TRACKS_MAX];
 	struct frame places[PLACES]; /* key frames */
 	int n_places;
 };

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What comes in an HTTP request: its path, header fields, a body of the API, a signature.
+ * What comes in an HTTP request: its path, header fields, a body of the API, a signature, the URL of a source.
  */
 #include "tests/fuzz/fuzz.h"
 
+#include "common/allow.h"
 #include "common/key.h"
 #include "dispatcher/access.h"
 #include "dispatcher/api.h"
@@ -76,11 +77,27 @@ static void read_signature(const char *text)
 	ASSERT(!access_has_token(&access, text));
 }
 
+/* What is allowed is beneath the prefix, in the one form that there is of it. */
+static void read_source(const char *text)
+{
+	char form[ALLOW_URL_MAX], again[ALLOW_URL_MAX], prefix[] = "http://host:80/films", *prefixes[] = { prefix };
+	struct allow allow = { .urls = prefixes, .n_urls = 1 };
+	struct err err;
+	bool is_url = allow_form(text, form);
+
+	if (is_url)
+		ASSERT(allow_form(form, again) && !strcmp(form, again));
+	if (allow_url(&allow, text, &err))
+		return;
+	ASSERT(is_url && !strncmp(form, prefix, strlen(prefix)) && strchr("/?", form[strlen(prefix)]));
+	ASSERT(!memmem(form, strcspn(form, "?"), "/../", 4));
+}
+
 /* Which of them; then the text. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct bytes in = { data, size };
-	unsigned kind = (unsigned)fuzz_uint(&in, 1) % 7;
+	unsigned kind = (unsigned)fuzz_uint(&in, 1) % 8;
 	char *text = strndup((const char *)in.data, in.size);
 
 	ASSERT(text);
@@ -96,8 +113,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		read_host(text);
 	else if (kind == 5)
 		read_body(in);
-	else
+	else if (kind == 6)
 		read_signature(text);
+	else
+		read_source(text);
 	free(text);
 	return 0;
 }

@@ -51,7 +51,8 @@ static void check_plan(const struct plan *plan)
 	}
 	if (plan->n_segments <= LIMIT_LISTED) {
 		playlist_put_master(plan, NULL, &text);
-		mpd_put(plan, NULL, &text);
+		mpd_put(plan, NULL, MPD_TEMPLATE, &text);
+		mpd_put(plan, NULL, MPD_LIST, &text);
 		for (size_t i = 0; i < plan_count(plan); i += plan->n_segments) {
 			playlist_put_media(plan, i, NULL, &text);
 			ASSERT(plan_find_rendition(plan, plan_rendition(plan, i)) == (int64_t)i);

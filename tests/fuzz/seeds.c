@@ -531,7 +531,7 @@ static void seed_http(void)
 		"\1bytes=0-99", "\1bytes=-5", "\2W/\"a\", \"0011223344556677\"", "\3gzip;q=0.5, *;q=0, identity", "\4[::1]:8090",
 		("\5{\"source\":\"/a.mkv\",\"on_demand\":true,\"options\":{\"segment-duration\":2.5,\"crf\":20,\"audio-track\":\"ger\","
 		"\"force-video-reencode\":true,\"preset\":\"fast\",\"encoder\":\"auto\",\"reencode\":\"aac\"}}"),
-		"\6e=2000000000&s=AAAAAAAAAAAAAAAAAAAAAA",
+		"\6e=2000000000&s=AAAAAAAAAAAAAAAAAAAAAA", "\7HTTP://Host:80/films/%61?x=y", "\7https://[::1]:443/films/../a",
 	};
 	char name[24];
 
@@ -539,6 +539,19 @@ static void seed_http(void)
 		snprintf(name, sizeof name, "http-%zu", i);
 		save(name, (struct bytes){ (const uint8_t *)texts[i], 1 + strlen(texts[i] + 1) });
 	}
+}
+
+/* The first byte is the program, and whether it is a file or the environment. */
+static void seed_config(void)
+{
+	static const char serve[] = "\0# remark\n[serve]\nredis = redis://x\nmedia-root = /srv\nmedia-root = \" /more films\"\non-demand = yes\n"
+				    "[worker]\nconnect = x\n";
+	static const char worker[] = "\1; remark\r\n[worker]\r\nworkers=4\r\nallow-url = http://x/\r\nhardware = off\r\n[serve]\r\nbind = y\r\n";
+	static const char variables[] = "\2SEGFARM_MEDIA_ROOT=/srv,/more\nSEGFARM_LOG_FORMAT=json\nSEGFARM_ON_DEMAND=0\nPATH=/bin";
+
+	save("serve", (struct bytes){ (const uint8_t *)serve, sizeof serve - 1 });
+	save("worker", (struct bytes){ (const uint8_t *)worker, sizeof worker - 1 });
+	save("variables", (struct bytes){ (const uint8_t *)variables, sizeof variables - 1 });
 }
 
 /* The first byte is the codec. */
@@ -562,7 +575,8 @@ int main(int argc, char **argv)
 	} makers[] = { { "fuzz_mkv", seed_mkv },       { "fuzz_transcode", seed_mkv }, { "fuzz_nal", seed_nal },
 		       { "fuzz_fmp4", seed_fmp4 },     { "fuzz_record", seed_record }, { "fuzz_msg", seed_msg },
 		       { "fuzz_store", seed_store },   { "fuzz_av", seed_av },
-		       { "fuzz_http", seed_http },     { "fuzz_text", seed_text } };
+		       { "fuzz_http", seed_http },     { "fuzz_text", seed_text },
+		       { "fuzz_config", seed_config } };
 
 	for (size_t i = 0; argc == 3 && i < sizeof makers / sizeof *makers; i++)
 		if (!strcmp(argv[1], makers[i].target)) {

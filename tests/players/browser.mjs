@@ -25,7 +25,7 @@ const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run
 
 export async function openBrowser(options = {}) {
 	const profile = fs.mkdtempSync(path.join(os.tmpdir(), "segfarm-browser."));
-	const context = await chromium.launchPersistentContext(profile, { executablePath: process.env.CHROMIUM || "/usr/bin/chromium", headless: true, args: ARGS, ...options });
+	const context = await chromium.launchPersistentContext(profile, { executablePath: process.env.CHROMIUM || "/usr/bin/chromium", headless: true, timeout: 120000, args: ARGS, ...options });
 	const close = context.close.bind(context);
 
 	context.close = async () => {
@@ -33,6 +33,16 @@ export async function openBrowser(options = {}) {
 		fs.rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
 	};
 	return context;
+}
+
+/* The harness, in a browser that has kept nothing: media segments may be kept for ever, and a removed title's are the same again. */
+export async function openHarness(browser, harness, isCold) {
+	const page = await browser.newPage();
+
+	if (isCold)
+		await (await page.context().newCDPSession(page)).send("Network.clearBrowserCache");
+	await page.goto(harness.url);
+	return page;
 }
 
 export function serveHarness() {

@@ -21,6 +21,13 @@ export async function until(isSo, what, ms = 60000) {
 	}
 }
 
+/* Whoever is interrupted leaves nothing behind. */
+const running = new Set();
+
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+for (const signal of ["SIGINT", "SIGTERM"])
+	process.on(signal, () => process.exit(1));
+
 export class Farm {
 	/* roots: what sources may be; serve: more options of it; env: of the pool */
 	constructor({ roots, workers = 2, serve = [], env = {}, token = "" }) {
@@ -37,6 +44,8 @@ export class Farm {
 
 		fs.closeSync(log);
 		this.children.push(child);
+		running.add(child);
+		child.once("exit", () => running.delete(child));
 		return child;
 	}
 

@@ -5,7 +5,7 @@
  */
 "use strict";
 const video = document.getElementById("video");
-const seen = { errors: [], stalls: [], appended: [], mimes: [] };
+const seen = { errors: [], stalls: [], notes: [], appended: [], mimes: [], hasGap: false };
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function until(isSo, ms, what) {
@@ -140,6 +140,15 @@ function borders(most, from) {
 	return faults;
 }
 
+/* Of each track, what was appended, in pieces. */
+function spans() {
+	const tracks = {};
+
+	for (const f of seen.appended)
+		tracks[f.track] = join(tracks[f.track] || [], [[f.start - 0.001, f.end + 0.001]]);
+	return tracks;
+}
+
 /* ---- the players */
 
 const players = {
@@ -147,7 +156,9 @@ const players = {
 		const hls = new Hls({ enableWorker: false, maxBufferLength: 60 });
 
 		hls.on(Hls.Events.ERROR, (event, data) => {
-			if (!data.fatal && /Stall/.test(data.details)) /* of the stream, or of a machine that is busy */
+			if (!data.fatal && seen.hasGap) /* that it has met it */
+				seen.notes.push(data.details);
+			else if (!data.fatal && /Stall/.test(data.details)) /* of the stream, or of a machine that is busy */
 				seen.stalls.push(`${data.details} at ${video.currentTime.toFixed(2)}`);
 			else if (data.fatal || data.details !== "aborted") /* a request that a seek has made idle */
 				seen.errors.push(`${data.type} ${data.details}${data.fatal ? " (fatal)" : ""} ${data.error?.message || ""}`);
@@ -281,7 +292,8 @@ async function showSubtitles(player, report, ms) {
 	report.cue = [...video.textTracks].flatMap((t) => [...t.cues || []])[0]?.text;
 }
 
-/* Plays the whole title. options: rate, seekTo (first; NULL: nowhere), timeout_s, tracks: also switches audio and shows subtitles. */
+/* Plays the whole title. options: rate, seekTo (first; NULL: nowhere), timeout_s, tracks: also switches audio and shows subtitles, hasGap: a
+ * segment is missing, skim: of a long one that many seconds at its beginning and at its end. */
 async function check(kind, url, options) {
 	const ms = options.timeout_s * 1000, report = { kind }, begin = performance.now();
 	let player, all = [];
@@ -289,6 +301,8 @@ async function check(kind, url, options) {
 
 	seen.errors = [];
 	seen.stalls = [];
+	seen.notes = [];
+	seen.hasGap = Boolean(options.hasGap);
 	seen.appended = [];
 	video.muted = true;
 	try {
@@ -309,6 +323,11 @@ async function check(kind, url, options) {
 		else if (video.currentTime > 0.5)
 			await go(0, ms);
 		video.playbackRate = options.rate;
+		if (options.skim && video.duration > 2 * options.skim) {
+			await until(() => video.currentTime > options.skim, ms, `${options.skim} s to be played`);
+			await go(video.duration - options.skim, ms);
+			report.isSkimmed = true;
+		}
 		await until(() => video.ended, ms, "the end");
 		all = join(all, ranges());
 		report.end = video.currentTime;
@@ -318,12 +337,15 @@ async function check(kind, url, options) {
 		report.jumped = player.jumped?.() || [];
 		report.borders = borders(0.001, report.from || 0);
 		report.fragments = seen.appended.length;
+		report.last = seen.appended.reduce((last, f) => Math.max(last, f.end), 0);
+		report.spans = spans();
 		report.size = `${video.videoWidth}x${video.videoHeight}`;
 	} catch (e) {
 		seen.errors.push(e.message);
 	}
 	clearInterval(watch);
 	report.stalls = seen.stalls;
+	report.notes = [...new Set(seen.notes)];
 	report.errors = [...new Set(seen.errors)].slice(0, 5);
 	await Promise.resolve(player?.stop()).catch(() => {});
 	return report;

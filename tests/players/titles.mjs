@@ -71,6 +71,6 @@ export function realTitles(dir) {
 		} catch {
 			return [];
 		}
-		return seconds >= 8 && seconds <= 180 ? [{ name, file, isReal: true }] : [];
-	});
+		return seconds >= 5 && seconds <= 600 ? [{ name, file, seconds, isReal: true }] : [];
+	}).map((title, number) => ({ ...title, number }));
 }

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Removing a stream. Its record is renamed: so it is gone at once, even where Redis has no memory left, and what it is named now marks
+ * the rest, which may be long, to be taken away bit by bit. The stream stays listed until then, so that whoever comes later finds it.
+ */
+#include "common/store_internal.h"
+
+#include <string.h>
+
+#define KEYS_AT_ONCE "256" /* 64 MiB of pieces: some milliseconds of Redis' time; a segment's go together */
+
+int store_remove_stream(struct store *s, const char *stream, struct err *err)
+{
+	char record[STORE_KEY_MAX], removed[STORE_KEY_MAX], owner[STORE_KEY_MAX];
+	int rc = store_key(s, record, stream, err, "stream");
+	if (!rc)
+		rc = store_key(s, removed, stream, err, "removed");
+	if (!rc)
+		rc = store_key(s, owner, stream, err, "owner");
+	if (!rc)
+		rc = store_send(s, err, "MULTI");
+	if (!rc)
+		rc = store_send(s, err, "RENAME %s %s", record, removed);
+	if (!rc)
+		rc = store_send(s, err, "DEL %s", owner);
+	if (!rc)
+		rc = store_send(s, err, "EXEC");
+	return rc ? rc : store_replies(s, 4, err);
+}
+
+/* All that there may be, whatever its plan said. */
+static void put_renditions(struct buf *names)
+{
+	char name[RECORD_RENDITION_MAX + 1];
+	buf_put_str(names, RECORD_RENDITION " " RECORD_VIDEO_RENDITION);
+	for (int i = 0; i < RECORD_TRACKS_MAX; i++) {
+		if (i < RECORD_AUDIOS_MAX)
+			record_rendition(name, RECORD_AUDIO_RENDITION, i + 1);
+		else
+			record_rendition(name, RECORD_TEXT_RENDITION, i - RECORD_AUDIOS_MAX + 1);
+		buf_printf(names, " %s", name);
+	}
+}
+
+static int clean(struct store *s, const char *stream, const char *last, struct err *err)
+{
+	struct buf renditions = { 0 };
+	char begin[STORE_KEY_MAX];
+	redisReply *reply;
+	int rc = store_key(s, begin, stream, err, "%s", "");
+	put_renditions(&renditions);
+	if (!rc && !buf_cstr(&renditions))
+		rc = err_set(err, ERR_NOMEM, "out of memory");
+	if (!rc) {
+		const char *argv[] = { begin, KEYS_AT_ONCE, (const char *)renditions.data, last };
+		rc = store_script(s, STORE_SCRIPT_CLEAN, 1, argv, 4, NULL, &reply, err);
+	}
+	buf_finish(&renditions);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_INTEGER)
+		return store_surprise(s, reply, err);
+	rc = reply->integer != 0;
+	freeReplyObject(reply);
+	return rc;
+}
+
+/* Whoever puts the stream anew meanwhile has it listed after that: before or after we look. */
+static int unlist(struct store *s, const char *stream, struct err *err)
+{
+	char record[STORE_KEY_MAX];
+	int rc = store_key(s, record, stream, err, "stream");
+	if (!rc)
+		rc = store_send(s, err, "SREM %sstreams %s", s->prefix, stream);
+	if (!rc)
+		rc = store_replies(s, 1, err);
+	if (!rc)
+		rc = store_exists(s, record, err);
+	if (rc <= 0)
+		return rc;
+	rc = store_send(s, err, "SADD %sstreams %s", s->prefix, stream);
+	return rc ? rc : store_replies(s, 1, err);
+}
+
+int store_clean(struct store *s, const char *stream, struct err *err)
+{
+	char mark[STORE_KEY_MAX];
+	int rc = store_key(s, mark, stream, err, "removed");
+	if (!rc)
+		rc = store_exists(s, mark, err);
+	if (rc <= 0)
+		return rc;
+	rc = clean(s, stream, "", err);
+	if (!rc)
+		rc = unlist(s, stream, err);
+	return rc ? rc : clean(s, stream, "last", err);
+}
