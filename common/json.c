@@ -183,6 +183,11 @@ int jget_fail(struct jget *g, const char *name, const char *why)
 	return g->code;
 }
 
+bool jget_has(const struct jget *g, const char *name)
+{
+	return json_object_get(g->object, name) != NULL;
+}
+
 /* The field, counted; NULL after an error. */
 static const json_t *get_field(struct jget *g, const char *name)
 {
@@ -194,11 +199,6 @@ static const json_t *get_field(struct jget *g, const char *name)
 	else
 		g->n_read++;
 	return v;
-}
-
-bool jget_has(const struct jget *g, const char *name)
-{
-	return !g->code && json_object_get(g->object, name);
 }
 
 int64_t jget_int(struct jget *g, const char *name, int64_t min, int64_t max)
@@ -267,7 +267,7 @@ static bool unhex(const char *hex, char *out)
 
 void jget_raw(struct jget *g, const char *name, char *out, size_t size)
 {
-	if (json_object_get(g->object, name)) {
+	if (jget_has(g, name)) {
 		jget_str(g, name, out, size, NULL);
 		return;
 	}

@@ -156,7 +156,7 @@ int queue_add_worker(struct queue *q);
 void queue_remove_stream(struct queue *q, int stream);
 /* Of a worker before it gets its first credit; of a stream at any time. false: there are too many places, nothing is changed. */
 bool queue_set_has(struct queue *q, int worker, const struct queue_place *has);
-bool queue_set_needs(struct queue *q, int stream, const struct queue_place *needs);
+bool queue_set_needs(struct queue *q, int stream, const struct queue_place *needs, int64_t now_ms);
 /* A worker of the stream's build is there, whatever else it has. */
 bool queue_has_build(const struct queue *q, int stream);
 /* More slots for a stream; false without memory. Never fewer. */

@@ -45,7 +45,7 @@ void queue_waive(struct queue *q, int64_t now_ms)
 		if (!lane->n || !lane->needs.is_gpu)
 			continue;
 		lane->is_waived = false;
-		if (lane->able_ms < 0 || queue_count_able(q, lane))
+		if (queue_count_able(q, lane))
 			lane->able_ms = now_ms;
 		lane->is_waived = now_ms - lane->able_ms >= QUEUE_PLACE_MS;
 	}
@@ -113,7 +113,7 @@ static void move_turns(struct queue *q, struct queue_stream *s, int lane)
 			queue_append_turn(q, s, (enum queue_class)c);
 }
 
-bool queue_set_needs(struct queue *q, int stream, const struct queue_place *needs)
+bool queue_set_needs(struct queue *q, int stream, const struct queue_place *needs, int64_t now_ms)
 {
 	struct queue_stream *s = q->streams[stream];
 	int i = find_lane(q, needs);
@@ -124,7 +124,7 @@ bool queue_set_needs(struct queue *q, int stream, const struct queue_place *need
 		return true;
 	if (!q->lanes[i].n) {
 		q->lanes[i].needs = *needs;
-		q->lanes[i].able_ms = -1; /* from the first look on */
+		q->lanes[i].able_ms = now_ms;
 		q->lanes[i].is_waived = false;
 	}
 	q->lanes[s->lane].n--;

@@ -40,8 +40,7 @@ struct serve_options {
 
 static const struct argp_option serve_argp_options[] = {
 	{ "redis", OPTIONS_KEY_REDIS, "URL", 0,
-	  "The Redis that keeps everything: unix:///PATH or redis://[:PASSWORD@]HOST[:PORT][/DB] "
-	  "(default " DEFAULT_REDIS ")",
+	  "The Redis that keeps everything: " STORE_URL_FORMS " (default " DEFAULT_REDIS ")",
 	  1 },
 	{ "bind", OPTIONS_KEY_BIND, "ENDPOINT", 0,
 	  "Where workers connect: ipc://PATH or tcp://ADDR:PORT (default " DEFAULT_BIND ")", 1 },
@@ -168,8 +167,15 @@ static int accept_file(struct dispatch *d, const struct serve_options *o, const 
 	return ret;
 }
 
+static void warn_of_redis(void *arg, const char *where, const char *text)
+{
+	(void)arg;
+	log_warn("settings of Redis", "redis=%s reason=\"%s\"", where, text);
+}
+
 static int start(struct serve_options *o, struct loop *loop, struct dispatch *d, struct err *err)
 {
+	struct err ignored;
 	int ret = keys_access_open(&o->access, o->keys, o->allow_workers, true, err);
 
 	if (ret >= 0)
@@ -185,6 +191,7 @@ static int start(struct serve_options *o, struct loop *loop, struct dispatch *d,
 	d->read_ahead = o->read_ahead;
 	if (o->advertise)
 		dispatch_advertise(d, strcmp(o->advertise, NO_ENDPOINT) ? o->advertise : "");
+	store_check_settings(d->store, warn_of_redis, NULL, &ignored); /* it may not be asked for */
 	http_attach(loop->http, d, o->redis);
 	ret = cluster_scan(d, err);
 	for (int i = 0; i < o->n_paths && ret >= 0; i++)

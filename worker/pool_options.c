@@ -39,7 +39,7 @@ static const struct argp_option option_list[] = {
 	{ "connect", 'c', "ENDPOINT", CONFIG_MANY,
 	  "The dispatcher: ipc://PATH or tcp://ADDR:PORT; tcp://NAME:PORT is all that the name has addresses for; 'redis': those that "
 	  "stand in Redis. May be given more than once: all those of one Redis. Names and Redis are asked every few seconds", 0 },
-	{ "redis", 'r', "URL", 0, "The store: unix://PATH or redis://[:PASSWORD@]HOST[:PORT][/DB]", 0 },
+	{ "redis", 'r', "URL", 0, "The store: " STORE_URL_FORMS, 0 },
 	{ "keys", OPT_KEYS, "FILE", 0, "The workers' keys (see 'segfarm keygen'), for tcp://", 0 },
 	{ "dispatcher-key", OPT_DISPATCHER_KEY, "FILE", 0, "The dispatcher's public key", 0 },
 	{ "insecure", OPT_INSECURE, NULL, 0, "tcp:// without keys", 0 },

@@ -228,14 +228,6 @@ static int is_stopped(void *arg)
 	return s->is_cancelled;
 }
 
-/* It would be cut or encoded in another way than what others have made of it. */
-static int check_build(const struct session *s, const struct job *job, struct err *err)
-{
-	if (!job->build[0] || !strcmp(job->build, s->build))
-		return 0;
-	return err_set(err, ERR_RETRY, "its plan is of another build: %s, not %s", job->build, s->build);
-}
-
 /* Nothing, for as long as it is to take. */
 static int noop_run(struct task *task, struct err *err)
 {
@@ -249,6 +241,14 @@ static int noop_run(struct task *task, struct err *err)
 		ret = task->tick(task, err);
 	}
 	return ret;
+}
+
+/* It would be cut or encoded in another way than what others have made of it. */
+static int check_build(const struct session *s, const struct job *job, struct err *err)
+{
+	if (!job->build[0] || !strcmp(job->build, s->build))
+		return 0;
+	return err_set(err, ERR_RETRY, "its plan is of another build: %s, not %s", job->build, s->build);
 }
 
 static int run_job(struct session *s, const struct job *job, struct msg *done, struct err *err)

@@ -28,7 +28,7 @@ static void need(int stream, bool is_gpu, const char *build)
 	struct queue_place needs = { .is_gpu = is_gpu };
 
 	strcpy(needs.build, build);
-	ck_assert(queue_set_needs(&on.q, stream, &needs));
+	ck_assert(queue_set_needs(&on.q, stream, &needs, on.now_ms));
 	queue_check(&on.q);
 }
 
@@ -188,10 +188,10 @@ START_TEST(there_are_so_many_places_and_those_that_are_left_are_used_again)
 		int s = queue_add_stream(&on.q, 1, false);
 
 		snprintf(place.build, sizeof place.build, "%016x", i);
-		ck_assert_int_eq(queue_set_needs(&on.q, s, &place), i < QUEUE_PLACES_MAX - 1);
+		ck_assert_int_eq(queue_set_needs(&on.q, s, &place, on.now_ms), i < QUEUE_PLACES_MAX - 1);
 	}
 	queue_remove_stream(&on.q, 5);
-	ck_assert(queue_set_needs(&on.q, QUEUE_PLACES_MAX, &place));
+	ck_assert(queue_set_needs(&on.q, QUEUE_PLACES_MAX, &place, on.now_ms));
 }
 END_TEST
 
