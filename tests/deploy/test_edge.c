@@ -65,7 +65,7 @@ static void start_nginx(void)
 	free(sh("sed -e 's|/var/cache/nginx/segfarm|%s/cache|; s|listen 80;|listen 127.0.0.1:%d;|; s|127.0.0.1:8090|127.0.0.1:%d|' "
 		"deploy/edge/nginx.conf >'%s/edge.conf'",
 		edge.dir, port, server_port(&serve), edge.dir));
-	free(sh("cd '%s' && mkdir tmp-nginx && { [ \"$(id -u)\" != 0 ] || echo 'user root;'; echo 'daemon off; worker_processes 1; error_log stderr;'; "
+	free(sh("cd '%s' && mkdir tmp-nginx && { [ \"$(id -u)\" != 0 ] || echo 'user root;'; echo 'daemon off; master_process off; error_log stderr;'; "
 		"echo 'pid nginx.pid; events {} http { access_log off;'; "
 		"for t in client_body proxy fastcgi uwsgi scgi; do echo ${t}_temp_path $PWD/tmp-nginx/$t';'; done; "
 		"echo \"include $PWD/edge.conf; }\"; } >nginx.conf",
