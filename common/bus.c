@@ -48,6 +48,7 @@ struct bus {
 	void *socket;
 	struct bus_zap *zap; /* NULL: whoever can connect may */
 	bool is_router;
+	int protocol;                /* that we speak */
 	int fd;
 	int epoll_fd;                /* of the socket's descriptor and ZAP's; -1: there is no ZAP */
 	int lock_fd;		     /* -1: none */
@@ -65,19 +66,20 @@ static const char *after(const char *s, const char *prefix)
 	return strncmp(s, prefix, n) ? NULL : s + n;
 }
 
-static bool is_port(const char *s)
+/* 0: who binds takes any. */
+static bool is_port(const char *s, bool is_bind)
 {
 	char *end;
 	if (*s < '0' || *s > '9')
 		return false;
 	unsigned long port = strtoul(s, &end, 10);
-	return !*end && port >= 1 && port <= 65535;
+	return !*end && port >= !is_bind && port <= 65535;
 }
 
 static int check_tcp(const char *endpoint, const char *address, bool is_bind, const struct keys_access *access, struct err *err)
 {
 	const char *colon = strrchr(address, ':');
-	if (!colon || colon == address || !is_port(colon + 1))
+	if (!colon || colon == address || !is_port(colon + 1, is_bind))
 		return err_set(err, ERR_USAGE, "%s is not tcp://ADDRESS:PORT", endpoint);
 	bool has_keys = access && access->has_keys;
 	if (!has_keys && !(access && access->is_insecure))
@@ -192,6 +194,7 @@ static int bus_create(struct bus **out, bool is_router, struct keys_access *acce
 	if (!bus)
 		return err_set(err, ERR_NOMEM, "no memory for a socket");
 	bus->is_router = is_router;
+	bus->protocol = MSG_PROTOCOL;
 	bus->lock_fd = bus->epoll_fd = -1;
 	for (int i = 0; i < N_PARTS; i++)
 		zmq_msg_init(&bus->parts[i]);
@@ -217,6 +220,8 @@ static int bind_socket(struct bus *bus, const char *endpoint, struct err *err)
 		return ERR_USAGE;
 	/* The socket's mode follows the umask; whoever can open it can give and take jobs. */
 	mode_t old = umask(0077);
+	if (strchr(endpoint, '['))
+		set_int(bus, ZMQ_IPV6, 1);
 	int rc = zmq_bind(bus->socket, endpoint);
 	umask(old);
 	if (rc)
@@ -247,6 +252,8 @@ int bus_connect(struct bus **bus, const char *endpoint, struct keys_access *acce
 	int rc = check_endpoint(endpoint, false, access, err);
 	if (!rc)
 		rc = bus_create(bus, false, access, err);
+	if (!rc && strchr(endpoint, '['))
+		set_int(*bus, ZMQ_IPV6, 1);
 	if (!rc && zmq_connect((*bus)->socket, endpoint))
 		rc = err_set(err, ERR_USAGE, "cannot connect to %s: %s", endpoint, zmq_strerror(zmq_errno()));
 	if (rc) {
@@ -296,6 +303,13 @@ static int send_part(struct bus *bus, const void *data, size_t size, bool has_mo
 	return 0;
 }
 
+static int send_protocol(struct bus *bus, const struct bus_peer *peer)
+{
+	char text[8];
+	snprintf(text, sizeof(text), "SF%02d", peer && peer->protocol ? peer->protocol : bus->protocol);
+	return send_part(bus, text, strlen(text), true);
+}
+
 int bus_send(struct bus *bus, const struct bus_peer *peer, enum msg_verb verb, struct bytes json, struct err *err)
 {
 	ASSERT(!peer == !bus->is_router);
@@ -308,7 +322,7 @@ int bus_send(struct bus *bus, const struct bus_peer *peer, enum msg_verb verb, s
 	int e = peer ? send_part(bus, peer->id, peer->size, true) : 0;
 	/* When a later part cannot be sent either, the library has taken back those before it. */
 	if (!e)
-		e = send_part(bus, MSG_PROTOCOL, strlen(MSG_PROTOCOL), true);
+		e = send_protocol(bus, peer);
 	if (!e)
 		e = send_part(bus, name, strlen(name), true);
 	if (!e)
@@ -355,6 +369,7 @@ static int get_peer(struct bus *bus, struct bus_peer *peer, struct err *err)
 	struct bytes id = part_bytes(&bus->parts[0]);
 	const char *key = bus->zap ? zmq_msg_gets(&bus->parts[1], "User-Id") : NULL;
 	peer->size = 0;
+	peer->protocol = 0;
 	snprintf(peer->key, sizeof(peer->key), "%s", key ? key : "");
 	if (id.size > BUS_PEER_MAX)
 		return err_set(err, ERR_DATA, "a message of a peer with an id of %zu bytes", id.size);
@@ -365,6 +380,20 @@ static int get_peer(struct bus *bus, struct bus_peer *peer, struct err *err)
 	return 0;
 }
 
+/* "SF07": 7; 0: it is none. */
+static int get_protocol(struct bytes part)
+{
+	const char *text = (const char *)part.data;
+	if (part.size != 4 || memcmp(text, "SF", 2) || text[2] < '0' || text[2] > '9' || text[3] < '0' || text[3] > '9')
+		return 0;
+	return 10 * (text[2] - '0') + text[3] - '0';
+}
+
+static bool is_understood(const struct bus *bus, int protocol)
+{
+	return bus->is_router ? protocol >= MSG_PROTOCOL_OLDEST && protocol <= MSG_PROTOCOL : protocol == bus->protocol;
+}
+
 int bus_recv(struct bus *bus, struct bus_peer *peer, enum msg_verb *verb, struct bytes *json, struct err *err)
 {
 	if (bus->zap)
@@ -373,9 +402,11 @@ int bus_recv(struct bus *bus, struct bus_peer *peer, enum msg_verb *verb, struct
 	if (n <= 0)
 		return n;
 	zmq_msg_t *part = bus->parts;
+	struct bus_peer other;
+	if (!peer)
+		peer = &other;
 	if (bus->is_router) {
-		struct bus_peer other;
-		int rc = get_peer(bus, peer ? peer : &other, err);
+		int rc = get_peer(bus, peer, err);
 		if (rc < 0)
 			return rc;
 		part++;
@@ -383,15 +414,32 @@ int bus_recv(struct bus *bus, struct bus_peer *peer, enum msg_verb *verb, struct
 	}
 	if (n != N_PARTS - 1)
 		return err_set(err, ERR_DATA, "a message of a wrong number of parts");
-	struct bytes protocol = part_bytes(part++);
-	if (protocol.size != strlen(MSG_PROTOCOL) || memcmp(protocol.data, MSG_PROTOCOL, protocol.size))
-		return err_set(err, ERR_DATA, "a message of another protocol than %s", MSG_PROTOCOL);
+	int protocol = get_protocol(part_bytes(part++));
+	if (!protocol)
+		return err_set(err, ERR_DATA, "a message without a protocol");
 	int v = msg_verb_from_name(part_bytes(part++));
+	if (!is_understood(bus, protocol) && v != MSG_REFUSE) {
+		*verb = v < 0 ? MSG_BEAT : (enum msg_verb)v;
+		return err_set(err, ERR_UNSUPPORTED, "a message of protocol %d", protocol);
+	}
+	peer->protocol = (uint8_t)protocol;
 	if (v < 0)
 		return err_set(err, ERR_DATA, "a message with an unknown verb");
 	*verb = (enum msg_verb)v;
 	*json = part_bytes(part);
 	return 1;
+}
+
+void bus_set_protocol(struct bus *bus, int protocol)
+{
+	ASSERT(!bus->is_router && protocol > 0 && protocol <= MSG_PROTOCOL_MAX);
+	bus->protocol = protocol;
+}
+
+void bus_endpoint(const struct bus *bus, char *endpoint, size_t size)
+{
+	if (zmq_getsockopt(bus->socket, ZMQ_LAST_ENDPOINT, endpoint, &size))
+		*endpoint = '\0';
 }
 
 static int get_events(struct bus *bus)

@@ -21,6 +21,7 @@
 struct bus_peer {
 	uint8_t id[BUS_PEER_MAX];
 	uint8_t size;
+	uint8_t protocol; /* that it spoke last, which it is answered in; 0: none of ours */
 	char key[KEYS_SIZE]; /* its public key, which the workers of one host may share; "" without CURVE */
 };
 
@@ -40,9 +41,15 @@ int bus_fd(const struct bus *bus);
 int bus_send(struct bus *bus, const struct bus_peer *peer, enum msg_verb verb, struct bytes json, struct err *err);
 
 /* 1 got one, 0 nothing there, ERR_DATA a malformed message, or one of a peer whose key is not allowed any more, was thrown away
- * (peer is filled: call again).
+ * (peer is filled: call again). ERR_UNSUPPORTED: as well, for it is of another protocol; *verb says what it would be.
  * *json lives until the next bus_recv. */
 int bus_recv(struct bus *bus, struct bus_peer *peer, enum msg_verb *verb, struct bytes *json, struct err *err);
+
+/* A DEALER speaks another protocol than MSG_PROTOCOL from here on: for tests. */
+void bus_set_protocol(struct bus *bus, int protocol);
+
+/* Where it listens, as it came to be (a port 0 is a number here); "": not known. */
+void bus_endpoint(const struct bus *bus, char *endpoint, size_t size);
 
 /* There is a connection that takes messages: a DEALER sees by that when its other side has come back. */
 bool bus_is_connected(struct bus *bus);

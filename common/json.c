@@ -183,6 +183,11 @@ int jget_fail(struct jget *g, const char *name, const char *why)
 	return g->code;
 }
 
+bool jget_has(const struct jget *g, const char *name)
+{
+	return json_object_get(g->object, name) != NULL;
+}
+
 /* The field, counted; NULL after an error. */
 static const json_t *get_field(struct jget *g, const char *name)
 {
@@ -262,7 +267,7 @@ static bool unhex(const char *hex, char *out)
 
 void jget_raw(struct jget *g, const char *name, char *out, size_t size)
 {
-	if (json_object_get(g->object, name)) {
+	if (jget_has(g, name)) {
 		jget_str(g, name, out, size, NULL);
 		return;
 	}

@@ -47,6 +47,7 @@ int jget_end(struct jget *g);
 /* Remembers the first error. Returns g->code. */
 int jget_fail(struct jget *g, const char *name, const char *why);
 
+bool jget_has(const struct jget *g, const char *name);
 int64_t jget_int(struct jget *g, const char *name, int64_t min, int64_t max);
 bool jget_bool(struct jget *g, const char *name);
 /* A string without NUL of at most size - 1 bytes; "" after an error. allowed: characters it may have, NULL: any. */

@@ -7,6 +7,7 @@
 
 #define CREDITS_MAX 1024
 #define JSON_MAX 65536 /* bytes of a small header */
+#define VERSION_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.+~-"
 #define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
 enum field {
@@ -20,6 +21,8 @@ enum field {
 	HAS_REASON = 1 << 7,
 	HAS_RECORD = 1 << 8, /* not a struct msg */
 	HAS_KILLED = 1 << 9,
+	HAS_SELF = 1 << 10, /* format, build, version, labels; may be left out */
+	HAS_PREEMPTED = 1 << 11, /* may be left out */
 };
 
 static const struct {
@@ -27,15 +30,16 @@ static const struct {
 	unsigned fields;
 	int64_t job_min; /* smallest job id: 0 where "idle" is an answer */
 } verbs[] = {
-	[MSG_HELLO] = { "HELLO", HAS_NAME | HAS_PID | HAS_JOB | HAS_KILLED | HAS_REASON, 0 },
+	[MSG_HELLO] = { "HELLO", HAS_NAME | HAS_PID | HAS_JOB | HAS_KILLED | HAS_REASON | HAS_SELF, 0 },
 	[MSG_READY] = { "READY", HAS_CREDITS, 0 },
 	[MSG_BEAT] = { "BEAT", HAS_JOB | HAS_PROGRESS, 0 },
 	[MSG_DONE] = { "DONE", HAS_JOB | HAS_TIMES, 1 },
-	[MSG_FAIL] = { "FAIL", HAS_JOB | HAS_CODE | HAS_REASON, 1 },
+	[MSG_FAIL] = { "FAIL", HAS_JOB | HAS_CODE | HAS_REASON | HAS_PREEMPTED, 1 },
 	[MSG_BYE] = { "BYE", 0, 0 },
 	[MSG_JOB] = { "JOB", HAS_RECORD, 0 },
 	[MSG_CANCEL] = { "CANCEL", HAS_JOB, 1 },
 	[MSG_STOP] = { "STOP", 0, 0 },
+	[MSG_REFUSE] = { "REFUSE", HAS_REASON, 0 },
 };
 #define N_VERBS ((int)(sizeof(verbs) / sizeof(verbs[0])))
 
@@ -51,6 +55,26 @@ int msg_verb_from_name(struct bytes name)
 		if (strlen(verbs[i].name) == name.size && !memcmp(verbs[i].name, name.data, name.size))
 			return i;
 	return -1;
+}
+
+bool msg_has_label(const char *labels, const char *label)
+{
+	size_t n;
+
+	for (; *labels; labels += n + (labels[n] == ',')) {
+		n = strcspn(labels, ",");
+		if (n == strlen(label) && !memcmp(labels, label, n))
+			return true;
+	}
+	return false;
+}
+
+static void put_self(struct buf *json, const struct msg *m)
+{
+	jput_int(json, "format", m->format);
+	jput_str(json, "build", m->build);
+	jput_str(json, "version", m->version);
+	jput_str(json, "labels", m->labels);
 }
 
 int msg_put(const struct msg *m, struct buf *json)
@@ -80,6 +104,10 @@ int msg_put(const struct msg *m, struct buf *json)
 		jput_str(json, "code", err_code_name(m->code));
 	if (has & HAS_REASON)
 		jput_str(json, "reason", m->reason);
+	if (has & HAS_PREEMPTED && m->is_preempted)
+		jput_bool(json, "preempted", true);
+	if (has & HAS_SELF && m->format)
+		put_self(json, m);
 	jput_close(json, '}');
 	return jput_result(json, start, JSON_MAX);
 }
@@ -96,6 +124,14 @@ static void get_code(struct jget *g, struct msg *m)
 	char name[16];
 	jget_str(g, "code", name, sizeof(name), NULL);
 	m->code = err_code_from_name(name);
+}
+
+static void get_self(struct jget *g, struct msg *m)
+{
+	m->format = (int)jget_int(g, "format", 1, INT32_MAX);
+	jget_str(g, "build", m->build, sizeof(m->build), "0123456789abcdef");
+	jget_str(g, "version", m->version, sizeof(m->version), VERSION_CHARS);
+	jget_str(g, "labels", m->labels, sizeof(m->labels), MSG_LABEL_CHARS ",");
 }
 
 static void get_fields(struct jget *g, struct msg *m)
@@ -122,6 +158,10 @@ static void get_fields(struct jget *g, struct msg *m)
 		get_code(g, m);
 	if (has & HAS_REASON)
 		jget_str(g, "reason", m->reason, sizeof(m->reason), NULL);
+	if (has & HAS_PREEMPTED && jget_has(g, "preempted"))
+		m->is_preempted = jget_bool(g, "preempted");
+	if (has & HAS_SELF && jget_has(g, "format"))
+		get_self(g, m);
 }
 
 int msg_get(enum msg_verb verb, struct bytes json, struct msg *m, struct err *err)

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT 6 /* of index and plan; part of the plan's hash */
-
 #define DEADLINE_MAX_MS (INT64_C(7) * 24 * 3600 * 1000)
 
 
@@ -156,11 +154,24 @@ void index_finish(struct index *index)
 	*index = (struct index){ 0 };
 }
 
+static void put_build(struct buf *b, const char *build)
+{
+	if (build[0])
+		jput_str(b, "build", build);
+}
+
+static void get_build(struct jget *g, char build[RECORD_KEY_SIZE])
+{
+	if (jget_has(g, "build"))
+		record_get_key(g, "build", build, false);
+}
+
 int index_put(const struct index *index, struct buf *json)
 {
 	size_t start = json->size;
 	jput_begin(json);
-	jput_int(json, "format", FORMAT);
+	jput_int(json, "format", RECORD_FORMAT);
+	put_build(json, index->build);
 	record_put_video(json, &index->video);
 	record_put_audio(json, &index->audio);
 	jput_int(json, "origin_ns", index->origin_ns);
@@ -186,7 +197,12 @@ int index_get(struct bytes json, struct index *index, struct err *err)
 	if (rc)
 		return rc;
 	struct jget g = jget_begin(root, "index", err);
-	jget_int(&g, "format", FORMAT, FORMAT);
+	int64_t format = jget_int(&g, "format", 1, INT32_MAX);
+	if (!g.code && format != RECORD_FORMAT) {
+		json_decref(root);
+		return err_set(err, ERR_UNSUPPORTED, "the index is of format %d, not %d", (int)format, RECORD_FORMAT);
+	}
+	get_build(&g, index->build);
 	record_get_video(&g, &index->video);
 	record_get_audio(&g, &index->audio);
 	index->origin_ns = jget_int(&g, "origin_ns", -TIMELINE_MAX_NS, TIMELINE_MAX_NS);
@@ -311,7 +327,8 @@ int plan_put(const struct plan *plan, struct buf *json)
 {
 	size_t start = json->size;
 	jput_begin(json);
-	jput_int(json, "format", FORMAT);
+	jput_int(json, "format", RECORD_FORMAT);
+	put_build(json, plan->build);
 	jput_str(json, "hash", plan->hash);
 	jput_open(json, "options", '{');
 	record_put_options(json, &plan->options);
@@ -337,7 +354,8 @@ int plan_get(struct bytes json, struct plan *plan, struct err *err)
 	if (rc)
 		return rc;
 	struct jget g = jget_begin(root, "plan", err);
-	jget_int(&g, "format", FORMAT, FORMAT);
+	jget_int(&g, "format", RECORD_FORMAT, RECORD_FORMAT);
+	get_build(&g, plan->build);
 	record_get_key(&g, "hash", plan->hash, true);
 	record_get_options(&g, &plan->options);
 	record_get_video(&g, &plan->video);
@@ -359,6 +377,21 @@ int plan_get(struct bytes json, struct plan *plan, struct err *err)
 
 static const char *const job_types[] = { [JOB_PROBE] = "probe", [JOB_SEGMENT] = "segment", [JOB_PLAY] = "play",
 					 [JOB_NOOP] = "noop" };
+
+static const char *const job_ranks[] = { [JOB_YIELDS] = "yields", [JOB_STAYS] = "stays", [JOB_URGENT] = "urgent" };
+
+static enum job_rank get_job_rank(struct jget *g)
+{
+	char name[16];
+	if (!jget_has(g, "rank"))
+		return JOB_UNRANKED;
+	jget_str(g, "rank", name, sizeof(name), NULL);
+	for (int i = JOB_YIELDS; i <= JOB_URGENT; i++)
+		if (!strcmp(job_ranks[i], name))
+			return (enum job_rank)i;
+	jget_fail(g, "rank", "is unknown");
+	return JOB_UNRANKED;
+}
 
 static enum job_type get_job_type(struct jget *g)
 {
@@ -454,6 +487,7 @@ void job_set_segment(struct job *job, const struct plan *plan, size_t i)
 	job->type = JOB_SEGMENT;
 	snprintf(job->rendition, sizeof(job->rendition), "%s", plan_rendition(plan, i));
 	memcpy(job->plan_hash, plan->hash, sizeof job->plan_hash);
+	memcpy(job->build, plan->build, sizeof job->build);
 	job->number = (int64_t)(i % plan->n_segments);
 	job->origin_ns = plan->origin_ns;
 	job->shifts = plan->shifts;
@@ -473,6 +507,9 @@ int job_put(const struct job *job, struct buf *json)
 	jput_str(json, "stream", job->stream);
 	jput_int(json, "deadline_ms", job->deadline_ms);
 	jput_bool(json, "tolerant", job->is_tolerant);
+	if (job->rank)
+		jput_str(json, "rank", job_ranks[job->rank]);
+	put_build(json, job->build);
 	if (job->type != JOB_NOOP) {
 		jput_open(json, "source", '{');
 		record_put_source(json, &job->source);
@@ -504,6 +541,8 @@ int job_get(struct bytes json, struct job *job, struct err *err)
 	record_get_key(&g, "stream", job->stream, job->type == JOB_NOOP);
 	job->deadline_ms = jget_int(&g, "deadline_ms", 1, DEADLINE_MAX_MS);
 	job->is_tolerant = jget_bool(&g, "tolerant");
+	job->rank = get_job_rank(&g);
+	get_build(&g, job->build);
 	if (job->type != JOB_NOOP) {
 		record_get_source(&g, &job->source);
 		record_get_options(&g, &job->options);

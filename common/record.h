@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define RECORD_FORMAT 6           /* of index and plan; part of the plan's hash. What it decides, workers and dispatchers must agree on */
 #define RECORD_KEY_SIZE 17        /* 16 hex digits and a NUL: stream keys, plan hashes */
 #define RECORD_ENCODER_SIZE 32    /* a name of up to 31 bytes and a NUL */
 #define RECORD_SET_ID_MAX 31      /* seq_parameter_set_id */
@@ -194,9 +195,11 @@ struct index {
 	struct record_track *tracks; /* beside video and audio; none is audio where `audio` is present; owned */
 	int n_tracks;
 	struct record_shifts shifts;
+	char build[RECORD_KEY_SIZE]; /* of the worker, where it decides bytes: something is encoded; "" where it does not, or is not known */
 };
 void index_finish(struct index *index);
 int index_put(const struct index *index, struct buf *json);
+/* ERR_UNSUPPORTED: it is of another format than RECORD_FORMAT. */
 int index_get(struct bytes json, struct index *index, struct err *err);
 
 struct plan_segment {
@@ -215,6 +218,7 @@ struct plan {
 	struct record_audio audio;
 	int64_t origin_ns;
 	struct record_shifts shifts;
+	char build[RECORD_KEY_SIZE]; /* the index's: only workers of the same may write what it plans */
 	bool is_independent; /* no segment has a frame that refers to the segment before (open GOP) */
 	struct plan_segment *segments; /* of the first rendition: start_0 <= ..., start_i + duration_i = start_i+1; owned */
 	size_t n_segments;             /* of each rendition */
@@ -255,6 +259,14 @@ int64_t plan_find_segment(const struct plan *plan, const char *rendition, int64_
 int plan_put(const struct plan *plan, struct buf *json);
 int plan_get(struct bytes json, struct plan *plan, struct err *err);
 
+/* What a job is to a worker that has jobs of several dispatchers. */
+enum job_rank {
+	JOB_UNRANKED, /* its dispatcher does not say */
+	JOB_YIELDS,   /* to be given up for an urgent one */
+	JOB_STAYS,    /* it was given up too often */
+	JOB_URGENT,   /* somebody waits for it: before all others */
+};
+
 enum job_type { JOB_PROBE, JOB_SEGMENT, JOB_PLAY, JOB_NOOP };
 
 struct job {
@@ -262,6 +274,8 @@ struct job {
 	enum job_type type;
 	char stream[RECORD_KEY_SIZE];
 	int64_t deadline_ms;     /* the worker is killed when it takes longer; > 0 */
+	enum job_rank rank;      /* may be left out */
+	char build[RECORD_KEY_SIZE]; /* the plan's; "" any worker's will do; may be left out */
 	bool is_tolerant;        /* it was tried in vain: leave out whatever may be the cause */
 	struct record_source source;
 	struct record_options options;

@@ -36,17 +36,16 @@ int store_key(const struct store *s, char key[STORE_KEY_MAX], const char *stream
 	return 0;
 }
 
+void store_common_key(const struct store *s, char key[STORE_KEY_MAX], const char *name, const char *id)
+{
+	snprintf(key, STORE_KEY_MAX, "%s%s%s", s->prefix, name, id);
+}
+
 int store_exists(struct store *s, const char *key, struct err *err)
 {
-	redisReply *reply;
-	int rc = store_call(s, &reply, err, "EXISTS %s", key);
-	if (rc)
-		return rc;
-	if (reply->type != REDIS_REPLY_INTEGER)
-		return store_surprise(s, reply, err);
-	rc = reply->integer == 1;
-	freeReplyObject(reply);
-	return rc;
+	int64_t n = 0;
+	int rc = store_count(s, key, &n, err, "EXISTS %s", key);
+	return rc ? rc : n == 1;
 }
 
 static bool is_value_name(const char *which)
@@ -68,27 +67,22 @@ static int value_key(const struct store *s, char key[STORE_KEY_MAX], const char 
 
 static const char *const modes[] = { "precompute", "on-demand", "cancelled" };
 
-static int send_stream(struct store *s, const char *key, const char *stream, const struct buf *source,
-		       const struct buf *options, enum store_mode mode, struct err *err)
+/* Listed only once it can be read. */
+static int put_stream(struct store *s, const char *key, const char *stream, struct bytes source, struct bytes options, enum store_mode mode,
+		      struct err *err)
 {
-	int rc = store_send(s, err, "MULTI");
-	if (!rc)
-		rc = store_send(s, err, "HSET %s source %b options %b mode %s", key, source->data, source->size, options->data,
-				options->size, modes[mode]);
-	if (!rc)
-		rc = store_send(s, err, "HSETNX %s created %lld", key, (long long)time(NULL));
-	if (!rc)
-		rc = store_send(s, err, "HSETNX %s state probing", key);
-	if (!rc)
-		rc = store_send(s, err, "HSETNX %s error %b", key, "", (size_t)0);
-	if (!rc)
-		rc = store_send(s, err, "EXEC");
-	if (!rc)
-		rc = store_replies(s, 6, err);
-	/* Listed only once it can be read; not in the transaction: in a cluster the set lives elsewhere. */
-	if (!rc)
-		rc = store_send(s, err, "SADD %sstreams %s", s->prefix, stream);
-	return rc ? rc : store_replies(s, 1, err);
+	char created[24], streams[STORE_KEY_MAX];
+	const char *argv[] = { key, (const char *)source.data, (const char *)options.data, modes[mode], created };
+	const size_t sizes[] = { strlen(key), source.size, options.size, strlen(modes[mode]),
+				 (size_t)snprintf(created, sizeof(created), "%lld", (long long)time(NULL)) };
+	redisReply *reply;
+	int rc = store_script(s, STORE_SCRIPT_ACCEPT, 1, argv, 5, sizes, &reply, err);
+
+	if (rc)
+		return rc;
+	freeReplyObject(reply);
+	store_common_key(s, streams, "streams", "");
+	return store_do(s, streams, err, "SADD %s %s", streams, stream);
 }
 
 int store_put_stream(struct store *s, const char *stream, const struct store_stream *what, struct err *err)
@@ -104,7 +98,7 @@ int store_put_stream(struct store *s, const char *stream, const struct store_str
 		rc = more < 0 ? more : 0;
 	}
 	if (!rc)
-		rc = send_stream(s, key, stream, &source, &options, mode, err);
+		rc = put_stream(s, key, stream, buf_bytes(&source), buf_bytes(&options), mode, err);
 	buf_finish(&source);
 	buf_finish(&options);
 	return rc;
@@ -155,7 +149,7 @@ int store_get_stream(struct store *s, const char *stream, struct store_stream *w
 	redisReply *reply;
 	int rc = store_key(s, key, stream, err, "stream");
 	if (!rc)
-		rc = store_call(s, &reply, err, "HMGET %s source options mode state error n_segments created renditions", key);
+		rc = store_call(s, key, &reply, err, "HMGET %s source options mode state error n_segments created renditions", key);
 	if (rc)
 		return rc;
 	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != N_FIELDS)
@@ -174,18 +168,18 @@ int store_set_mode(struct store *s, const char *stream, enum store_mode mode, st
 		return rc;
 	rc = store_key(s, key, stream, err, "stream");
 	if (!rc)
-		rc = store_send(s, err, "HSET %s mode %s", key, modes[mode]);
-	if (!rc)
-		rc = store_replies(s, 1, err);
+		rc = store_do(s, key, err, "HSET %s mode %s", key, modes[mode]);
 	return rc ? rc : 1;
 }
 
 int store_list_streams(struct store *s, char (**keys)[RECORD_KEY_SIZE], size_t *n, struct err *err)
 {
+	char key[STORE_KEY_MAX];
 	redisReply *reply;
 	*keys = NULL;
 	*n = 0;
-	int rc = store_call(s, &reply, err, "SMEMBERS %sstreams", s->prefix);
+	store_common_key(s, key, "streams", "");
+	int rc = store_call(s, key, &reply, err, "SMEMBERS %s", key);
 	if (rc)
 		return rc;
 	if (reply->type != REDIS_REPLY_ARRAY)
@@ -215,29 +209,26 @@ int store_set_state(struct store *s, const char *stream, const char *owner, cons
 
 int store_put_value(struct store *s, const char *stream, const char *which, struct bytes value, struct err *err)
 {
-	char key[STORE_KEY_MAX];
-	struct store_sender o;
+	char key[STORE_KEY_MAX], head[STORE_KEY_MAX + 64];
+	redisReply *reply;
 	int rc = value_key(s, key, stream, which, err);
 	if (rc)
 		return rc;
 	if (value.size > STORE_VALUE_MAX)
 		return err_set(err, ERR_LIMIT, "%s of %zu bytes is over the limit of %u", which, value.size,
 			       STORE_VALUE_MAX);
-	store_sender_init(&o, s, err);
-	store_sender_printf(&o, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%zu\r\n", strlen(key), key, value.size);
-	store_sender_put(&o, value.data, value.size);
-	store_sender_put(&o, "\r\n", 2);
-	rc = store_sender_flush(&o);
-	return rc ? rc : store_replies(s, 1, err);
+	int n = snprintf(head, sizeof(head), "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%zu\r\n", strlen(key), key, value.size);
+	const struct iovec v[] = { { head, (size_t)n }, store_iov(value.data, value.size), store_iov("\r\n", 2) };
+	rc = store_call_bytes(s, key, v, 3, &reply, err);
+	freeReplyObject(reply);
+	return rc;
 }
 
 int store_get_value(struct store *s, const char *stream, const char *which, struct buf *out, struct err *err)
 {
 	char key[STORE_KEY_MAX];
 	int rc = value_key(s, key, stream, which, err);
-	if (!rc)
-		rc = store_send(s, err, "GET %s", key);
-	return rc ? rc : store_reply_string(s, out, STORE_VALUE_MAX, err);
+	return rc ? rc : store_get_string(s, key, out, STORE_VALUE_MAX, err);
 }
 
 int store_has_value(struct store *s, const char *stream, const char *which, struct err *err)

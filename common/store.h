@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Store: what segfarm keeps in Redis. Only store*.c include hiredis. Calls block, with a time-out;
- * after any I/O error the connection is freed, the call returns ERR_RETRY, and the next call connects anew.
+ * Store: what segfarm keeps in Redis: one server, the master that sentinels name, or a cluster. Only store*.c include hiredis. Calls
+ * block, with a time-out; after any I/O error the connection is freed, the call returns ERR_RETRY, and the next call connects anew, to
+ * whoever is the master then. In a cluster all keys of a stream share a slot ({K}); redirections are followed within a call, and one that
+ * waits for a slot on its way returns ERR_RETRY after a tenth of a second.
  *
  *   segfarm:streams                        set of stream keys
  *   segfarm:dispatchers                    set of dispatcher ids
@@ -25,28 +27,32 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/record.h"
+#include "common/store_url.h"
 
 #include <sys/uio.h>
 
 #define STORE_PIECE ((256u << 10) - 64) /* with what Redis puts around it, 256 KiB: a byte more, and its allocator takes 320 */
 #define STORE_PIECES_MAX 4096
+#define STORE_LIFETIME_S (INT64_C(10) * 365 * 86400) /* of segments: so that Redis can tell them from what it must not evict (volatile-lru) */
 #define STORE_SEGMENT_MAX ((int64_t)STORE_PIECE * STORE_PIECES_MAX) /* bytes of one segment */
 #define STORE_VALUE_MAX (512u << 20)         /* bytes of any value that is read whole */
 
-struct store; /* one connection */
+struct store; /* one connection; in a cluster one to each master that was spoken to */
 
-/* url: unix:///path/to.sock, redis://[:password@]host[:port][/db], or rediss:// (refused: no TLS in this hiredis).
- * Connects at once and PINGs; ERR_RETRY when Redis does not answer, ERR_USAGE for a bad url. */
+/* url: common/store_url.h. Connects at once and PINGs; ERR_RETRY when Redis does not answer, ERR_USAGE for a bad url. */
 int store_open(struct store **store, const char *url, int timeout_ms, struct err *err);
 void store_close(struct store *store); /* NULL is fine */
+/* Of a cluster: each master. */
 int store_ping(struct store *store, struct err *err);
 /* Counts what went wrong with the store itself, and not with what was asked of it. */
 unsigned store_troubles(const struct store *store);
-/* What Redis says of its memory (INFO). */
+/* What Redis says of its memory (INFO), all masters of a cluster together. */
 struct store_info {
 	int64_t used, max, evicted; /* bytes; 0: as much as there is; keys since it was started */
 };
 int store_get_info(struct store *store, struct store_info *info, struct err *err);
+/* Calls fn for each setting of a server by which what is stored may be lost: which server, and a sentence about it. */
+int store_check_settings(struct store *store, void (*fn)(void *arg, const char *where, const char *text), void *arg, struct err *err);
 /* For the calls that follow. */
 void store_set_timeout(struct store *store, int timeout_ms);
 /* Counts connections made; when it changes, what was remembered of Redis must be looked at again. */
@@ -114,11 +120,11 @@ int store_put_plan(struct store *s, const char *stream, const char *owner, struc
 		   const char *renditions, struct err *err);
 
 /* --- segments */
-/* Writes all pieces straight from iov (not copied; iov[] itself may be altered) and commits them. Pieces carry a short
+/* Writes all pieces straight from iov (not copied) and commits them. Pieces carry a short
  * lifetime until the commit; ttl_s (0: for ever) from then on. 0: it exists now (first writer wins, equal bytes are
  * assumed).
  * ERR_STOPPED when the stream's plan hash is another by now. */
-int store_put_segment(struct store *s, const struct store_segment *seg, const char *plan_hash, struct iovec *iov,
+int store_put_segment(struct store *s, const struct store_segment *seg, const char *plan_hash, const struct iovec *iov,
 		      int n_iov, int64_t ttl_s, struct store_commit *commit, struct err *err);
 /* 1 and *commit, or 0 absent. */
 int store_get_commit(struct store *s, const struct store_segment *seg, struct store_commit *commit, struct err *err);
@@ -190,6 +196,16 @@ int store_get_owners(struct store *s, const char (*streams)[RECORD_KEY_SIZE], si
 /* Becomes the owner instead of `old` ("": nobody): 1 and *owner; 0: somebody else was faster. */
 int store_own_stream(struct store *s, const char *stream, const char *id, const char *old, char owner[STORE_OWNER_SIZE],
 		     struct err *err);
+/* What the others need to know of a dispatcher, and workers that look for one; it lives as long as the lease that is renewed beside it. */
+#define STORE_ENDPOINT_SIZE 256
+struct store_beacon {
+	char id[STORE_ID_SIZE];
+	int64_t n_streams; /* that it drives: not finished */
+	char endpoint[STORE_ENDPOINT_SIZE]; /* where workers connect; "" it does not say */
+};
+int store_put_beacon(struct store *s, const struct store_beacon *beacon, struct err *err);
+/* Of all that live: how many, at most max. Whatever is damaged is passed over. */
+int store_list_beacons(struct store *s, struct store_beacon *beacons, int max, struct err *err);
 int store_send_mail(struct store *s, const char *id, struct bytes mail, struct err *err);
 /* Waits for mail on a connection that does nothing else: poll its descriptor, then take. */
 int store_await_mail(struct store *s, const char *id, struct err *err);

@@ -25,41 +25,111 @@ static int check_id(const char *id, struct err *err)
 
 int store_keep_dispatcher(struct store *s, const char *id, bool is_new, struct bytes status, struct err *err)
 {
+	char lease[STORE_KEY_MAX], all[STORE_KEY_MAX];
 	redisReply *reply;
 	int rc = check_id(id, err);
+	store_common_key(s, lease, "dispatcher:", id);
+	store_common_key(s, all, "dispatchers", "");
 	if (!rc)
-		rc = store_call(s, &reply, err, "SET %sdispatcher:%s %b PX %d %s", s->prefix, id, status.data, status.size,
-				STORE_LEASE_MS, is_new ? "NX" : "XX");
+		rc = store_call(s, lease, &reply, err, "SET %s %b PX %d %s", lease, status.data, status.size, STORE_LEASE_MS, is_new ? "NX" : "XX");
 	if (rc)
 		return rc;
 	rc = reply->type == REDIS_REPLY_STATUS;
 	freeReplyObject(reply);
 	if (rc && is_new) {
-		rc = store_send(s, err, "SADD %sdispatchers %s", s->prefix, id);
-		if (!rc)
-			rc = store_replies(s, 1, err);
+		rc = store_do(s, all, err, "SADD %s %s", all, id);
 		rc = rc ? rc : 1;
 	}
 	return rc;
 }
 
+/* One by one: in a cluster each is elsewhere. */
 int store_end_dispatcher(struct store *s, const char *id, struct err *err)
 {
+	static const char *const own[] = { "dispatcher:", "mail:", "beacon:" };
+	char key[STORE_KEY_MAX];
 	int rc = check_id(id, err);
-	if (!rc)
-		rc = store_send(s, err, "DEL %sdispatcher:%s %smail:%s", s->prefix, id, s->prefix, id);
-	if (!rc)
-		rc = store_send(s, err, "SREM %sdispatchers %s", s->prefix, id);
-	return rc ? rc : store_replies(s, 2, err);
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]) && !rc; i++) {
+		store_common_key(s, key, own[i], id);
+		rc = store_do(s, key, err, "DEL %s", key);
+	}
+	store_common_key(s, key, "dispatchers", "");
+	return rc ? rc : store_do(s, key, err, "SREM %s %s", key, id);
+}
+
+/* --- beacons: "<streams> <endpoint>" */
+
+int store_put_beacon(struct store *s, const struct store_beacon *beacon, struct err *err)
+{
+	char key[STORE_KEY_MAX], text[STORE_ENDPOINT_SIZE + 24];
+	int rc = check_id(beacon->id, err);
+	store_common_key(s, key, "beacon:", beacon->id);
+	snprintf(text, sizeof(text), "%lld %s", (long long)beacon->n_streams, beacon->endpoint);
+	return rc ? rc : store_do(s, key, err, "SET %s %s PX %d", key, text, STORE_LEASE_MS);
+}
+
+/* Printable and whole; what it means is looked at by who connects there. */
+static bool read_beacon(struct bytes text, struct store_beacon *b)
+{
+	char copy[STORE_ENDPOINT_SIZE + 24], *end;
+	if (!text.size || text.size >= sizeof(copy))
+		return false;
+	for (size_t i = 0; i < text.size; i++)
+		if (text.data[i] < ' ' || text.data[i] > '~' || text.data[i] == '"' || text.data[i] == '\\')
+			return false;
+	memcpy(copy, text.data, text.size);
+	copy[text.size] = '\0';
+	if (copy[0] < '0' || copy[0] > '9')
+		return false;
+	b->n_streams = strtoll(copy, &end, 10);
+	if (*end != ' ' || b->n_streams < 0 || b->n_streams > INT32_MAX || strlen(end + 1) >= sizeof(b->endpoint))
+		return false;
+	memcpy(b->endpoint, end + 1, strlen(end + 1) + 1);
+	return true;
+}
+
+static int take_beacon(struct store *s, const char *id, struct store_beacon *beacon, struct err *err)
+{
+	char key[STORE_KEY_MAX];
+	struct buf text = { 0 };
+	store_common_key(s, key, "beacon:", id);
+	int rc = store_get_string(s, key, &text, STATUS_MAX, err);
+	if (rc == 1)
+		rc = read_beacon(buf_bytes(&text), beacon);
+	if (rc == 1)
+		memcpy(beacon->id, id, STORE_ID_SIZE);
+	buf_finish(&text);
+	return rc;
+}
+
+int store_list_beacons(struct store *s, struct store_beacon *beacons, int max, struct err *err)
+{
+	char key[STORE_KEY_MAX];
+	redisReply *reply;
+	int n = 0;
+	store_common_key(s, key, "dispatchers", "");
+	int rc = store_call(s, key, &reply, err, "SMEMBERS %s", key);
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_ARRAY)
+		return store_surprise(s, reply, err);
+	for (size_t i = 0; i < reply->elements && n < max && rc >= 0; i++) {
+		const redisReply *e = reply->element[i];
+		if (e->type == REDIS_REPLY_STRING && key_is_valid(e->str))
+			rc = take_beacon(s, e->str, &beacons[n], err);
+		n += rc == 1;
+	}
+	freeReplyObject(reply);
+	return rc < 0 ? rc : n;
 }
 
 static int give_dispatcher(struct store *s, const char *id, int (*fn)(void *arg, const char *id, struct bytes status), void *arg,
 			   struct err *err)
 {
+	char key[STORE_KEY_MAX];
 	struct buf status = { 0 };
-	int rc = store_send(s, err, "GET %sdispatcher:%s", s->prefix, id);
-	if (!rc)
-		rc = store_reply_string(s, &status, STATUS_MAX, err);
+	store_common_key(s, key, "dispatcher:", id);
+	int rc = store_get_string(s, key, &status, STATUS_MAX, err);
 	if (rc == 1)
 		rc = fn(arg, id, buf_bytes(&status));
 	else if (!rc) /* dead for good: its id is never used again */
@@ -71,8 +141,10 @@ static int give_dispatcher(struct store *s, const char *id, int (*fn)(void *arg,
 int store_list_dispatchers(struct store *s, int (*fn)(void *arg, const char *id, struct bytes status), void *arg,
 			   struct err *err)
 {
+	char key[STORE_KEY_MAX];
 	redisReply *reply;
-	int rc = store_call(s, &reply, err, "SMEMBERS %sdispatchers", s->prefix);
+	store_common_key(s, key, "dispatchers", "");
+	int rc = store_call(s, key, &reply, err, "SMEMBERS %s", key);
 	if (rc)
 		return rc;
 	if (reply->type != REDIS_REPLY_ARRAY)
@@ -90,38 +162,73 @@ int store_has_dispatcher(struct store *s, const char *id, struct err *err)
 {
 	char key[STORE_KEY_MAX];
 	int rc = check_id(id, err);
-	snprintf(key, sizeof(key), "%sdispatcher:%s", s->prefix, id);
+	store_common_key(s, key, "dispatcher:", id);
 	return rc ? rc : store_exists(s, key, err);
 }
 
 /* --- owners */
 
-static int take_owner(struct store *s, char owner[STORE_OWNER_SIZE], struct err *err)
+static void read_owner(redisReply *reply, char owner[STORE_OWNER_SIZE])
 {
-	redisReply *reply;
-	int rc = store_reply(s, &reply, err);
-	if (rc)
-		return rc;
 	snprintf(owner, STORE_OWNER_SIZE, "%s", reply->type == REDIS_REPLY_STRING ? reply->str : "");
 	freeReplyObject(reply);
-	return 0;
+}
+
+/* Those that one node has: asked for all at once. What has moved is left with MOVED as its owner, which is none. */
+#define MOVED "?"
+static int ask_node(struct store *s, int node, const char (*streams)[RECORD_KEY_SIZE], size_t n, char (*owners)[STORE_OWNER_SIZE],
+		    struct err *err)
+{
+	char key[STORE_KEY_MAX];
+	redisReply *reply;
+	int rc = 0;
+	bool has_sent = false;
+
+	for (size_t i = 0; i < n && !rc; i++) {
+		rc = store_key(s, key, streams[i], err, "owner");
+		if (rc || store_node_of(s, key) != node)
+			continue;
+		if (!has_sent)
+			rc = store_turn(s, key, err);
+		if (!rc)
+			rc = store_send(s, err, "GET %s", key);
+		has_sent = true;
+	}
+	for (size_t i = 0; i < n && !rc; i++) {
+		store_key(s, key, streams[i], err, "owner");
+		if (store_node_of(s, key) != node)
+			continue;
+		rc = store_reply(s, &reply, err);
+		if (!rc)
+			read_owner(reply, owners[i]);
+		else if (rc == ERR_RETRY && s->c && s->redirect.kind)
+			rc = 0;
+	}
+	if (rc)
+		store_disconnect(s); /* replies may be on their way */
+	return rc;
 }
 
 int store_get_owners(struct store *s, const char (*streams)[RECORD_KEY_SIZE], size_t n, char (*owners)[STORE_OWNER_SIZE],
 		     struct err *err)
 {
 	char key[STORE_KEY_MAX];
-	int rc = 0;
-	size_t sent = 0;
-	for (; sent < n && !rc; sent++) {
-		rc = store_key(s, key, streams[sent], err, "owner");
+	redisReply *reply;
+	int rc = n ? store_turn(s, NULL, err) : 0; /* knows the nodes from here on */
+
+	for (size_t i = 0; i < n; i++)
+		strcpy(owners[i], MOVED);
+	for (int node = 0; !rc && n && node < store_n_nodes(s); node++)
+		rc = ask_node(s, node, streams, n, owners, err);
+	for (size_t i = 0; i < n && !rc; i++) {
+		if (strcmp(owners[i], MOVED))
+			continue;
+		rc = store_key(s, key, streams[i], err, "owner");
 		if (!rc)
-			rc = store_send(s, err, "GET %s", key);
+			rc = store_call(s, key, &reply, err, "GET %s", key);
+		if (!rc)
+			read_owner(reply, owners[i]);
 	}
-	for (size_t i = 0; i < n && !rc; i++)
-		rc = take_owner(s, owners[i], err);
-	if (rc)
-		store_disconnect(s); /* replies may be on their way */
 	return rc;
 }
 
@@ -149,23 +256,32 @@ int store_own_stream(struct store *s, const char *stream, const char *id, const 
 
 int store_send_mail(struct store *s, const char *id, struct bytes mail, struct err *err)
 {
+	char key[STORE_KEY_MAX], most[16], lifetime[16];
+	const char *argv[] = { key, (const char *)mail.data, most, lifetime };
+	redisReply *reply;
 	int rc = check_id(id, err);
 	if (!rc && mail.size > STORE_MAIL_MAX)
 		rc = err_set(err, ERR_LIMIT, "a mail of %zu bytes is over the limit of %u", mail.size, STORE_MAIL_MAX);
-	if (!rc)
-		rc = store_send(s, err, "RPUSH %smail:%s %b", s->prefix, id, mail.data, mail.size);
-	if (!rc)
-		rc = store_send(s, err, "LTRIM %smail:%s -%d -1", s->prefix, id, STORE_MAILS_MAX);
-	if (!rc)
-		rc = store_send(s, err, "EXPIRE %smail:%s %d", s->prefix, id, MAIL_LIFETIME_S);
-	return rc ? rc : store_replies(s, 3, err);
+	if (rc)
+		return rc;
+	store_common_key(s, key, "mail:", id);
+	snprintf(most, sizeof(most), "%d", STORE_MAILS_MAX);
+	snprintf(lifetime, sizeof(lifetime), "%d", MAIL_LIFETIME_S);
+	const size_t sizes[] = { strlen(key), mail.size, strlen(most), strlen(lifetime) };
+	rc = store_script(s, STORE_SCRIPT_MAIL, 1, argv, 4, sizes, &reply, err);
+	freeReplyObject(reply);
+	return rc;
 }
 
 int store_await_mail(struct store *s, const char *id, struct err *err)
 {
+	char key[STORE_KEY_MAX];
 	int rc = check_id(id, err);
+	store_common_key(s, key, "mail:", id);
 	if (!rc)
-		rc = store_send(s, err, "BLPOP %smail:%s %d", s->prefix, id, MAIL_WAIT_S);
+		rc = store_turn(s, key, err);
+	if (!rc)
+		rc = store_send(s, err, "BLPOP %s %d", key, MAIL_WAIT_S);
 	s->is_awaiting = !rc;
 	return rc;
 }

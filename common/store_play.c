@@ -7,6 +7,8 @@
 
 #include "common/key.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LIFETIME_S 30 /* of what is unread, since the writer or the reader's lease was last heard of */
@@ -24,26 +26,6 @@ static int get_names(const struct store *s, const struct store_play *play, struc
 	return rc ? rc : store_key(s, n->reader, play->stream, err, "play:%s:reader", play->id);
 }
 
-/* The next n replies, which have to be numbers. All are taken, or the connection is given up: one that is left would be taken
- * for the answer to another question. */
-static int take_integers(struct store *s, int64_t *v, int n, struct err *err)
-{
-	int first = 0;
-	for (int i = 0; i < n && s->c; i++) {
-		redisReply *reply;
-		int rc = store_reply(s, &reply, first ? NULL : err);
-		if (!rc && reply->type != REDIS_REPLY_INTEGER)
-			rc = store_surprise(s, reply, first ? NULL : err);
-		else if (!rc)
-			v[i] = reply->integer;
-		if (!rc)
-			freeReplyObject(reply);
-		if (!first)
-			first = rc;
-	}
-	return first;
-}
-
 /* --- reader */
 
 int store_keep_play(struct store *s, const struct store_play *play, struct err *err)
@@ -51,11 +33,9 @@ int store_keep_play(struct store *s, const struct store_play *play, struct err *
 	struct names n;
 	int rc = get_names(s, play, &n, err);
 	if (!rc)
-		rc = store_send(s, err, "SET %s 1 EX %d", n.reader, STORE_PLAY_LEASE_S);
+		rc = store_do(s, n.reader, err, "SET %s 1 EX %d", n.reader, STORE_PLAY_LEASE_S);
 	/* A writer that has come to the end looks no more, and the reader may take long over the rest. */
-	if (!rc)
-		rc = store_send(s, err, "EXPIRE %s %d", n.list, LIFETIME_S);
-	return rc ? rc : store_replies(s, 2, err);
+	return rc ? rc : store_do(s, n.list, err, "EXPIRE %s %d", n.list, LIFETIME_S);
 }
 
 int store_end_play(struct store *s, const struct store_play *play, struct err *err)
@@ -63,8 +43,8 @@ int store_end_play(struct store *s, const struct store_play *play, struct err *e
 	struct names n;
 	int rc = get_names(s, play, &n, err);
 	if (!rc)
-		rc = store_send(s, err, "UNLINK %s %s", n.reader, n.list);
-	return rc ? rc : store_replies(s, 1, err);
+		rc = store_do(s, n.reader, err, "UNLINK %s", n.reader);
+	return rc ? rc : store_do(s, n.list, err, "UNLINK %s", n.list);
 }
 
 int store_take_play(struct store *s, const struct store_play *play, int64_t *number, struct buf *out, struct err *err)
@@ -73,7 +53,7 @@ int store_take_play(struct store *s, const struct store_play *play, int64_t *num
 	redisReply *reply;
 	int rc = get_names(s, play, &n, err);
 	if (!rc)
-		rc = store_call(s, &reply, err, "LPOP %s", n.list);
+		rc = store_call(s, n.list, &reply, err, "LPOP %s", n.list);
 	if (rc)
 		return rc;
 	if (reply->type != REDIS_REPLY_NIL && reply->type != REDIS_REPLY_STRING)
@@ -94,28 +74,55 @@ int store_take_play(struct store *s, const struct store_play *play, int64_t *num
 /* 1 there is room, 0 there is none, ERR_STOPPED. What is unread lives on. */
 static int look(struct store *s, const struct names *n, struct err *err)
 {
-	int64_t v[3] = { 0 }; /* has a reader, pieces unread, ignored */
-	int rc = store_send(s, err, "EXISTS %s", n->reader);
-	if (!rc)
-		rc = store_send(s, err, "LLEN %s", n->list);
-	if (!rc)
-		rc = store_send(s, err, "EXPIRE %s %d", n->list, LIFETIME_S);
-	if (!rc)
-		rc = take_integers(s, v, 3, err);
+	char lifetime[16];
+	const char *argv[] = { n->list, n->reader, lifetime };
+	redisReply *reply;
+	int64_t unread;
+	snprintf(lifetime, sizeof(lifetime), "%d", LIFETIME_S);
+	int rc = store_script(s, STORE_SCRIPT_LOOK, 2, argv, 3, NULL, &reply, err);
 	if (rc)
 		return rc;
-	if (v[0])
-		return v[1] < STORE_PLAY_UNREAD;
-	rc = store_send(s, err, "UNLINK %s", n->list);
-	if (!rc)
-		rc = store_replies(s, 1, err);
-	return rc ? rc : err_set(err, ERR_STOPPED, "nobody reads any more");
+	if (reply->type != REDIS_REPLY_INTEGER)
+		return store_surprise(s, reply, err);
+	unread = reply->integer;
+	freeReplyObject(reply);
+	if (unread < 0)
+		return err_set(err, ERR_STOPPED, "nobody reads any more");
+	return unread < STORE_PLAY_UNREAD;
 }
+
+/* The script's call as Redis reads it, so that the piece need not be copied. */
+static int push(struct store *s, const struct names *n, const uint8_t number[8], const struct iovec *iov, int n_iov, size_t size,
+		struct err *err)
+{
+	const char *text = store_script_text(STORE_SCRIPT_PUSH);
+	struct iovec *v = calloc((size_t)n_iov + 3, sizeof(*v));
+	struct buf head = { 0 };
+	redisReply *reply = NULL;
+	int rc;
+
+	buf_printf(&head, "*6\r\n$4\r\nEVAL\r\n$%zu\r\n%s\r\n$1\r\n1\r\n$%zu\r\n%s\r\n$2\r\n%d\r\n$%zu\r\n", strlen(text), text,
+		   strlen(n->list), n->list, LIFETIME_S, size + 8);
+	if (v && !buf_failed(&head)) {
+		v[0] = store_iov(head.data, head.size);
+		v[1] = store_iov(number, 8);
+		if (n_iov)
+			memcpy(v + 2, iov, (size_t)n_iov * sizeof(*v));
+		v[n_iov + 2] = store_iov("\r\n", 2);
+		rc = store_call_bytes(s, n->list, v, n_iov + 3, &reply, err);
+	} else {
+		rc = err_set(err, ERR_NOMEM, "no memory for a command to Redis");
+	}
+	freeReplyObject(reply);
+	buf_finish(&head);
+	free(v);
+	return rc;
+}
+_Static_assert(LIFETIME_S >= 10 && LIFETIME_S <= 99, "two digits, as the call says");
 
 int store_put_play(struct store *s, const struct store_play *play, int64_t number, const struct iovec *iov, int n_iov,
 		   struct err *err)
 {
-	struct store_sender o;
 	struct names n;
 	uint8_t head[8];
 	size_t size = 0;
@@ -130,16 +137,6 @@ int store_put_play(struct store *s, const struct store_play *play, int64_t numbe
 		rc = look(s, &n, err);
 	if (rc != 1)
 		return rc;
-	store_sender_init(&o, s, err);
-	/* In one: a worker that is killed in between must not leave what lives for ever. */
-	store_sender_printf(&o, "*1\r\n$5\r\nMULTI\r\n*3\r\n$5\r\nRPUSH\r\n$%zu\r\n%s\r\n$%zu\r\n", strlen(n.list), n.list, size + 8);
-	store_sender_put(&o, head, sizeof(head));
-	for (int i = 0; i < n_iov; i++)
-		store_sender_put(&o, iov[i].iov_base, iov[i].iov_len);
-	store_sender_printf(&o, "\r\n*3\r\n$6\r\nEXPIRE\r\n$%zu\r\n%s\r\n$2\r\n%d\r\n*1\r\n$4\r\nEXEC\r\n", strlen(n.list), n.list,
-			    LIFETIME_S);
-	rc = store_sender_flush(&o);
-	if (!rc)
-		rc = store_replies(s, 4, err);
+	rc = push(s, &n, head, iov, n_iov, size, err);
 	return rc ? rc : 1;
 }

@@ -12,20 +12,18 @@
 int store_remove_stream(struct store *s, const char *stream, struct err *err)
 {
 	char record[STORE_KEY_MAX], removed[STORE_KEY_MAX], owner[STORE_KEY_MAX];
+	const char *argv[] = { record, removed, owner };
+	redisReply *reply;
 	int rc = store_key(s, record, stream, err, "stream");
 	if (!rc)
 		rc = store_key(s, removed, stream, err, "removed");
 	if (!rc)
 		rc = store_key(s, owner, stream, err, "owner");
 	if (!rc)
-		rc = store_send(s, err, "MULTI");
+		rc = store_script(s, STORE_SCRIPT_REMOVE, 3, argv, 3, NULL, &reply, err);
 	if (!rc)
-		rc = store_send(s, err, "RENAME %s %s", record, removed);
-	if (!rc)
-		rc = store_send(s, err, "DEL %s", owner);
-	if (!rc)
-		rc = store_send(s, err, "EXEC");
-	return rc ? rc : store_replies(s, 4, err);
+		freeReplyObject(reply);
+	return rc;
 }
 
 /* All that there may be, whatever its plan said. */
@@ -45,15 +43,17 @@ static void put_renditions(struct buf *names)
 static int clean(struct store *s, const char *stream, const char *last, struct err *err)
 {
 	struct buf renditions = { 0 };
-	char begin[STORE_KEY_MAX];
+	char begin[STORE_KEY_MAX], mark[STORE_KEY_MAX];
 	redisReply *reply;
 	int rc = store_key(s, begin, stream, err, "%s", "");
+	if (!rc)
+		rc = store_key(s, mark, stream, err, "removed");
 	put_renditions(&renditions);
 	if (!rc && !buf_cstr(&renditions))
 		rc = err_set(err, ERR_NOMEM, "out of memory");
 	if (!rc) {
-		const char *argv[] = { begin, KEYS_AT_ONCE, (const char *)renditions.data, last };
-		rc = store_script(s, STORE_SCRIPT_CLEAN, 1, argv, 4, NULL, &reply, err);
+		const char *argv[] = { begin, mark, KEYS_AT_ONCE, (const char *)renditions.data, last };
+		rc = store_script(s, STORE_SCRIPT_CLEAN, 2, argv, 5, NULL, &reply, err);
 	}
 	buf_finish(&renditions);
 	if (rc)
@@ -68,18 +68,16 @@ static int clean(struct store *s, const char *stream, const char *last, struct e
 /* Whoever puts the stream anew meanwhile has it listed after that: before or after we look. */
 static int unlist(struct store *s, const char *stream, struct err *err)
 {
-	char record[STORE_KEY_MAX];
+	char record[STORE_KEY_MAX], streams[STORE_KEY_MAX];
 	int rc = store_key(s, record, stream, err, "stream");
+	store_common_key(s, streams, "streams", "");
 	if (!rc)
-		rc = store_send(s, err, "SREM %sstreams %s", s->prefix, stream);
-	if (!rc)
-		rc = store_replies(s, 1, err);
+		rc = store_do(s, streams, err, "SREM %s %s", streams, stream);
 	if (!rc)
 		rc = store_exists(s, record, err);
 	if (rc <= 0)
 		return rc;
-	rc = store_send(s, err, "SADD %sstreams %s", s->prefix, stream);
-	return rc ? rc : store_replies(s, 1, err);
+	return store_do(s, streams, err, "SADD %s %s", streams, stream);
 }
 
 int store_clean(struct store *s, const char *stream, struct err *err)

@@ -12,10 +12,8 @@
 #include "common/key.h"
 #include "common/log.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PIECE_LIFETIME "600" /* seconds, until the commit */
@@ -89,10 +87,10 @@ static int run_script(struct store *s, enum store_script which, const struct nam
 		      redisReply **reply, struct err *err)
 {
 	char pieces[16], ttl[24];
-	const char *argv[] = { n->stream, n->commits, n->piece, a->field, a->plan_hash, a->record, pieces, ttl };
+	const char *argv[] = { n->commits, n->piece, n->stream, a->field, a->plan_hash, a->record, pieces, ttl };
 	snprintf(pieces, sizeof(pieces), "%d", a->pieces);
 	snprintf(ttl, sizeof(ttl), "%" PRId64, a->ttl_s);
-	return store_script(s, which, 3, argv, 8, NULL, reply, err);
+	return store_script(s, which, 2, argv, 8, NULL, reply, err);
 }
 
 static int other_plan(struct err *err)
@@ -133,7 +131,7 @@ static int commit_pieces(struct store *s, const struct names *n, int64_t ttl_s, 
 	if (!strcmp(reply->str, "PLAN"))
 		rc = other_plan(err);
 	else if (!strcmp(reply->str, "PIECE"))
-		rc = err_set(err, ERR_RETRY, "Redis at %s has dropped a piece before its commit", s->name);
+		rc = err_set(err, ERR_RETRY, "Redis at %s has dropped a piece before its commit", store_where(s));
 	freeReplyObject(reply);
 	return rc;
 }
@@ -142,49 +140,95 @@ static int commit_pieces(struct store *s, const struct names *n, int64_t ttl_s, 
 
 /* Where writing has got to in the caller's buffers. */
 struct cursor {
-	struct iovec *iov;
-	int n;
+	const struct iovec *iov;
+	size_t at; /* in *iov */
 };
+
+/* The next bytes that lie together, of at most size. */
+static struct iovec next_bytes(struct cursor *c, size_t size)
+{
+	while (c->at == c->iov->iov_len) {
+		c->iov++;
+		c->at = 0;
+	}
+	struct iovec v = { (char *)c->iov->iov_base + c->at, c->iov->iov_len - c->at };
+	if (v.iov_len > size)
+		v.iov_len = size;
+	c->at += v.iov_len;
+	return v;
+}
+
+static size_t piece_size(const struct store_commit *c, int i)
+{
+	return i < c->pieces - 1 ? STORE_PIECE : (size_t)(c->bytes - (int64_t)i * STORE_PIECE);
+}
+
+#define PIECE_HEAD "*5\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%zu\r\n"
+#define PIECE_TAIL "\r\n$2\r\nEX\r\n$3\r\n" PIECE_LIFETIME "\r\n"
+_Static_assert(sizeof(PIECE_LIFETIME) == 4, "its length stands in the tail");
 
 static void send_piece(struct store_sender *o, const struct names *n, int i, size_t size, struct cursor *at)
 {
 	char key[STORE_KEY_MAX + 16];
 	int n_key = snprintf(key, sizeof(key), "%s%d", n->piece, i);
-	store_sender_printf(o, "*5\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%zu\r\n", n_key, key, size);
+	store_sender_printf(o, PIECE_HEAD, n_key, key, size);
 	while (size) {
-		size_t take = at->iov->iov_len < size ? at->iov->iov_len : size;
-		store_sender_put(o, at->iov->iov_base, take);
-		if (take)
-			XXH3_64bits_update(o->s->hash, at->iov->iov_base, take);
-		at->iov->iov_base = (char *)at->iov->iov_base + take;
-		at->iov->iov_len -= take;
-		size -= take;
-		if (!at->iov->iov_len) {
-			at->iov++;
-			at->n--;
-		}
+		struct iovec v = next_bytes(at, size);
+		store_sender_put(o, v.iov_base, v.iov_len);
+		XXH3_64bits_update(o->s->hash, v.iov_base, v.iov_len);
+		size -= v.iov_len;
 	}
-	store_sender_printf(o, "\r\n$2\r\nEX\r\n$%zu\r\n" PIECE_LIFETIME "\r\n", strlen(PIECE_LIFETIME));
+	store_sender_put(o, PIECE_TAIL, strlen(PIECE_TAIL));
 }
 
-static int send_pieces(struct store *s, const struct names *n, struct iovec *iov, int n_iov,
-		       struct store_commit *commit, struct err *err)
+/* One by one, each to where it belongs: the slot is on its way to another node. */
+static int put_each(struct store *s, const struct names *n, const struct iovec *iov, const struct store_commit *c, struct err *err)
+{
+	char key[STORE_KEY_MAX + 16], head[STORE_KEY_MAX + 64];
+	struct cursor at = { iov, 0 };
+	struct buf piece = { 0 };
+	redisReply *reply;
+	int rc = 0;
+
+	for (int i = 0; i < c->pieces && !rc; i++) {
+		int n_key = snprintf(key, sizeof(key), "%s%d", n->piece, i);
+		int n_head = snprintf(head, sizeof(head), PIECE_HEAD, n_key, key, piece_size(c, i));
+
+		buf_reset(&piece);
+		while (piece.size < piece_size(c, i) && !buf_failed(&piece)) {
+			struct iovec v = next_bytes(&at, piece_size(c, i) - piece.size);
+
+			buf_put(&piece, v.iov_base, v.iov_len);
+		}
+		if (buf_failed(&piece))
+			rc = err_set(err, ERR_NOMEM, "no memory for a piece");
+		const struct iovec v[] = { { head, (size_t)n_head }, { piece.data, piece.size }, store_iov(PIECE_TAIL, strlen(PIECE_TAIL)) };
+		if (!rc)
+			rc = store_call_bytes(s, key, v, 3, &reply, err);
+		if (!rc)
+			freeReplyObject(reply);
+	}
+	buf_finish(&piece);
+	return rc;
+}
+
+static int send_pieces(struct store *s, const struct names *n, const struct iovec *iov, struct store_commit *commit, struct err *err)
 {
 	struct store_sender o;
-	struct cursor at = { iov, n_iov };
-	int64_t left = commit->bytes;
+	struct cursor at = { iov, 0 };
+	int rc = store_turn(s, n->stream, err);
+	if (rc)
+		return rc;
 	store_sender_init(&o, s, err);
 	XXH3_64bits_reset(s->hash);
-	for (int i = 0; i < commit->pieces && !o.rc; i++) {
-		size_t size = left < (int64_t)STORE_PIECE ? (size_t)left : STORE_PIECE;
-		send_piece(&o, n, i, size, &at);
-		left -= (int64_t)size;
-	}
-	int rc = store_sender_flush(&o);
+	for (int i = 0; i < commit->pieces && !o.rc; i++)
+		send_piece(&o, n, i, piece_size(commit, i), &at);
+	rc = store_sender_flush(&o);
 	if (rc)
 		return rc;
 	snprintf(commit->checksum, sizeof(commit->checksum), "%016" PRIx64, (uint64_t)XXH3_64bits_digest(s->hash));
-	return store_replies(s, commit->pieces, err);
+	rc = store_replies(s, commit->pieces, err);
+	return rc == ERR_RETRY && s->redirect.kind ? put_each(s, n, iov, commit, err) : rc;
 }
 
 static int total_size(const struct iovec *iov, int n_iov, int64_t *bytes, struct err *err)
@@ -199,7 +243,7 @@ static int total_size(const struct iovec *iov, int n_iov, int64_t *bytes, struct
 	return *bytes ? 0 : err_set(err, ERR_USAGE, "a segment has no bytes");
 }
 
-int store_put_segment(struct store *s, const struct store_segment *seg, const char *plan_hash, struct iovec *iov,
+int store_put_segment(struct store *s, const struct store_segment *seg, const char *plan_hash, const struct iovec *iov,
 		      int n_iov, int64_t ttl_s, struct store_commit *commit, struct err *err)
 {
 	struct names names;
@@ -218,7 +262,7 @@ int store_put_segment(struct store *s, const struct store_segment *seg, const ch
 	} else if (!rc) {
 		c.pieces = pieces_of(c.bytes);
 		memcpy(c.plan_hash, plan_hash, sizeof(c.plan_hash));
-		rc = send_pieces(s, &names, iov, n_iov, &c, err);
+		rc = send_pieces(s, &names, iov, &c, err);
 		if (!rc)
 			rc = commit_pieces(s, &names, ttl_s, &c, err);
 	}
@@ -237,7 +281,7 @@ int store_get_commit(struct store *s, const struct store_segment *seg, struct st
 	redisReply *reply;
 	int rc = get_names(s, seg, &n, err);
 	if (!rc)
-		rc = store_call(s, &reply, err, "HGET %s %s", n.commits, n.field);
+		rc = store_call(s, n.commits, &reply, err, "HGET %s %s", n.commits, n.field);
 	if (rc)
 		return rc;
 	if (reply->type != REDIS_REPLY_NIL && reply->type != REDIS_REPLY_STRING)
@@ -249,14 +293,18 @@ int store_get_commit(struct store *s, const struct store_segment *seg, struct st
 	return rc;
 }
 
-/* The reply to a GET of piece i. */
-static int take_piece(struct store *s, const struct names *n, int i, struct buf *out, struct err *err)
+/* What a GET of piece i has given: 1, unless it is empty. */
+static int check_piece(const struct names *n, int i, int rc, size_t before, const struct buf *out, struct err *err)
 {
+	return rc == 1 && out->size == before ? err_set(err, ERR_DATA, "piece %d of %s is empty", i, n->field) : rc;
+}
+
+static int get_piece(struct store *s, const struct names *n, int i, struct buf *out, struct err *err)
+{
+	char key[STORE_KEY_MAX + 16];
 	size_t before = out->size;
-	int rc = store_reply_string(s, out, STORE_PIECE, err);
-	if (rc == 1 && out->size == before)
-		rc = err_set(err, ERR_DATA, "piece %d of %s is empty", i, n->field);
-	return rc;
+	snprintf(key, sizeof(key), "%s%d", n->piece, i);
+	return check_piece(n, i, store_get_string(s, key, out, STORE_PIECE, err), before, out, err);
 }
 
 int store_get_piece(struct store *s, const struct store_segment *seg, int i, struct buf *out, struct err *err)
@@ -265,9 +313,7 @@ int store_get_piece(struct store *s, const struct store_segment *seg, int i, str
 	int rc = get_names(s, seg, &n, err);
 	if (!rc && (i < 0 || i >= STORE_PIECES_MAX))
 		rc = err_set(err, ERR_USAGE, "there is no piece %d", i);
-	if (!rc)
-		rc = store_send(s, err, "GET %s%d", n.piece, i);
-	return rc ? rc : take_piece(s, &n, i, out, err);
+	return rc ? rc : get_piece(s, &n, i, out, err);
 }
 
 int store_has_piece(struct store *s, const struct store_segment *seg, int i, struct err *err)
@@ -296,13 +342,25 @@ int store_get_pieces(struct store *s, const struct store_segment *seg, int piece
 	struct names n;
 	int sent = 0, taken = 0, rc = get_names(s, seg, &n, err);
 	bool is_gone = false;
+	if (!rc)
+		rc = store_turn(s, n.stream, err);
 	while (!rc && !is_gone && taken < pieces) {
 		int left = pieces - taken;
 		rc = ask_ahead(s, &n, &sent, taken + (left < PIECES_AHEAD ? left : PIECES_AHEAD), err);
 		if (rc)
 			break;
 		buf_reset(&piece);
-		rc = take_piece(s, &n, taken++, &piece, err);
+		rc = check_piece(&n, taken, store_reply_string(s, &piece, STORE_PIECE, err), 0, &piece, err);
+		taken++;
+		if (rc == ERR_RETRY && s->redirect.kind) { /* from its new place; then the others from there */
+			store_replies(s, sent - taken, NULL);
+			sent = taken;
+			rc = get_piece(s, &n, taken - 1, &piece, err);
+			if (rc >= 0) {
+				int turned = store_turn(s, n.stream, err);
+				rc = turned ? turned : rc;
+			}
+		}
 		is_gone = rc == 0;
 		if (rc == 1)
 			rc = fn(arg, buf_bytes(&piece), err);
@@ -318,22 +376,39 @@ int store_drop_commit(struct store *s, const struct store_segment *seg, struct e
 {
 	struct names n;
 	int rc = get_names(s, seg, &n, err);
-	if (!rc)
-		rc = store_send(s, err, "HDEL %s %s", n.commits, n.field);
-	return rc ? rc : store_replies(s, 1, err);
+	return rc ? rc : store_do(s, n.commits, err, "HDEL %s %s", n.commits, n.field);
+}
+
+/* One command for all of them. */
+static int unlink_pieces(struct store *s, const struct names *n, int pieces, struct err *err)
+{
+	char key[STORE_KEY_MAX + 16];
+	struct buf command = { 0 };
+	redisReply *reply = NULL;
+	int rc;
+	buf_printf(&command, "*%d\r\n$6\r\nUNLINK\r\n", pieces + 1);
+	for (int i = 0; i < pieces; i++) {
+		int size = snprintf(key, sizeof(key), "%s%d", n->piece, i);
+		buf_printf(&command, "$%d\r\n%s\r\n", size, key);
+	}
+	if (buf_failed(&command))
+		rc = err_set(err, ERR_NOMEM, "no memory for a command to Redis");
+	else
+		rc = store_call_bytes(s, n->piece, &(struct iovec){ command.data, command.size }, 1, &reply, err);
+	freeReplyObject(reply);
+	buf_finish(&command);
+	return rc;
 }
 
 int store_delete_segment(struct store *s, const struct store_segment *seg, int pieces, struct err *err)
 {
 	struct names n;
-	int rc = get_names(s, seg, &n, err), sent = 0;
+	int rc = get_names(s, seg, &n, err);
 	if (!rc && (pieces < 0 || pieces > STORE_PIECES_MAX))
 		rc = err_set(err, ERR_USAGE, "a segment has no %d pieces", pieces);
 	if (!rc)
-		rc = store_send(s, err, "HDEL %s %s", n.commits, n.field);
-	for (; !rc && sent < pieces; sent++)
-		rc = store_send(s, err, "UNLINK %s%d", n.piece, sent);
-	return rc ? rc : store_replies(s, 1 + sent, err);
+		rc = store_do(s, n.commits, err, "HDEL %s %s", n.commits, n.field);
+	return rc || !pieces ? rc : unlink_pieces(s, &n, pieces, err);
 }
 
 /* "<start>:<duration>" and nothing else. */
@@ -364,48 +439,54 @@ static int list_page(const redisReply *page, const char *key, list_fn *fn, void 
 	return rc;
 }
 
+/* The next page, and the cursor behind it: "0" at the end. */
+static int scan_page(struct store *s, const char *key, char cursor[32], redisReply **reply, struct err *err)
+{
+	const redisReply *next;
+	int rc = store_call(s, key, reply, err, "HSCAN %s %s COUNT %d", key, cursor, SCAN_COUNT);
+	if (rc)
+		return rc;
+	next = (*reply)->type == REDIS_REPLY_ARRAY && (*reply)->elements == 2 ? (*reply)->element[0] : NULL;
+	if (!next || next->type != REDIS_REPLY_STRING || next->len >= 32 || (*reply)->element[1]->type != REDIS_REPLY_ARRAY)
+		return store_surprise(s, *reply, err);
+	memcpy(cursor, next->str, next->len + 1);
+	return 0;
+}
+
 int store_list_commits(struct store *s, const char *stream, const char *rendition, list_fn *fn, void *arg,
 		       struct err *err)
 {
 	char key[STORE_KEY_MAX];
 	char cursor[32] = "0";
-	if (!store_is_rendition(rendition))
-		return err_set(err, ERR_USAGE, "\"%.40s\" is not a rendition's name", rendition);
-	int rc = store_key(s, key, stream, err, "segs:%s", rendition);
-	if (rc)
-		return rc;
-	do {
+	int rc = store_is_rendition(rendition) ? store_key(s, key, stream, err, "segs:%s", rendition) :
+						 err_set(err, ERR_USAGE, "\"%.40s\" is not a rendition's name", rendition);
+	const redisContext *from = NULL;
+	while (!rc) {
 		redisReply *reply;
-		rc = store_call(s, &reply, err, "HSCAN %s %s COUNT %d", key, cursor, SCAN_COUNT);
+		rc = scan_page(s, key, cursor, &reply, err);
 		if (rc)
-			return rc;
-		if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-		    reply->element[0]->type != REDIS_REPLY_STRING || reply->element[0]->len >= sizeof(cursor) ||
-		    reply->element[1]->type != REDIS_REPLY_ARRAY)
-			return store_surprise(s, reply, err);
-		memcpy(cursor, reply->element[0]->str, reply->element[0]->len + 1);
-		rc = list_page(reply->element[1], key, fn, arg);
+			break;
+		/* A cursor is of one server: where another one has answered, what it means there is anybody's guess. */
+		if (from && from != s->c)
+			strcpy(cursor, "0");
+		else
+			rc = list_page(reply->element[1], key, fn, arg);
+		bool is_end = from == s->c || !from ? !strcmp(cursor, "0") : false;
+		from = s->c;
 		freeReplyObject(reply);
-	} while (!rc && strcmp(cursor, "0"));
+		if (is_end)
+			break;
+	}
 	return rc;
 }
 
 int store_count_commits(struct store *s, const char *stream, const char *rendition, int64_t *n, struct err *err)
 {
 	char key[STORE_KEY_MAX];
-	redisReply *reply;
 	int rc = store_is_rendition(rendition) ? 0 : err_set(err, ERR_USAGE, "\"%.40s\" is not a rendition's name", rendition);
 	if (!rc)
 		rc = store_key(s, key, stream, err, "segs:%s", rendition);
-	if (!rc)
-		rc = store_call(s, &reply, err, "HLEN %s", key);
-	if (rc)
-		return rc;
-	if (reply->type != REDIS_REPLY_INTEGER)
-		return store_surprise(s, reply, err);
-	*n = reply->integer;
-	freeReplyObject(reply);
-	return 0;
+	return rc ? rc : store_count(s, key, n, err, "HLEN %s", key);
 }
 
 /* --- failures */
@@ -430,9 +511,7 @@ int store_clear_fails(struct store *s, const char *stream, struct err *err)
 {
 	char key[STORE_KEY_MAX];
 	int rc = store_key(s, key, stream, err, "fails");
-	if (!rc)
-		rc = store_send(s, err, "DEL %s", key);
-	return rc ? rc : store_replies(s, 1, err);
+	return rc ? rc : store_do(s, key, err, "DEL %s", key);
 }
 
 /* "<rendition>:<start>:<duration>" and "<class> <attempts> <reason>" */
@@ -456,7 +535,7 @@ int store_list_fails(struct store *s, const char *stream, store_fail_fn *fn, voi
 	redisReply *reply;
 	int rc = store_key(s, key, stream, err, "fails");
 	if (!rc)
-		rc = store_call(s, &reply, err, "HGETALL %s", key);
+		rc = store_call(s, key, &reply, err, "HGETALL %s", key);
 	if (rc)
 		return rc;
 	if (reply->type != REDIS_REPLY_ARRAY)

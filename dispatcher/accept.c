@@ -5,6 +5,7 @@
 #include "common/key.h"
 #include "common/proc.h"
 #include "dispatcher/cluster.h"
+#include "dispatcher/place.h"
 #include "dispatcher/play.h"
 #include "dispatcher/stream.h"
 #include "dispatcher/want.h"
@@ -135,9 +136,11 @@ int dispatch_load(struct dispatch *d, const char *key, struct dispatch_stream **
 
 	if (ret == 1)
 		ret = stream_create(d, key, stream, err) < 0 ? ERR_NOMEM : 1;
-	if (ret == 1)
-		set_record(*stream, &what);
-	return ret;
+	if (ret != 1)
+		return ret;
+	set_record(*stream, &what);
+	place_stream(d, *stream);
+	return 1;
 }
 
 void dispatch_forget(struct dispatch *d, struct dispatch_stream *s)

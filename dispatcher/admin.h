@@ -14,7 +14,7 @@
 #define ADMIN_REDIS "redis://127.0.0.1:6379"
 #define ADMIN_OPTION_REDIS                                                                                                        \
 	{ "redis", OPTIONS_KEY_REDIS, "URL", 0,                                                                                   \
-	  "The Redis of the farm: unix:///PATH or redis://[:PASSWORD@]HOST[:PORT][/DB] (default " ADMIN_REDIS ")", 1 }
+	  "The Redis of the farm: " STORE_URL_FORMS " (default " ADMIN_REDIS ")", 1 }
 #define ADMIN_OPTION_JSON { "json", OPTIONS_KEY_JSON, NULL, 0, "As JSON, for programs", 1 }
 
 struct admin_options {

@@ -96,12 +96,24 @@ static void print_stream(const json_t *s, FILE *to)
 	}
 }
 
+static void print_worker(const json_t *w, FILE *to)
+{
+	const json_t *labels = json_object_get(w, "labels"), *label;
+	size_t i;
+
+	fprintf(to, "    %-24s pid %-7lld version %s", string(w, "name"), number(w, "pid"), string(w, "version")[0] ? string(w, "version") : "?");
+	json_array_foreach(labels, i, label)
+		fprintf(to, "%s%s", i ? "," : "  ", json_string_value(label) ? json_string_value(label) : "");
+	fprintf(to, "  %s %s\n", number(w, "jobs") ? "works on" : "idle", string(w, "stream"));
+}
+
 static void print_dispatcher(const char *id, const json_t *d, FILE *to)
 {
 	const json_t *queue = json_object_get(d, "queue"), *counters = json_object_get(d, "counters"), *workers, *w;
 	size_t i;
 
-	fprintf(to, "dispatcher %s  %s  pid %lld\n", id, string(d, "name"), number(d, "pid"));
+	fprintf(to, "dispatcher %s  %s  pid %lld  version %s (protocol %lld)%s%s\n", id, string(d, "name"), number(d, "pid"), string(d, "version"),
+		number(d, "protocol"), string(d, "endpoint")[0] ? "  found at " : "", string(d, "endpoint"));
 	fprintf(to, "  queue: %lld player, %lld ahead, %lld precompute, %lld waiting, %lld in flight; %lld requests wait\n",
 	       number(queue, "player"), number(queue, "ahead"), number(queue, "precompute"), number(queue, "waiting"),
 	       number(queue, "in_flight"), number(d, "requests_waiting"));
@@ -109,10 +121,10 @@ static void print_dispatcher(const char *id, const json_t *d, FILE *to)
 	       number(counters, "jobs_done"), number(counters, "jobs_failed"), number(counters, "workers_lost"),
 	       number(counters, "messages_refused"));
 	workers = json_object_get(d, "workers");
-	fprintf(to, "  workers: %lld\n", number(d, "n_workers"));
+	fprintf(to, "  streams: %lld driven here, %lld handed to others; workers: %lld of %lld pools, %lld refused\n", number(d, "driven"),
+		number(counters, "streams_handed"), number(d, "n_workers"), number(d, "n_pools"), number(counters, "workers_refused"));
 	json_array_foreach(workers, i, w)
-		fprintf(to, "    %-24s pid %-7lld %s %s\n", string(w, "name"), number(w, "pid"),
-		       number(w, "jobs") ? "works on" : "idle", string(w, "stream"));
+		print_worker(w, to);
 }
 
 void admin_print(const json_t *status, FILE *to)

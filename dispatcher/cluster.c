@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/mail.h"
 #include "common/proc.h"
+#include "dispatcher/spread.h"
 #include "dispatcher/status.h"
 #include "dispatcher/stream.h"
 #include "dispatcher/want.h"
@@ -37,9 +38,10 @@ static int keep(struct dispatch *d, bool is_new, struct err *err)
 	ret = buf_failed(&status) ? err_set(err, ERR_NOMEM, "out of memory") :
 				    store_keep_dispatcher(d->store, d->id, is_new, buf_bytes(&status), err);
 	buf_finish(&status);
-	if (ret > 0)
-		d->lease_ms = now_ms;
-	return ret;
+	if (ret <= 0)
+		return ret;
+	d->lease_ms = now_ms;
+	return spread_tell(d, err) < 0 ? err->code : ret;
 }
 
 static int take_lease(struct dispatch *d, struct err *err)
@@ -95,14 +97,36 @@ void cluster_leave(struct dispatch *d)
 
 /* --- owners */
 
+static void send_mail(struct dispatch *d, const char *to, const struct mail *m);
+static void repeat_wants(struct dispatch *d, struct dispatch_stream *s);
+
 void cluster_disown(struct dispatch *d, struct dispatch_stream *s)
 {
 	if (!s->is_mine)
 		return;
 	log_warn("stream has another owner", "stream=%s", s->key);
 	s->is_mine = false;
-	s->owner[0] = '\0';
+	s->owner[0] = s->heir[0] = '\0';
 	stream_drop_jobs(d, s);
+}
+
+void cluster_give(struct dispatch *d, struct dispatch_stream *s, const char *owner)
+{
+	struct mail m = { .verb = MAIL_LOOK };
+	char to[STORE_ID_SIZE];
+
+	snprintf(to, sizeof(to), "%.16s", owner);
+	d->counters.streams_handed++;
+	log_info("stream is handed over", "stream=%s to=%s", s->key, to);
+	s->is_mine = false;
+	s->heir[0] = '\0';
+	snprintf(s->owner, sizeof(s->owner), "%s", owner);
+	stream_drop_jobs(d, s);
+	s->seen_ms = proc_now_ms();
+	memcpy(m.from, d->id, sizeof(m.from));
+	memcpy(m.stream, s->key, sizeof(m.stream));
+	send_mail(d, to, &m); /* lost, it is found by who looks for streams without an owner */
+	repeat_wants(d, s);
 }
 
 /* Whether the owner of a stream lives; an answer is used again for all streams of one scan. */
@@ -125,11 +149,25 @@ static int is_owner_alive(struct dispatch *d, const char *owner, struct lives *k
 	return known->is_alive;
 }
 
+/* Its owner has handed it to us, or we have forgotten that we are it. */
+static bool is_given(const struct dispatch *d, const char *owner)
+{
+	return d->id[0] && !strncmp(owner, d->id, strlen(d->id)) && owner[strlen(d->id)] == ' ';
+}
+
 /* 1 it is ours, 0 another's. old: what its record says. */
 static int try_to_own(struct dispatch *d, struct dispatch_stream *s, const char *old, struct lives *known, struct err *err)
 {
-	int ret = is_owner_alive(d, old, known, err);
+	int ret;
 
+	if (is_given(d, old) && !d->is_draining) {
+		if (!s->is_mine || strcmp(s->owner, old))
+			log_info("stream is ours", "stream=%s owner=\"%s\"", s->key, old);
+		snprintf(s->owner, sizeof(s->owner), "%s", old);
+		s->is_mine = true;
+		return 1;
+	}
+	ret = is_owner_alive(d, old, known, err);
 	if (ret < 0)
 		return ret;
 	if (!ret && !d->is_draining) {
@@ -155,7 +193,7 @@ int cluster_own(struct dispatch *d, struct dispatch_stream *s, struct err *err)
 	ret = store_get_owners(d->store, (const char (*)[RECORD_KEY_SIZE])keys, 1, owner, err);
 	if (ret < 0)
 		return ret;
-	if (s->is_mine && !strcmp(owner[0], s->owner) && !strncmp(owner[0], d->id, strlen(d->id)))
+	if (s->is_mine && !strcmp(owner[0], s->owner) && is_given(d, owner[0]))
 		return 1;
 	return try_to_own(d, s, owner[0], &known, err);
 }
@@ -182,12 +220,14 @@ int cluster_renew(struct dispatch *d, struct err *err)
 	return ret < 0 ? ret : own_all(d, err);
 }
 
-/* Takes the stream of a key if its owner is dead. */
+/* Takes the stream of a key if its owner is dead and it falls to us, or if it was given to us. */
 static int take_over(struct dispatch *d, const char *key, const char *owner, struct lives *known, struct err *err)
 {
 	struct dispatch_stream *s = dispatch_find(d, key);
-	int ret = is_owner_alive(d, owner, known, err);
+	int ret = is_given(d, owner) ? 0 : is_owner_alive(d, owner, known, err);
 
+	if (!ret && !is_given(d, owner) && !spread_falls_to_us(d, key))
+		return 0;
 	if (ret) {
 		if (s)
 			snprintf(s->owner, sizeof(s->owner), "%s", owner);
@@ -441,11 +481,17 @@ void cluster_tick(struct dispatch *d, int64_t now_ms)
 	struct err err = { 0 };
 	int ret;
 
-	if ((now_ms < d->lease_next_ms && !d->is_scanning) || d->is_store_down || d->is_draining)
+	if (d->is_store_down || d->is_draining)
+		return;
+	spread_tick(d, now_ms);
+	if (now_ms < d->lease_next_ms && !d->is_scanning)
 		return;
 	ret = now_ms < d->lease_next_ms ? 1 : cluster_renew(d, &err);
-	if (now_ms >= d->lease_next_ms)
+	if (now_ms >= d->lease_next_ms) {
 		d->lease_next_ms = now_ms + CLUSTER_KEEP_MS;
+		if (ret >= 0)
+			ret = spread_look(d, &err);
+	}
 	if (ret >= 0 && (cluster_fd(d) < 0 || now_ms - d->mail_ms > MAIL_WAIT_MS)) {
 		store_close(d->mail);
 		d->mail = NULL;

@@ -32,6 +32,8 @@ bool cluster_is_alive(const struct dispatch *d, int64_t now_ms);
 int cluster_own(struct dispatch *d, struct dispatch_stream *s, struct err *err);
 /* It has another owner: its jobs are given up here. */
 void cluster_disown(struct dispatch *d, struct dispatch_stream *s);
+/* It has another owner by our own will, as the store says already. */
+void cluster_give(struct dispatch *d, struct dispatch_stream *s, const char *owner);
 /* The stream, looked up in the store if it is not known here; NULL: there is none, or err says why it cannot be told. */
 struct dispatch_stream *cluster_find(struct dispatch *d, const char *key, struct err *err);
 

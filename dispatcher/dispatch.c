@@ -4,8 +4,10 @@
 #include "common/log.h"
 #include "common/proc.h"
 #include "dispatcher/cluster.h"
+#include "dispatcher/place.h"
 #include "dispatcher/play.h"
 #include "dispatcher/sessions.h"
+#include "dispatcher/spread.h"
 #include "dispatcher/stream.h"
 #include "dispatcher/want.h"
 
@@ -35,6 +37,19 @@ void dispatch_note_trouble(struct dispatch *d, const struct err *err)
 
 /* --- giving */
 
+/* To a worker that has jobs of other dispatchers, too; one of an older version knows no such words. */
+static void rank_job(const struct dispatch_worker *w, const struct queue_item *item, struct job *job)
+{
+	if (w->peer.protocol < 2) {
+		job->build[0] = '\0';
+		return;
+	}
+	if (item->class == QUEUE_PLAYER)
+		job->rank = JOB_URGENT;
+	else
+		job->rank = item->preemptions < QUEUE_PREEMPTIONS_MAX ? JOB_YIELDS : JOB_STAYS;
+}
+
 static void note_given(struct dispatch *d, const struct queue_item *item)
 {
 	metrics_note_wait(&d->metrics, (enum queue_class)item->class, (int32_t)((uint32_t)proc_now_ms() - item->pending_ms));
@@ -62,6 +77,7 @@ static void send_job(struct dispatch *d, struct queue_item *item)
 	} else { /* a play: it may last as long as somebody watches */
 		play_make_job(d, item, &job);
 	}
+	rank_job(w, item, &job);
 	buf_reset(&d->json);
 	if (job_put(&job, &d->json) < 0 || bus_send(d->bus, &w->peer, MSG_JOB, buf_bytes(&d->json), &err) < 0) {
 		log_warn("job could not be sent", "worker=%s reason=\"%s\"", w->name, err.msg);
@@ -203,6 +219,7 @@ static void tick(struct dispatch *d)
 		sessions_tick(d, now_ms);
 		play_tick(d, now_ms);
 		want_tick(d, now_ms);
+		place_tick(d, now_ms);
 		dispatch_bury(d);
 		d->check_next_ms = now_ms + CHECK_MS;
 	}
@@ -239,10 +256,11 @@ int64_t dispatch_next_ms(const struct dispatch *d)
 /* Nobody else has this endpoint of this host: who said so before is dead. */
 static int join(struct dispatch *d, const char *endpoint, struct err *err)
 {
-	char name[sizeof(d->name)], host[64] = "";
+	char name[sizeof(d->name)], bound[STORE_ENDPOINT_SIZE], host[64] = "";
 
 	gethostname(host, sizeof(host) - 1);
-	snprintf(name, sizeof(name), "%s %s", host, endpoint);
+	bus_endpoint(d->bus, bound, sizeof(bound)); /* with the port that it got */
+	snprintf(name, sizeof(name), "%s %.120s", host, bound[0] ? bound : endpoint);
 	return cluster_join(d, name, err);
 }
 
@@ -257,6 +275,16 @@ static int init(struct dispatch *d, const char *redis_url, struct err *err)
 	return d->wanted ? store_open(&d->store, redis_url, DISPATCH_STORE_MS, err) : err_set(err, ERR_NOMEM, "out of memory");
 }
 
+/* Whoever reads it is elsewhere: no wildcard, and no path from where we are. */
+static void note_endpoint(struct dispatch *d)
+{
+	char *e = d->endpoint;
+
+	bus_endpoint(d->bus, e, sizeof(d->endpoint));
+	if (!strncmp(e, "tcp://0.0.0.0:", 14) || !strncmp(e, "tcp://[::]:", 11) || (!strncmp(e, "ipc:", 4) && strncmp(e, "ipc:///", 7)))
+		*e = '\0';
+}
+
 int dispatch_init(struct dispatch *d, const char *endpoint, struct keys_access *access, const char *redis_url, struct err *err)
 {
 	int ret = init(d, redis_url, err);
@@ -267,6 +295,8 @@ int dispatch_init(struct dispatch *d, const char *endpoint, struct keys_access *
 	d->queue.last_job &= JOB_ID_MASK;
 	if (ret >= 0)
 		ret = bus_bind(&d->bus, endpoint, access, err);
+	if (ret >= 0)
+		note_endpoint(d);
 	if (ret >= 0)
 		ret = join(d, endpoint, err);
 	if (ret < 0) {
@@ -292,6 +322,7 @@ void dispatch_finish(struct dispatch *d)
 	while (d->n_streams)
 		dispatch_forget(d, d->streams[d->n_streams - 1]);
 	cluster_leave(d);
+	spread_finish(d);
 	bus_destroy(d->bus);
 	store_close(d->store);
 	sessions_finish(d);
@@ -302,6 +333,12 @@ void dispatch_finish(struct dispatch *d)
 	queue_finish(&d->queue);
 	buf_finish(&d->json);
 	memset(d, 0, sizeof(*d));
+}
+
+void dispatch_advertise(struct dispatch *d, const char *endpoint)
+{
+	snprintf(d->endpoint, sizeof(d->endpoint), "%s", endpoint);
+	d->lease_next_ms = 0;
 }
 
 void dispatch_drain(struct dispatch *d)

@@ -44,6 +44,7 @@ struct dispatch_stream {
 	int64_t ticks_made;
 	bool is_mine;          /* we are its owner; see cluster.h */
 	char owner[STORE_OWNER_SIZE];
+	char heir[STORE_ID_SIZE]; /* who gets it when nothing of it is in hand: see spread.h; "" nobody */
 	int64_t seen_ms, looked_ms; /* of others' streams: when it was asked for last, and compared with the store */
 	bool is_on_demand;     /* made only when somebody asks */
 	bool is_cancelled;     /* because a person wants no more */
@@ -54,6 +55,7 @@ struct dispatch_stream {
 	struct dispatch_stream *next_removed;
 	uint64_t told;     /* see http_events.h: a hash of what was told of it last */
 	int number;        /* in the queue; slot 0 is the probe, slot 1 + i segment i, counted as in plan_count */
+	int64_t unbuilt_ms; /* since when its jobs wait and no worker is of its plan's build; 0: there is one, or no job */
 	char error[400];   /* why it failed, "" */
 };
 
@@ -63,11 +65,12 @@ struct dispatch_worker {
 	int64_t pid;
 	int64_t heard_ms;
 	int64_t beat_job; /* that it was at when it said so last; MSG_JOB_OTHER */
+	char build[RECORD_KEY_SIZE], version[MSG_VERSION_MAX + 1], labels[MSG_LABELS_MAX + 1]; /* "": it does not say */
 	int number; /* in the queue */
 };
 
 struct dispatch_counters {
-	uint64_t jobs_given, jobs_done, jobs_failed, workers_lost, messages_refused;
+	uint64_t jobs_given, jobs_done, jobs_failed, workers_lost, messages_refused, workers_refused, streams_handed;
 	int64_t ticks_made; /* of media */
 };
 
@@ -78,6 +81,10 @@ struct dispatch {
 	struct store *mail;    /* see cluster.h; NULL: not connected */
 	char id[STORE_ID_SIZE], name[200];
 	int64_t lease_ms, lease_next_ms, mail_ms;
+	char endpoint[STORE_ENDPOINT_SIZE]; /* where workers find us, which is told in Redis; "" it is not */
+	struct store_beacon *beacons; /* of all dispatchers that live, ours among them; NULL: not looked yet */
+	int n_beacons;
+	int64_t spread_ms;     /* when to look at those that have an heir */
 	bool is_scanning;      /* there may be more streams without an owner */
 	struct queue queue;
 	struct dispatch_stream **streams;
@@ -121,6 +128,8 @@ int dispatch_init(struct dispatch *d, const char *endpoint, struct keys_access *
 /* One that only looks at streams (dispatch_load, stream_reconcile): it owns nothing, gives nothing out, and nobody knows of it. */
 int dispatch_init_viewer(struct dispatch *d, const char *redis_url, struct err *err);
 void dispatch_finish(struct dispatch *d);
+/* What workers are told in Redis to connect to, instead of what was bound. */
+void dispatch_advertise(struct dispatch *d, const char *endpoint);
 /* Hands all streams to the dispatchers there are: gives up the lease and gives nothing out any more. What workers have in hand they finish,
  * for whoever comes. Until dispatch_finish it goes on as one that owns nothing. */
 void dispatch_drain(struct dispatch *d);

@@ -3,6 +3,7 @@
 
 #include "common/proc.h"
 #include "dispatcher/cluster.h"
+#include "dispatcher/status.h"
 #include "dispatcher/stream.h"
 
 #include <dirent.h>
@@ -108,6 +109,10 @@ void health_put_metrics(struct dispatch *d, unsigned connections, struct buf *ou
 	now.workers_lost = d->counters.workers_lost;
 	now.jobs_given = d->counters.jobs_given;
 	now.messages_refused = d->counters.messages_refused;
+	now.workers_refused = d->counters.workers_refused;
+	now.streams_handed = d->counters.streams_handed;
+	now.dispatchers = (uint64_t)d->n_beacons;
+	now.pools = (uint64_t)status_count_pools(d);
 	now.is_ready = health_is_ready(d, text);
 	now.is_draining = d->is_draining;
 	now.is_redis_up = !d->is_store_down;

@@ -160,6 +160,12 @@ static void put_workers(const struct metrics *m, const struct metrics_now *now, 
 	put_family(out, "segfarm_worker_deaths_total", "counter", "Worker processes that died, by signal.");
 	for (int i = 0; i < METRICS_SIGNALS; i++)
 		put_labelled(out, "segfarm_worker_deaths_total", "signal", signals[i].name, m->crashes[i]);
+	put_one(out, "segfarm_workers_refused_total", "counter", "Workers of other versions that were turned away, each time.",
+		(double)now->workers_refused);
+	put_one(out, "segfarm_pools", "gauge", "Pools that these workers are of.", (double)now->pools);
+	put_one(out, "segfarm_dispatchers", "gauge", "Dispatchers on this Redis that live, this one among them.", (double)now->dispatchers);
+	put_one(out, "segfarm_streams_handed_over_total", "counter", "Streams that were handed to other dispatchers, to spread them evenly.",
+		(double)now->streams_handed);
 	put_one(out, "segfarm_messages_refused_total", "counter", "Messages of workers and strangers that were refused.",
 		(double)now->messages_refused);
 	put_row(out, "segfarm_streams", "gauge", "Streams that this dispatcher owns.", "state", states, now->streams, METRICS_STATES);

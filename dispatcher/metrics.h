@@ -53,7 +53,8 @@ void metrics_note_death(struct metrics *m, const char *reason);
 /* What is so just now. */
 struct metrics_now {
 	uint64_t queue[QUEUE_CLASSES], delayed, in_flight, requests_waiting, connections;
-	uint64_t workers_busy, workers_idle, workers_lost, jobs_given, messages_refused;
+	uint64_t workers_busy, workers_idle, workers_lost, jobs_given, messages_refused, workers_refused, pools;
+	uint64_t dispatchers, streams_handed;
 	uint64_t streams[METRICS_STATES]; /* that it owns */
 	bool is_ready, is_draining, is_redis_up;
 	int64_t redis_used, redis_max, redis_evicted; /* -1: not known */

@@ -242,6 +242,7 @@ int plan_make(const struct index *index, const struct record_options *options, s
 	plan->audio = index->audio;
 	plan->origin_ns = index->origin_ns;
 	plan->shifts = index->shifts;
+	memcpy(plan->build, index->build, sizeof(plan->build));
 	plan->is_independent = true;
 	if (index->video.is_present)
 		ret = cut_video(index, plan, err);

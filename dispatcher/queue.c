@@ -9,11 +9,7 @@
 void queue_init(struct queue *q)
 {
 	memset(q, 0, sizeof(*q));
-	for (int c = 0; c < QUEUE_CLASSES; c++)
-		list_init(&q->turns[c]);
-	list_init(&q->free[0]);
-	list_init(&q->free[1]);
-	list_init(&q->preemptible);
+	queue_places_init(q);
 }
 
 void queue_finish(struct queue *q)
@@ -89,8 +85,10 @@ int queue_add_stream(struct queue *q, size_t n_slots, bool is_exclusive)
 	s->number = n;
 	s->is_exclusive = is_exclusive;
 	q->streams[n] = s;
+	q->lanes[0].n++;
 	if (queue_set_slots(q, n, n_slots))
 		return n;
+	q->lanes[0].n--;
 	q->streams[n] = NULL;
 	free(s);
 	return -1;
@@ -112,6 +110,7 @@ int queue_add_worker(struct queue *q)
 	w->number = n;
 	w->load = -1;
 	q->workers[n] = w;
+	q->groups[0].n++;
 	q->n_present++;
 	return n;
 }
@@ -138,6 +137,7 @@ void queue_remove_stream(struct queue *q, int stream)
 		}
 		queue_place_worker(q, w);
 	}
+	q->lanes[s->lane].n--;
 	free(s->slots);
 	free(s);
 	q->streams[stream] = NULL;
@@ -152,6 +152,7 @@ void queue_remove_worker(struct queue *q, int worker)
 	list_remove(&w->free);
 	list_remove(&w->affine);
 	list_remove(&w->preemptible);
+	q->groups[w->group].n--;
 	free(w);
 	q->workers[worker] = NULL;
 	q->free_worker = worker < q->free_worker ? worker : q->free_worker;
@@ -266,6 +267,7 @@ int queue_give(struct queue *q, int64_t now_ms, struct queue_item **given)
 	struct queue_item *item;
 
 	queue_wake_waiting(q, now_ms);
+	queue_waive(q, now_ms);
 	w = queue_take_next(q, now_ms, &item);
 	if (!w)
 		return 0;

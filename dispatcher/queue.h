@@ -11,12 +11,18 @@
  * once: to a worker without a job, or to the one that has begun a lower job most recently, which that one gives up. A worker gets the
  * stream that it had before if that stream is ahead of its turn by fewer than QUEUE_LEAD jobs. What a worker has failed at goes to
  * another, as long as there is one.
+ *
+ * Workers and streams have places (queue_place). A stream's jobs go to workers of its build only; to those with a GPU if it needs one, and
+ * to any others when none of these has been there for QUEUE_PLACE_MS. Of streams of one class that a free worker may serve, those that
+ * need a GPU go first, where there are workers that have none. Streams of one place form a lane, workers of one place a group.
  */
 #ifndef SEGFARM_DISPATCHER_QUEUE_H
 #define SEGFARM_DISPATCHER_QUEUE_H
 
 #include "dispatcher/list.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define QUEUE_CREDITS_MAX 1024   /* of one worker */
@@ -31,6 +37,9 @@
 #define QUEUE_BACKOFF_MIN_MS 50
 #define QUEUE_BACKOFF_MAX_MS 2000
 #define QUEUE_EXTENSIONS_MAX 20
+#define QUEUE_PLACES_MAX 16      /* different ones, of workers and of streams */
+#define QUEUE_BUILD_SIZE 17
+#define QUEUE_PLACE_MS 10000     /* that is waited for a worker with a GPU */
 #define QUEUE_GRACE_MS 5000      /* over its deadline before we stop waiting for the worker's pool to act */
 
 enum queue_class {
@@ -50,16 +59,39 @@ enum queue_failure {
 	QUEUE_CANCELLED, /* the worker gave it up because it was told to: not counted */
 };
 
+/* Of a worker: what it has; of a stream: what it needs. */
+struct queue_place {
+	bool is_gpu;
+	char build[QUEUE_BUILD_SIZE]; /* "" of a stream: any; of a worker: it does not say */
+};
+
+struct queue_group {
+	struct queue_place has;
+	int n;                   /* workers in it */
+	struct list free[2];     /* workers with a credit: without a job, with jobs */
+	struct list preemptible;
+};
+
+struct queue_lane {
+	struct queue_place needs;
+	int n;                            /* streams in it */
+	struct list turns[3];             /* of each class: streams with something pending */
+	size_t n_pending[3];
+	int64_t able_ms;                  /* when there was somebody with a GPU for it, or it began to wait */
+	bool is_waived;                   /* there has been none for too long */
+};
+
 struct queue_worker {
-	struct list free;        /* in queue.free[] */
+	struct list free;        /* in its group's free[] */
 	struct list affine;      /* in queue_stream.affine of `last` */
-	struct list preemptible; /* in queue.preemptible: the latest to begin its first job is last */
+	struct list preemptible; /* in its group's: the latest to begin its first job is last */
 	struct list jobs;        /* in flight; it does one after the other */
 	struct queue_stream *last;
 	void *user;              /* the caller's */
 	int number, credits, n_jobs;
 	int n_fixed;             /* of them, jobs that must not be given up */
 	int n_exclusive;
+	int8_t group;
 	int8_t load;             /* which free list it is in; -1: none */
 };
 
@@ -84,7 +116,8 @@ struct queue_item {
 
 struct queue_stream {
 	struct list pending[QUEUE_CLASSES];
-	struct list turn[QUEUE_CLASSES];    /* in queue.turns[] while anything is pending */
+	struct list turn[QUEUE_CLASSES];    /* in its lane's turns[] while anything is pending */
+	uint64_t turn_at[QUEUE_CLASSES];    /* rises along the lane's turns[], and through all lanes */
 	int8_t lead[QUEUE_CLASSES];         /* jobs it got before its turn; owed still when it comes back with more */
 	struct list affine;                 /* workers with a credit that had it last; those without a job first */
 	struct queue_item **slots;
@@ -92,6 +125,7 @@ struct queue_stream {
 	size_t n_pending, n_in_flight;
 	void *user;                         /* the caller's */
 	int number;
+	int8_t lane;
 	bool is_exclusive;                  /* a worker that holds one of its jobs gets no other */
 };
 
@@ -101,10 +135,10 @@ struct queue {
 	int n_streams, n_workers;
 	int free_stream, free_worker;  /* no place in front of it is free */
 	int n_present;                 /* workers that are there */
-	struct list turns[QUEUE_CLASSES];
+	struct queue_lane lanes[QUEUE_PLACES_MAX];   /* the first of both: nothing in particular */
+	struct queue_group groups[QUEUE_PLACES_MAX];
+	uint64_t turns_made;
 	int passed[QUEUE_CLASSES];     /* jobs given since one of this class could have been */
-	struct list free[2];           /* workers with a credit: without a job, with jobs */
-	struct list preemptible;
 	struct queue_item **clock;     /* a heap by until_ms: what waits, and what is in front of its worker */
 	size_t n_clock, clock_size;
 	int64_t last_job;              /* ids start at 1 */
@@ -120,6 +154,11 @@ int queue_add_stream(struct queue *q, size_t n_slots, bool is_exclusive);
 int queue_add_worker(struct queue *q);
 /* What is in flight goes on without a stream: the caller cancels it, and it is freed when it ends. */
 void queue_remove_stream(struct queue *q, int stream);
+/* Of a worker before it gets its first credit; of a stream at any time. false: there are too many places, nothing is changed. */
+bool queue_set_has(struct queue *q, int worker, const struct queue_place *has);
+bool queue_set_needs(struct queue *q, int stream, const struct queue_place *needs, int64_t now_ms);
+/* A worker of the stream's build is there, whatever else it has. */
+bool queue_has_build(const struct queue *q, int stream);
 /* More slots for a stream; false without memory. Never fewer. */
 bool queue_set_slots(struct queue *q, int stream, size_t n_slots);
 /* The worker must hold no job any more (queue_first_job, then queue_fail, queue_done or queue_take_back). */

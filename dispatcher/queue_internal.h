@@ -43,6 +43,21 @@ void queue_leave(struct queue *q, struct queue_item *item);
 /* It is in no list any more. */
 void queue_free_item(struct queue_item *item);
 
+/* The stream's turn comes last, or first. */
+void queue_append_turn(struct queue *q, struct queue_stream *s, enum queue_class class);
+void queue_prepend_turn(struct queue *q, struct queue_stream *s, enum queue_class class);
+
+/* --- queue_places.c */
+
+/* By build, and GPU where that is not waived. */
+bool queue_may(const struct queue_lane *lane, const struct queue_group *group);
+bool queue_is_of_build(const struct queue_lane *lane, const struct queue_group *group);
+/* Workers that may. */
+int queue_count_able(const struct queue *q, const struct queue_lane *lane);
+/* Looks who is there. */
+void queue_waive(struct queue *q, int64_t now_ms);
+void queue_places_init(struct queue *q);
+
 /* --- queue_choose.c */
 
 /* The next job, taken from what is pending, and the worker that gets it. NULL: there is none, or none. */

@@ -29,12 +29,13 @@ static int load_of(const struct queue_worker *w)
 
 void queue_place_worker(struct queue *q, struct queue_worker *w)
 {
+	struct queue_group *group = &q->groups[w->group];
 	int load = load_of(w);
 
 	if (load != w->load) {
 		list_remove(&w->free);
 		if (load >= 0)
-			list_append(&q->free[load], &w->free);
+			list_append(&group->free[load], &w->free);
 		w->load = (int8_t)load;
 	}
 	list_remove(&w->affine);
@@ -45,7 +46,7 @@ void queue_place_worker(struct queue *q, struct queue_worker *w)
 	if (!is_preemptible(w))
 		list_remove(&w->preemptible);
 	else if (!list_is_linked(&w->preemptible))
-		list_append(&q->preemptible, &w->preemptible);
+		list_append(&group->preemptible, &w->preemptible);
 }
 
 void queue_set_last(struct queue_worker *w, struct queue_stream *s)
@@ -117,6 +118,21 @@ void queue_set_class(struct queue *q, struct queue_item *item, enum queue_class 
 
 /* --- what is pending, or waits */
 
+void queue_append_turn(struct queue *q, struct queue_stream *s, enum queue_class class)
+{
+	s->turn_at[class] = ++q->turns_made;
+	list_append(&q->lanes[s->lane].turns[class], &s->turn[class]);
+}
+
+void queue_prepend_turn(struct queue *q, struct queue_stream *s, enum queue_class class)
+{
+	struct list *turns = &q->lanes[s->lane].turns[class];
+	const struct queue_stream *first = list_is_empty(turns) ? NULL : LIST_OF(turns->next, struct queue_stream, turn[class]);
+
+	s->turn_at[class] = first ? first->turn_at[class] : ++q->turns_made;
+	list_prepend(turns, &s->turn[class]);
+}
+
 void queue_join_pending(struct queue *q, struct queue_item *item, bool is_first, int64_t now_ms)
 {
 	struct queue_stream *s = item->stream;
@@ -128,9 +144,10 @@ void queue_join_pending(struct queue *q, struct queue_item *item, bool is_first,
 	else
 		list_append(&s->pending[c], &item->link);
 	if (!list_is_linked(&s->turn[c]))
-		list_append(&q->turns[c], &s->turn[c]);
+		queue_append_turn(q, s, item->class);
 	s->n_pending++;
 	q->n_pending[c]++;
+	q->lanes[s->lane].n_pending[c]++;
 }
 
 void queue_leave_pending(struct queue *q, struct queue_item *item)
@@ -141,6 +158,7 @@ void queue_leave_pending(struct queue *q, struct queue_item *item)
 	list_remove(&item->link);
 	s->n_pending--;
 	q->n_pending[c]--;
+	q->lanes[s->lane].n_pending[c]--;
 	if (list_is_empty(&s->pending[c]))
 		list_remove(&s->turn[c]);
 }

@@ -16,10 +16,11 @@
 #define NAME "segfarm serve"
 #define WAIT_MS 1000
 #define DEFAULT_REDIS "redis://127.0.0.1:6379"
+#define NO_ENDPOINT "none"
 #define DEFAULT_BIND "ipc:///tmp/segfarm.sock"
 
 struct serve_options {
-	const char *redis, *bind;
+	const char *redis, *bind, *advertise;
 	const char *keys, *allow_workers;
 	struct keys_access access;
 	char *const *paths;
@@ -39,11 +40,12 @@ struct serve_options {
 
 static const struct argp_option serve_argp_options[] = {
 	{ "redis", OPTIONS_KEY_REDIS, "URL", 0,
-	  "The Redis that keeps everything: unix:///PATH or redis://[:PASSWORD@]HOST[:PORT][/DB] "
-	  "(default " DEFAULT_REDIS ")",
+	  "The Redis that keeps everything: " STORE_URL_FORMS " (default " DEFAULT_REDIS ")",
 	  1 },
 	{ "bind", OPTIONS_KEY_BIND, "ENDPOINT", 0,
 	  "Where workers connect: ipc://PATH or tcp://ADDR:PORT (default " DEFAULT_BIND ")", 1 },
+	{ "advertise", OPTIONS_KEY_ADVERTISE, "ENDPOINT", 0,
+	  "What workers with '--connect redis' are told in Redis (default: what is bound, unless that is all addresses; 'none': nothing)", 1 },
 	{ "keys", OPTIONS_KEY_KEYS, "FILE", 0, "The dispatcher's keys (see 'segfarm keygen'), for tcp://", 1 },
 	{ "allow-workers", OPTIONS_KEY_ALLOW_WORKERS, "FILE", 0,
 	  "Public keys of the workers that may connect, one a line; read again when the file changes", 1 },
@@ -84,6 +86,13 @@ static error_t parse_serve(int key, char *arg, struct argp_state *state)
 		break;
 	case OPTIONS_KEY_BIND:
 		o->bind = arg;
+		break;
+	case OPTIONS_KEY_ADVERTISE:
+		if (strcmp(arg, NO_ENDPOINT) && strncmp(arg, "tcp://", 6) && strncmp(arg, "ipc:///", 7))
+			options_check(err_set(&err, ERR_USAGE, "--advertise: '%.100s' is neither tcp://ADDRESS:PORT nor ipc:///PATH", arg), &err, state);
+		if (strlen(arg) >= STORE_ENDPOINT_SIZE || strpbrk(arg, " \"\\"))
+			options_check(err_set(&err, ERR_USAGE, "--advertise: '%.100s' is too long, or has a blank in it", arg), &err, state);
+		o->advertise = arg;
 		break;
 	case OPTIONS_KEY_KEYS:
 		o->keys = arg;
@@ -158,8 +167,15 @@ static int accept_file(struct dispatch *d, const struct serve_options *o, const 
 	return ret;
 }
 
+static void warn_of_redis(void *arg, const char *where, const char *text)
+{
+	(void)arg;
+	log_warn("settings of Redis", "redis=%s reason=\"%s\"", where, text);
+}
+
 static int start(struct serve_options *o, struct loop *loop, struct dispatch *d, struct err *err)
 {
+	struct err ignored;
 	int ret = keys_access_open(&o->access, o->keys, o->allow_workers, true, err);
 
 	if (ret >= 0)
@@ -173,6 +189,9 @@ static int start(struct serve_options *o, struct loop *loop, struct dispatch *d,
 	d->shuffle_seed = o->shuffle_seed;
 	d->allow = &o->allow;
 	d->read_ahead = o->read_ahead;
+	if (o->advertise)
+		dispatch_advertise(d, strcmp(o->advertise, NO_ENDPOINT) ? o->advertise : "");
+	store_check_settings(d->store, warn_of_redis, NULL, &ignored); /* it may not be asked for */
 	http_attach(loop->http, d, o->redis);
 	ret = cluster_scan(d, err);
 	for (int i = 0; i < o->n_paths && ret >= 0; i++)
@@ -205,6 +224,7 @@ static void warn_of_fixed(const struct serve_options *old, const struct serve_op
 	} fixed[] = {
 		{ "redis", is_other(old->redis, new->redis) },
 		{ "bind", is_other(old->bind, new->bind) },
+		{ "advertise", is_other(old->advertise, new->advertise) },
 		{ "keys", is_other(old->keys, new->keys) },
 		{ "allow-workers", is_other(old->allow_workers, new->allow_workers) },
 		{ "listen", is_other(old->listen.host, new->listen.host) || old->listen.port != new->listen.port },

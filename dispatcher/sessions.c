@@ -3,17 +3,20 @@
 
 #include "common/log.h"
 #include "common/proc.h"
+#include "dispatcher/place.h"
 #include "dispatcher/play.h"
 #include "dispatcher/stream.h"
 
 #include <inttypes.h>
 #include <search.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define MESSAGES_MAX 1024 /* of one turn */
 #define ELAPSED_MAX_US (86400 * INT64_C(1000000)) /* that a worker is believed */
+#define FORMAT_OF_PROTOCOL_1 5
 #define LATE_MS 1500      /* without a beat: is it there? */
 
 /* --- workers */
@@ -78,7 +81,7 @@ static bool fail_item(struct dispatch *d, struct queue_item *item, enum queue_fa
 
 	if (play_is(d, item)) {
 		ends[METRICS_FAILED]++;
-		stream_note_failure(d->plays[slot]->stream, failure);
+		stream_note_failure(d, d->plays[slot]->stream, failure);
 		play_finish(d, item, reason);
 		return true;
 	}
@@ -102,7 +105,7 @@ static bool fail_item(struct dispatch *d, struct queue_item *item, enum queue_fa
 	ends[METRICS_FAILED]++;
 	d->metrics.failures[failure]++;
 	if (slot)
-		stream_note_failure(s, failure);
+		stream_note_failure(d, s, failure);
 	log_warn("job failed", "stream=%s slot=%u job=%" PRId64 " code=%s reason=\"%s\"", s->key, slot, item->job,
 		 err_code_name(code), reason);
 	if (!queue_fail(&d->queue, item, failure, proc_now_ms(), &attempts))
@@ -220,6 +223,42 @@ static void refuse(struct dispatch *d, const struct bus_peer *peer, const char *
 	note_misbehaviour(d, peer, name);
 }
 
+/* And is told why: it goes on trying, since one of us may be another version by then. */
+static void refuse_worker(struct dispatch *d, const struct bus_peer *peer, const char *name, const char *why)
+{
+	struct msg m = { .verb = MSG_REFUSE };
+	struct err err;
+
+	d->counters.workers_refused++;
+	refuse(d, peer, "HELLO", name, why);
+	snprintf(m.reason, sizeof(m.reason), "%s", why);
+	buf_reset(&d->json);
+	if (msg_put(&m, &d->json) == 0 && bus_send(d->bus, peer, MSG_REFUSE, buf_bytes(&d->json), &err) < 0)
+		log_debug("refused worker is gone", "reason=\"%s\"", err.msg);
+}
+
+/* What it says it is cannot work with us. */
+static bool is_other_version(const struct msg *m, char why[200])
+{
+	int format = m->format ? m->format : FORMAT_OF_PROTOCOL_1;
+
+	snprintf(why, 200, "its plans are of format %d, those of this dispatcher (version %s) of format %d: one of them has to be updated", format,
+		 SEGFARM_VERSION, RECORD_FORMAT);
+	return format != RECORD_FORMAT;
+}
+
+static void on_other_protocol(struct dispatch *d, const struct bus_peer *peer, enum msg_verb verb, const struct err *what)
+{
+	char why[200];
+
+	snprintf(why, sizeof(why), "%.80s; this dispatcher (version %s) understands %d to %d: dispatchers are updated before workers", what->msg,
+		 SEGFARM_VERSION, MSG_PROTOCOL_OLDEST, MSG_PROTOCOL);
+	if (verb == MSG_HELLO)
+		refuse_worker(d, peer, "somebody", why);
+	else
+		d->counters.messages_refused++;
+}
+
 /* Names are told apart by whose they are: nobody can speak for the worker of another key. */
 static bool is_of_same_key(const struct dispatch_worker *w, const struct bus_peer *peer)
 {
@@ -267,8 +306,13 @@ static struct dispatch_worker *add_worker(struct dispatch *d, const struct bus_p
 static void on_hello(struct dispatch *d, const struct bus_peer *peer, struct msg *m)
 {
 	struct dispatch_worker *w = find_name(d, peer->key, m->name), **grown;
+	char why[200];
 
 	clean_reason(m->reason);
+	if (is_other_version(m, why)) {
+		refuse_worker(d, peer, m->name, why);
+		return;
+	}
 	if (w) /* the same process, connected anew */
 		session_end(d, w, QUEUE_LOST, "the worker connected again");
 	bury_before(d, peer, m);
@@ -286,10 +330,19 @@ static void on_hello(struct dispatch *d, const struct bus_peer *peer, struct msg
 		return;
 	}
 	memcpy(w->name, m->name, sizeof(w->name));
+	memcpy(w->build, m->build, sizeof(w->build));
+	memcpy(w->version, m->version, sizeof(w->version));
+	memcpy(w->labels, m->labels, sizeof(w->labels));
 	w->pid = m->pid;
 	w->heard_ms = proc_now_ms();
 	d->workers[d->n_workers++] = w;
-	log_info("worker joined", "worker=%s pid=%" PRId64, w->name, w->pid);
+	if (!place_worker(d, w)) {
+		forget_worker(d, w);
+		refuse_worker(d, peer, m->name, "there are too many kinds of workers");
+		return;
+	}
+	log_info("worker joined", "worker=%s pid=%" PRId64 " version=%s protocol=%d build=%s labels=%s", w->name, w->pid, w->version,
+		 w->peer.protocol, w->build, w->labels);
 }
 
 static void on_done(struct dispatch *d, struct dispatch_worker *w, const struct msg *m)
@@ -318,6 +371,11 @@ static void on_fail(struct dispatch *d, struct dispatch_worker *w, struct msg *m
 	clean_reason(m->reason);
 	if (m->code == ERR_STORE)
 		d->lease_next_ms = 0; /* let us write to it ourselves */
+	if (m->is_preempted && !play_is(d, item)) {
+		/* it is given up to other dispatchers' players as it is to ours: not for ever */
+		fail_item(d, item, item->preemptions < QUEUE_PREEMPTIONS_MAX ? QUEUE_CANCELLED : QUEUE_LOST, ERR_RETRY, m->reason);
+		return;
+	}
 	d->is_store_suspect |= m->code == ERR_STOPPED && !play_is(d, item) && !item->is_cancelled; /* it did not find our plan there */
 	if (m->code == ERR_RETRY || m->code == ERR_STOPPED)
 		failure = QUEUE_RETRY;
@@ -404,7 +462,7 @@ int sessions_receive(struct dispatch *d)
 	int n = 0, ret;
 
 	while (n < MESSAGES_MAX && (ret = bus_recv(d->bus, &peer, &verb, &json, &err)) != 0) {
-		if (ret < 0 && ret != ERR_DATA) {
+		if (ret < 0 && ret != ERR_DATA && ret != ERR_UNSUPPORTED) {
 			log_error("bus failed", "reason=\"%s\"", err.msg);
 			break;
 		}
@@ -413,6 +471,8 @@ int sessions_receive(struct dispatch *d)
 			d->counters.messages_refused++;
 		else if (ret > 0)
 			on_message(d, &peer, verb, json);
+		else if (ret == ERR_UNSUPPORTED)
+			on_other_protocol(d, &peer, verb, &err);
 		else
 			refuse(d, &peer, "none", "somebody", err.msg);
 	}

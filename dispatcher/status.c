@@ -3,9 +3,26 @@
 
 #include "common/json.h"
 #include "common/proc.h"
+#include "dispatcher/spread.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static void put_labels(const char *labels, struct buf *json)
+{
+	jput_open(json, "labels", '[');
+	while (*labels) {
+		char label[MSG_LABELS_MAX + 1];
+		size_t n = strcspn(labels, ",");
+
+		snprintf(label, sizeof(label), "%.*s", (int)n, labels);
+		jput_str(json, NULL, label);
+		labels += n + (labels[n] == ',');
+	}
+	jput_close(json, ']');
+}
 
 static void put_worker(const struct dispatch *d, const struct dispatch_worker *w, int64_t now_ms, struct buf *json)
 {
@@ -19,6 +36,10 @@ static void put_worker(const struct dispatch *d, const struct dispatch_worker *w
 	jput_str(json, "stream", s ? s->key : "");
 	jput_int(json, "slot", s ? item->slot : 0);
 	jput_int(json, "silent_ms", now_ms - w->heard_ms);
+	jput_str(json, "version", w->version);
+	jput_int(json, "protocol", w->peer.protocol);
+	jput_str(json, "build", w->build);
+	put_labels(w->labels, json);
 	jput_close(json, '}');
 }
 
@@ -41,6 +62,8 @@ static void put_counters(const struct dispatch_counters *c, struct buf *json)
 	jput_int(json, "jobs_failed", (int64_t)c->jobs_failed);
 	jput_int(json, "workers_lost", (int64_t)c->workers_lost);
 	jput_int(json, "messages_refused", (int64_t)c->messages_refused);
+	jput_int(json, "workers_refused", (int64_t)c->workers_refused);
+	jput_int(json, "streams_handed", (int64_t)c->streams_handed);
 	jput_close(json, '}');
 }
 
@@ -53,6 +76,41 @@ static void put_list(const char *key, char *const *texts, int n, struct buf *jso
 	jput_close(json, ']');
 }
 
+/* Workers of a pool have all but the last two parts of their names in common. */
+static size_t pool_of(const char *name)
+{
+	const char *end = strrchr(name, '-');
+
+	while (end && end > name && *--end != '-')
+		;
+	return end ? (size_t)(end - name) : 0;
+}
+
+static int compare_pools(const void *a, const void *b)
+{
+	const char *one = (*(struct dispatch_worker *const *)a)->name, *other = (*(struct dispatch_worker *const *)b)->name;
+	size_t n = pool_of(one), m = pool_of(other);
+	int order = strncmp(one, other, n < m ? n : m);
+
+	return order ? order : (n > m) - (n < m);
+}
+
+int status_count_pools(const struct dispatch *d)
+{
+	struct dispatch_worker **sorted = malloc(((size_t)d->n_workers + 1) * sizeof(*sorted));
+	int n = 0;
+
+	if (!sorted)
+		return 0;
+	for (int i = 0; i < d->n_workers; i++)
+		sorted[i] = d->workers[i];
+	qsort(sorted, (size_t)d->n_workers, sizeof(*sorted), compare_pools);
+	for (int i = 0; i < d->n_workers; i++)
+		n += !i || compare_pools(&sorted[i - 1], &sorted[i]);
+	free(sorted);
+	return n;
+}
+
 void status_put(const struct dispatch *d, struct buf *json)
 {
 	int64_t now_ms = proc_now_ms();
@@ -60,8 +118,13 @@ void status_put(const struct dispatch *d, struct buf *json)
 	jput_begin(json);
 	jput_str(json, "name", d->name);
 	jput_int(json, "pid", getpid());
+	jput_str(json, "version", SEGFARM_VERSION);
+	jput_int(json, "protocol", MSG_PROTOCOL);
+	jput_str(json, "endpoint", d->endpoint);
 	jput_int(json, "n_workers", d->n_workers);
+	jput_int(json, "n_pools", status_count_pools(d));
 	jput_int(json, "streams", d->n_streams);
+	jput_int(json, "driven", spread_count(d));
 	put_queue(&d->queue, json);
 	jput_int(json, "requests_waiting", d->n_wants);
 	put_counters(&d->counters, json);

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/proc.h"
 #include "common/timeline.h"
+#include "dispatcher/place.h"
 #include "dispatcher/plan.h"
 #include "dispatcher/want.h"
 
@@ -172,6 +173,7 @@ static int adopt_plan(struct dispatch *d, struct dispatch_stream *s, struct plan
 	s->n_made = s->n_quarantined = 0;
 	s->ticks_made = 0;
 	s->has_plan = true;
+	place_stream(d, s);
 	want_settle_all(d, s);
 	log_info("stream planned", "stream=%s segments=%zu renditions=%d plan=%s encoder=%s", s->key, plan->n_segments, 1 + plan->n_tracks,
 		 plan->hash, plan->video.is_present && !plan->video.is_copy ? plan->video.encode.encoder : "none");
@@ -203,6 +205,11 @@ static int load_index(struct dispatch *d, struct dispatch_stream *s, struct err 
 	if (ret <= 0)
 		goto out;
 	ret = index_get(buf_bytes(&json), &index, err);
+	if (ret == ERR_UNSUPPORTED) { /* of another version: as if there were none */
+		log_info("index is made anew", "stream=%s reason=\"%s\"", s->key, err->msg);
+		ret = 0;
+		goto out;
+	}
 	if (ret < 0) {
 		err_prefix(err, "the index of the worker");
 		goto out;
@@ -460,18 +467,20 @@ void stream_retry(struct dispatch_stream *s)
 	s->state = s->has_plan ? DISPATCH_WORKING : DISPATCH_PROBING;
 }
 
-static bool is_hardware(const struct record_video *v)
+bool stream_has_other_encoder(const struct record_video *v)
 {
 	return v->is_present && !v->is_copy && strcmp(v->encode.encoder, RECORD_SOFTWARE);
 }
 
-void stream_note_failure(struct dispatch_stream *s, enum queue_failure failure)
+void stream_note_failure(struct dispatch *d, struct dispatch_stream *s, enum queue_failure failure)
 {
-	if (failure != QUEUE_CRASH || !s->has_plan || !is_hardware(&s->plan.video))
+	if (failure != QUEUE_CRASH || !s->has_plan || !stream_has_other_encoder(&s->plan.video))
 		return;
-	if (++s->n_encoder_crashes == ENCODER_CRASHES_MAX)
-		log_warn("the encoder is used no more", "stream=%s encoder=%s reason=\"%d crashes\"", s->key,
-			 s->plan.video.encode.encoder, ENCODER_CRASHES_MAX);
+	if (++s->n_encoder_crashes != ENCODER_CRASHES_MAX)
+		return;
+	place_stream(d, s);
+	log_warn("the encoder is used no more", "stream=%s encoder=%s reason=\"%d crashes\"", s->key, s->plan.video.encode.encoder,
+		 ENCODER_CRASHES_MAX);
 }
 
 bool stream_trusts_encoder(const struct dispatch_stream *s)
@@ -507,7 +516,7 @@ void stream_make_job(const struct dispatch_stream *s, const struct queue_item *i
 		return;
 	}
 	job_set_segment(job, &s->plan, item->slot - 1);
-	if (is_hardware(&job->video) && (item->attempts || !stream_trusts_encoder(s)))
+	if (stream_has_other_encoder(&job->video) && (item->attempts || !stream_trusts_encoder(s)))
 		use_software(&job->video.encode);
 	job->is_tolerant = item->attempts == QUEUE_ATTEMPTS_MAX - 1;
 	factor = job->video.is_present && !job->video.is_copy ? JOB_DEADLINE_ENCODE : JOB_DEADLINE_FACTOR;

@@ -31,7 +31,9 @@ void stream_make_job(const struct dispatch_stream *s, const struct queue_item *i
 /* 1 what the slot should make is there (and is noted as made), 0 it is not, ERR_RETRY store down, else as above. */
 int stream_check_slot(struct dispatch *d, struct dispatch_stream *s, uint32_t slot, struct err *err);
 /* A job of it that may encode video ended badly. */
-void stream_note_failure(struct dispatch_stream *s, enum queue_failure failure);
+void stream_note_failure(struct dispatch *d, struct dispatch_stream *s, enum queue_failure failure);
+/* It encodes video, not with libx264. */
+bool stream_has_other_encoder(const struct record_video *v);
 /* Workers have not died of the encoder that its plan has, or not often. */
 bool stream_trusts_encoder(const struct dispatch_stream *s);
 /* The slot cannot be done. */

@@ -64,7 +64,7 @@ void crash_catch(struct crash *c)
 		sigaction(signals[i], &crash, NULL);
 }
 
-void crash_set_job(struct crash *c, const struct job *job, int link)
+void crash_set_job(struct crash *c, const struct job *job, const char *endpoint)
 {
 	size_t n = job ? strlen(job->source.path) : 0;
 
@@ -73,7 +73,7 @@ void crash_set_job(struct crash *c, const struct job *job, int link)
 		return;
 	memcpy(c->stream, job->stream, sizeof c->stream);
 	snprintf(c->source, sizeof c->source, "%s", job->source.path + (n < sizeof c->source ? 0 : n - sizeof c->source + 1));
-	c->link = link;
+	snprintf(c->endpoint, sizeof c->endpoint, "%s", endpoint ? endpoint : "");
 	c->start = job->type == JOB_SEGMENT ? job->segment.start : -1;
 	c->job = job->id;
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #define CRASH_FRAMES 32
+#define CRASH_ENDPOINT 256
 #define CRASH_SOURCE 200 /* bytes of its name; the end, if it is longer */
 
 struct crash {
@@ -20,7 +21,7 @@ struct crash {
 	_Atomic int64_t until_ms; /* of the job in hand, as proc_now_ms: when the kernel is to end it; 0: there is none */
 	int64_t is_known;         /* it has said HELLO */
 	int64_t job;              /* in hand; 0: none */
-	int64_t link;             /* which of the dispatchers it is from */
+	char endpoint[CRASH_ENDPOINT]; /* of the dispatcher that it is from */
 	int64_t start;            /* of the segment, ticks; -1: it is none */
 	char stream[RECORD_KEY_SIZE];
 	char source[CRASH_SOURCE];
@@ -38,8 +39,8 @@ void crash_destroy(struct crash *c); /* NULL is fine */
 
 /* In the worker: deaths by SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL and SIGSYS are written to c from here on. They stay deaths. */
 void crash_catch(struct crash *c);
-/* The job in hand; NULL: none. */
-void crash_set_job(struct crash *c, const struct job *job, int link);
+/* The job in hand, and whose it is; NULL: none. */
+void crash_set_job(struct crash *c, const struct job *job, const char *endpoint);
 
 /* In the pool, of one that is dead: appends " key=value ..." for a log line: job, stream, segment, source, and what the handler
  * wrote. */

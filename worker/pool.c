@@ -32,7 +32,8 @@ struct slot {
 	pid_t pid;            /* 0: not running */
 	char name[MSG_NAME_MAX + 1];
 	char death[80];       /* how the latest one ended that nobody was told of, "" */
-	int64_t death_job, death_link; /* that it had in hand, and whose it was */
+	int64_t death_job;    /* that it had in hand ... */
+	char death_endpoint[CRASH_ENDPOINT]; /* ... and whose it was */
 	bool is_killed;       /* from outside */
 	const char *kill;     /* why we killed it; NULL: we did not */
 	struct crash *crash;  /* shared with it */
@@ -59,9 +60,10 @@ static int run_session(void *options)
 static void start(struct pool *p, struct slot *s)
 {
 	const struct pool_options *o = p->options;
-	struct session_options session = { o->connect, o->n_connect, o->access, o->redis, s->name, s->death, s->death_job, s->death_link,
-					   s->is_killed, o->credits,
-					   o->allow, o->sandbox, s->crash };
+	struct session_options session = { .connect = o->connect, .n_connect = o->n_connect, .access = o->access, .redis = o->redis,
+					   .name = s->name, .labels = o->labels, .death = s->death, .death_job = s->death_job,
+					   .death_endpoint = s->death_endpoint, .is_killed = s->is_killed, .credits = o->credits,
+					   .allow = o->allow, .sandbox = o->sandbox, .crash = s->crash };
 	struct err err;
 
 	snprintf(s->name, sizeof s->name, "%s-%d-%d-%d", p->host, (int)getpid(), (int)(s - p->slots), ++s->generation);
@@ -122,7 +124,8 @@ static void buried(struct pool *p, struct slot *s, int status)
 	if (s->crash->is_known || !s->death[0]) { /* else what the one before it died of is still to be told */
 		memcpy(s->death, reason, sizeof reason);
 		s->death_job = s->crash->job > 0 ? s->crash->job : 0;
-		s->death_link = s->crash->link;
+		memcpy(s->death_endpoint, s->crash->endpoint, sizeof s->death_endpoint);
+		s->death_endpoint[sizeof s->death_endpoint - 1] = '\0';
 		s->is_killed = has_left || is_killed(s, status);
 	}
 	s->pid = 0;

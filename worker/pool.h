@@ -14,8 +14,9 @@
 #include "worker/sandbox.h"
 
 struct pool_options {
-	char *const *connect; /* endpoints of the dispatchers */
+	char *const *connect; /* where the dispatchers are: see session.h */
 	int n_connect;
+	const char *labels;   /* of this pool's workers: see MSG_LABELS_MAX */
 	const char *redis;
 	struct keys_access *access; /* to the dispatcher */
 	int workers; /* 1 to POOL_MAX */

@@ -6,10 +6,12 @@
 #include "common/log.h"
 #include "common/options.h"
 #include "common/store.h"
+#include "worker/discover.h"
 #include "worker/pool.h"
 #include "worker/sandbox.h"
 #include "worker/session.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,24 +32,28 @@ static const char doc[] =
 
 #define NAME "segfarm-worker" /* in messages, wherever it was started from */
 
-enum { OPT_CREDITS = 0x1000, OPT_MEMORY, OPT_PRIVATE, OPT_HARDWARE, OPT_NO_SANDBOX, OPT_SELF_TEST, OPT_KEYS, OPT_DISPATCHER_KEY, OPT_INSECURE };
+enum { OPT_CREDITS = 0x1000, OPT_MEMORY, OPT_PRIVATE, OPT_HARDWARE, OPT_NO_SANDBOX, OPT_SELF_TEST, OPT_KEYS, OPT_DISPATCHER_KEY, OPT_INSECURE, OPT_LABEL };
 
 static const struct argp_option option_list[] = {
 	{ "workers", 'j', "N", 0, "Worker processes (default: one per core)", 0 },
 	{ "connect", 'c', "ENDPOINT", CONFIG_MANY,
-	  "The dispatcher: ipc://PATH or tcp://ADDR:PORT; may be given more than once: all those of one Redis", 0 },
-	{ "redis", 'r', "URL", 0, "The store: unix://PATH or redis://[:PASSWORD@]HOST[:PORT][/DB]", 0 },
+	  "The dispatcher: ipc://PATH or tcp://ADDR:PORT; tcp://NAME:PORT is all that the name has addresses for; 'redis': those that "
+	  "stand in Redis. May be given more than once: all those of one Redis. Names and Redis are asked every few seconds", 0 },
+	{ "redis", 'r', "URL", 0, "The store: " STORE_URL_FORMS, 0 },
 	{ "keys", OPT_KEYS, "FILE", 0, "The workers' keys (see 'segfarm keygen'), for tcp://", 0 },
 	{ "dispatcher-key", OPT_DISPATCHER_KEY, "FILE", 0, "The dispatcher's public key", 0 },
 	{ "insecure", OPT_INSECURE, NULL, 0, "tcp:// without keys", 0 },
 	{ "credits", OPT_CREDITS, "N", 0, "Jobs a worker takes in advance, the one in hand included (default 2)", 0 },
+	{ "label", OPT_LABEL, "NAME", CONFIG_MANY,
+	  "What these workers are, for 'segfarm status'; '" MSG_LABEL_GPU "': titles of other encoders than libx264 are made here. May be given "
+	  "more than once", 0 },
 	OPTIONS_DRAIN,
 	{ "allow-private", OPT_PRIVATE, NULL, 0,
 	  "Hosts of --allow-url may have addresses that are not public (this machine, private networks); else only addresses "
 	  "that a PREFIX names itself",
 	  2 },
 	{ "memory", OPT_MEMORY, "MIB", 0, "Most memory of a worker (default 4096; 0: any). A job that needs more fails", 3 },
-	{ "hardware", OPT_HARDWARE, NULL, 0, "Let workers use GPUs to encode video; their sandbox is weaker then", 3 },
+	{ "hardware", OPT_HARDWARE, NULL, 0, "Let workers use GPUs to encode video; their sandbox is weaker then. They have the label '" MSG_LABEL_GPU "'", 3 },
 	{ "no-sandbox", OPT_NO_SANDBOX, NULL, 0, "Let workers do what this user may do", 3 },
 	{ "self-test", OPT_SELF_TEST, NULL, 0,
 	  "Try from inside the sandbox what must not be possible, and exit: status 1 if something is", 3 },
@@ -59,6 +65,7 @@ struct options {
 	int n_connect;
 	const char *redis;
 	const char *keys, *dispatcher_key;
+	char labels[MSG_LABELS_MAX + 1];
 	struct keys_access access;
 	int workers, credits, drain_ms;
 	struct options_log log;
@@ -66,6 +73,20 @@ struct options {
 	struct sandbox sandbox;
 	bool has_no_sandbox, is_self_test;
 };
+
+static int add_label(struct options *o, const char *label, struct err *err)
+{
+	size_t n = strlen(o->labels);
+
+	if (!*label || strspn(label, MSG_LABEL_CHARS) != strlen(label))
+		return err_set(err, ERR_USAGE, "--label: '%.100s' is not of the characters a-z, 0-9, _ and -", label);
+	if (msg_has_label(o->labels, label))
+		return 0;
+	if (n + 1 + strlen(label) > MSG_LABELS_MAX)
+		return err_set(err, ERR_USAGE, "--label: all labels together have at most %d characters", MSG_LABELS_MAX);
+	snprintf(o->labels + n, sizeof o->labels - n, "%s%s", n ? "," : "", label);
+	return 0;
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -100,6 +121,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_INSECURE:
 		o->access.is_insecure = true;
 		return 0;
+	case OPT_LABEL:
+		options_check(add_label(o, arg, &err), &err, state);
+		return 0;
 	case OPT_CREDITS:
 		o->credits = options_parse_int("--credits", arg, 1, 1024, state);
 		return 0;
@@ -122,6 +146,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		argp_error(state, "'%s' is not an option", arg);
 		return EINVAL;
 	case ARGP_KEY_END:
+		if (o->sandbox.has_devices)
+			options_check(add_label(o, MSG_LABEL_GPU, &err), &err, state);
 		if ((!o->n_connect || !o->redis) && !o->is_self_test)
 			argp_error(state, "--connect and --redis are needed: where is the dispatcher, and where the store?");
 		return 0;
@@ -144,6 +170,9 @@ static int check_links(struct options *o, struct err *err)
 
 	for (int i = 0; i < o->n_connect && !ret; i++) {
 		struct bus *bus;
+
+		if (!strcmp(o->connect[i], DISCOVER_REDIS))
+			continue;
 
 		ret = bus_connect(&bus, o->connect[i], &o->access, err);
 		bus_destroy(bus);
@@ -189,7 +218,7 @@ static void choose_sockets(struct options *o)
 
 	o->sandbox.allow = &o->allow;
 	o->sandbox.has_unix = connects(o, "ipc:") || is_unix;
-	o->sandbox.has_inet = o->allow.n_urls || connects(o, "tcp:") || (o->redis && !is_unix);
+	o->sandbox.has_inet = o->allow.n_urls || connects(o, "tcp:") || connects(o, DISCOVER_REDIS) || (o->redis && !is_unix);
 }
 
 static const struct argp_child children[] = { { &options_allow, 0, NULL, 2 }, { &options_program, 0, NULL, 0 }, { 0 } };
@@ -203,7 +232,7 @@ static void init(struct options *o)
 
 static struct pool_options make_pool_options(struct options *o)
 {
-	return (struct pool_options){ .connect = o->connect, .n_connect = o->n_connect, .access = &o->access, .redis = o->redis,
+	return (struct pool_options){ .labels = o->labels, .connect = o->connect, .n_connect = o->n_connect, .access = &o->access, .redis = o->redis,
 				      .workers = o->workers, .credits = o->credits, .allow = &o->allow, .drain_ms = o->drain_ms,
 				      .sandbox = o->has_no_sandbox ? NULL : &o->sandbox };
 }

@@ -6,6 +6,7 @@
  * rate is constant, only the few headers behind each sync sample are read, and all behind the last one.
  */
 #include "common/timeline.h"
+#include "worker/codec_build.h"
 #include "worker/cut.h"
 #include "worker/grid.h"
 #include "worker/probe_text.h"
@@ -620,6 +621,7 @@ int probe_run(struct task *task, struct err *err)
 		end_audios(&p);
 		ret = probe_text_settle(&p.text, &p.index, err);
 	}
+	codec_build_note(&p.index);
 	if (!ret)
 		ret = probe_tracks_settle(&p.index, err);
 	if (!ret)

@@ -40,6 +40,14 @@ enum sabotage sabotage_of(const struct job *job)
 	return SABOTAGE_NONE;
 }
 
+const char *sabotage_pretends(const char *what)
+{
+	const char *text = getenv("SEGFARM_PRETEND");
+	size_t n = strlen(what);
+
+	return text && !strncmp(text, what, n) && text[n] == ':' ? text + n + 1 : NULL;
+}
+
 void sabotage_start(void)
 {
 	const char *text = getenv("SEGFARM_FAULT");

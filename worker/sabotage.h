@@ -14,6 +14,8 @@
  *            tries that, as a codec would that was taken over, and fails with a sentence about what came of it
  *
  * and SEGFARM_FAULT=mute: never says HELLO.
+ *
+ * SEGFARM_PRETEND=WHAT:VALUE makes it another than it is, as in a farm that is just being updated: protocol:N, format:N, build:HEX.
  */
 #ifndef SEGFARM_WORKER_SABOTAGE_H
 #define SEGFARM_WORKER_SABOTAGE_H
@@ -30,6 +32,8 @@ enum sabotage {
 enum sabotage sabotage_of(const struct job *job);
 /* Instead of segment_run, where it is not SABOTAGE_NONE. */
 int sabotage_run(struct task *task, struct bus *bus, struct err *err);
+/* What it pretends to have as `what`; NULL: nothing. */
+const char *sabotage_pretends(const char *what);
 /* Where a worker starts. */
 void sabotage_start(void);
 

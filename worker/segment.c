@@ -165,7 +165,7 @@ static int store_segment(struct task *task, struct iovec *iov, int n, struct err
 	memcpy(key.rendition, job->rendition, sizeof key.rendition);
 	ret = source_status(task->source, err);
 	if (!ret)
-		ret = store_put_segment(task->store, &key, job->plan_hash, iov, n, 0, &commit, err);
+		ret = store_put_segment(task->store, &key, job->plan_hash, iov, n, STORE_LIFETIME_S, &commit, err);
 	if (!ret && source_status(task->source, err)) {
 		struct err ignored;
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "worker/session.h"
 
-#include "common/bus.h"
 #include "common/log.h"
 #include "common/proc.h"
+#include "worker/codec_build.h"
+#include "worker/discover.h"
+#include "worker/links.h"
 #include "worker/sabotage.h"
 #include "worker/task.h"
 #include "worker/video_encoder_choice.h"
 
-#include <poll.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,27 +20,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BEAT_MS 1000
 #define LOOK_MS 2     /* between looks at what has come in, during a job */
 #define SLEEP_US 100000 /* and during one that only sleeps */
-#define CONNECT_MS 20 /* between two attempts to say HELLO; the first come sooner: what the one before us had may be waited for */
-#define HELLO_MS 2000 /* after one has been said, a wish for another was on its way before */
-#define UNREACHED_MS 10000
-#define STORE_TIMEOUT_MS 10000
+#define LOOK_EMPTY_MS 300 /* while there is no dispatcher */
 #define QUEUE_MAX 1024 /* credits are at most this */
-
-/* To one dispatcher. */
-struct link {
-	const char *endpoint;
-	struct bus *bus;
-	int n_jobs;                   /* of its jobs, here */
-	bool is_known;
-	bool is_up;                   /* there is a connection */
-	int connect_ms;               /* until the next attempt to say HELLO */
-	int64_t next_beat_ms;
-	int64_t hello_ms;             /* when it was said */
-	int64_t reached_ms;           /* when something was sent, or we began to try */
-};
 
 struct pending {
 	struct job *job;
@@ -48,17 +33,19 @@ struct pending {
 
 struct session {
 	const struct session_options *options;
-	struct link links[SESSION_LINKS_MAX];
-	int n_links;
+	struct links links;
 	struct store *store;
 	struct source source;
-	struct pending queue[QUEUE_MAX]; /* jobs received, not begun: a ring */
-	int head, n_queued;
+	struct pending queue[QUEUE_MAX]; /* jobs received, not begun */
+	int n_queued;
 	struct link *link;            /* whose job is in hand; NULL: none is */
+	enum job_rank rank;           /* of that */
 	int64_t current;              /* its id; 0 none */
 	int64_t play_ms;              /* it is a play: how long it may be without a sign of life; else 0 */
 	int64_t progress, next_look_ms;
 	bool is_cancelled, is_stopping;
+	bool is_preempted;            /* cancelled by ourselves: another dispatcher has somebody who waits */
+	char build[RECORD_KEY_SIZE];
 };
 
 /* The pool wants us to finish what is in hand, and go; it interrupts what waits for work. */
@@ -77,93 +64,6 @@ static bool is_leaving(const struct session *s)
 
 /* ---- messages */
 
-static int send_msg(struct link *l, struct msg *m)
-{
-	struct buf json = { 0 };
-	struct err err;
-	int ret = msg_put(m, &json);
-
-	if (!ret)
-		ret = bus_send(l->bus, NULL, m->verb, buf_bytes(&json), &err);
-	if (!ret)
-		l->reached_ms = proc_now_ms();
-	buf_finish(&json);
-	return ret;
-}
-
-/* Before the connection stands nothing can be sent: tried again with every beat. */
-static void send_hello(struct session *s, struct link *l)
-{
-	const struct session_options *o = s->options;
-	struct msg hello = { .verb = MSG_HELLO, .pid = getpid(), .is_killed = o->is_killed };
-	struct msg ready = { .verb = MSG_READY, .credits = o->credits - l->n_jobs };
-
-	hello.job = o->death_link == l - s->links ? o->death_job : 0;
-	snprintf(hello.name, sizeof hello.name, "%s", o->name);
-	snprintf(hello.reason, sizeof hello.reason, "%s", o->death);
-	l->is_known = send_msg(l, &hello) == 0;
-	o->crash->is_known |= l->is_known;
-	if (l->is_known)
-		l->hello_ms = proc_now_ms();
-	if (l->is_known && ready.credits > 0)
-		send_msg(l, &ready);
-}
-
-static void send_beat(const struct session *s, struct link *l)
-{
-	int64_t job = s->link && s->link != l ? MSG_JOB_OTHER : s->current;
-
-	send_msg(l, &(struct msg){ .verb = MSG_BEAT, .job = job, .progress = s->progress });
-}
-
-/* Libzmq gives up on a dispatcher that does not know our key, or is another than its key says; that may have changed since. */
-static void reach_again(struct session *s, struct link *l)
-{
-	struct bus *bus;
-	struct err err = { 0 };
-
-	log_warn("dispatcher is not reached, or does not know our key", "endpoint=%s", l->endpoint);
-	l->reached_ms = proc_now_ms();
-	if (bus_connect(&bus, l->endpoint, s->options->access, &err) < 0) {
-		log_error("no new connection to the dispatcher", "reason=\"%s\"", err.msg);
-		return;
-	}
-	bus_destroy(l->bus);
-	l->bus = bus;
-	l->is_known = false;
-}
-
-/* A dispatcher that has come back learns at once that we are here. */
-static bool has_come_up(struct link *l)
-{
-	bool was_up = l->is_up;
-
-	l->is_up = bus_is_connected(l->bus);
-	return l->is_up && !was_up;
-}
-
-static void beat_one(struct session *s, struct link *l, int64_t now)
-{
-	if (has_come_up(l))
-		l->next_beat_ms = l->hello_ms = 0; /* what it wished before is gone with the connection */
-	if (now < l->next_beat_ms)
-		return;
-	if (l->is_known)
-		send_beat(s, l);
-	else
-		send_hello(s, l);
-	l->connect_ms = 2 * l->connect_ms < CONNECT_MS ? 2 * l->connect_ms : CONNECT_MS;
-	l->next_beat_ms = now + (l->is_known ? BEAT_MS : l->connect_ms);
-	if (now - l->reached_ms >= UNREACHED_MS)
-		reach_again(s, l);
-}
-
-static void beat(struct session *s)
-{
-	for (int i = 0; i < s->n_links; i++)
-		beat_one(s, &s->links[i], proc_now_ms());
-}
-
 /* Answered, else it would be waited for until this worker ends. */
 static void refuse_job(struct link *l, int64_t id, const struct err *why)
 {
@@ -173,8 +73,29 @@ static void refuse_job(struct link *l, int64_t id, const struct err *why)
 	if (!id)
 		return;
 	snprintf(m.reason, sizeof m.reason, "%s", why->msg);
-	send_msg(l, &m);
-	send_msg(l, &ready);
+	link_send(l, &m);
+	link_send(l, &ready);
+}
+
+/* Back to its dispatcher, as not begun. That one gets no credit for it until there is room: others may have a worker for it. */
+static void give_back(struct link *l, int64_t id)
+{
+	struct msg m = { .verb = MSG_FAIL, .job = id, .code = ERR_STOPPED, .is_preempted = true, .reason = "made way for another dispatcher's job" };
+
+	link_send(l, &m);
+	l->owed++;
+}
+
+static bool is_urgent(const struct job *job)
+{
+	return job->rank == JOB_URGENT;
+}
+
+/* A job that somebody waits for waits for none of another dispatcher's that may be given up; its own one cancels those itself. A play
+ * lasts as long as somebody watches: nothing is kept waiting for its end. */
+static bool must_wait_elsewhere(const struct session *s, const struct link *l)
+{
+	return s->play_ms && s->link != l;
 }
 
 static void take_job(struct session *s, struct link *l, struct bytes json)
@@ -189,15 +110,43 @@ static void take_job(struct session *s, struct link *l, struct bytes json)
 		free(job);
 		return;
 	}
-	s->queue[(s->head + s->n_queued++) % QUEUE_MAX] = (struct pending){ job, l, false };
+	if (must_wait_elsewhere(s, l)) {
+		give_back(l, job->id);
+		free(job);
+		return;
+	}
+	if (is_urgent(job) && s->link && s->link != l && s->rank == JOB_YIELDS)
+		s->is_cancelled = s->is_preempted = true;
+	s->queue[s->n_queued++] = (struct pending){ job, l, false };
 	l->n_jobs++;
+}
+
+static void remove_queued(struct session *s, int i)
+{
+	s->n_queued--;
+	memmove(&s->queue[i], &s->queue[i + 1], (size_t)(s->n_queued - i) * sizeof s->queue[0]);
+}
+
+/* What others have queued here while a play is in hand. */
+static void give_back_others(struct session *s, const struct link *l)
+{
+	for (int i = s->n_queued; i-- > 0;) {
+		struct pending p = s->queue[i];
+
+		if (p.link == l)
+			continue;
+		remove_queued(s, i);
+		p.link->n_jobs--;
+		give_back(p.link, p.job->id);
+		free(p.job);
+	}
 }
 
 static void cancel(struct session *s, const struct link *l, int64_t id)
 {
 	s->is_cancelled |= s->link == l && id == s->current;
 	for (int i = 0; i < s->n_queued; i++) {
-		struct pending *p = &s->queue[(s->head + i) % QUEUE_MAX];
+		struct pending *p = &s->queue[i];
 
 		p->is_dropped |= p->link == l && p->job->id == id;
 	}
@@ -218,12 +167,12 @@ static void receive_from(struct session *s, struct link *l)
 			take_job(s, l, json);
 		else if (verb == MSG_STOP)
 			s->is_stopping = true;
-		else if (verb == MSG_HELLO && proc_now_ms() - l->hello_ms >= HELLO_MS)
-			send_hello(s, l); /* the dispatcher does not know us: it has been started again, or gave us up */
-		else if (verb == MSG_HELLO)
-			continue;
+		else if (verb == MSG_HELLO) /* it does not know us: it has been started again, or gave us up */
+			links_say_hello(&s->links, l);
 		else if (verb == MSG_CANCEL && !msg_get(verb, json, &m, &err))
 			cancel(s, l, m.job);
+		else if (verb == MSG_REFUSE && !msg_get(verb, json, &m, &err))
+			links_note_refusal(l, m.reason);
 		else
 			log_warn("message refused", "verb=%s", msg_verb_name(verb));
 	}
@@ -231,26 +180,13 @@ static void receive_from(struct session *s, struct link *l)
 
 static void receive(struct session *s)
 {
-	for (int i = 0; i < s->n_links; i++)
-		receive_from(s, &s->links[i]);
+	for (int i = 0; i < s->links.n; i++)
+		receive_from(s, s->links.all[i]);
 }
 
-/* Until something comes in, or it is time for a beat. */
-static void wait_for_work(struct session *s)
+static void beat(struct session *s)
 {
-	struct pollfd fds[SESSION_LINKS_MAX];
-	int wait_ms = BEAT_MS;
-
-	for (int i = 0; i < s->n_links; i++) {
-		const struct link *l = &s->links[i];
-
-		if (bus_wait(l->bus, 0) || bus_is_connected(l->bus) != l->is_up) /* what was sent since may have taken the edge */
-			return;
-		fds[i] = (struct pollfd){ .fd = bus_fd(l->bus), .events = POLLIN };
-		if (!l->is_known && l->connect_ms < wait_ms)
-			wait_ms = l->connect_ms;
-	}
-	poll(fds, (nfds_t)s->n_links, wait_ms);
+	links_beat(&s->links, s->link, s->current, s->progress);
 }
 
 /* ---- jobs */
@@ -307,12 +243,21 @@ static int noop_run(struct task *task, struct err *err)
 	return ret;
 }
 
+/* It would be cut or encoded in another way than what others have made of it. */
+static int check_build(const struct session *s, const struct job *job, struct err *err)
+{
+	if (!job->build[0] || !strcmp(job->build, s->build))
+		return 0;
+	return err_set(err, ERR_RETRY, "its plan is of another build: %s, not %s", job->build, s->build);
+}
+
 static int run_job(struct session *s, const struct job *job, struct msg *done, struct err *err)
 {
 	struct task task = { .job = job, .store = s->store, .source = &s->source, .tick = tick, .arg = s };
-	int ret = 0;
+	int ret = check_build(s, job, err);
 
-	s->play_ms = job->type == JOB_PLAY ? job->deadline_ms : 0;
+	if (ret)
+		return ret;
 	set_deadline(s, job->deadline_ms);
 	if (job->type == JOB_PROBE)
 		ret = probe_run(&task, err);
@@ -335,30 +280,60 @@ static void begin_job(struct session *s, const struct pending *p)
 {
 	s->link = p->link;
 	s->current = p->job->id;
-	s->is_cancelled = false;
-	crash_set_job(s->options->crash, p->job, (int)(p->link - s->links));
-	if (s->n_links > 1)
-		send_beat(s, p->link);
+	s->rank = p->job->rank;
+	s->is_cancelled = s->is_preempted = false;
+	s->play_ms = p->job->type == JOB_PLAY ? p->job->deadline_ms : 0;
+	crash_set_job(s->options->crash, p->job, p->link->endpoint);
+	if (s->links.n > 1)
+		link_beat(p->link, s->current, s->progress);
+	if (s->play_ms)
+		give_back_others(s, p->link);
 }
 
 static void end_job(struct session *s)
 {
 	s->link->n_jobs--;
 	s->link = NULL;
-	s->current = 0;
-	crash_set_job(s->options->crash, NULL, 0);
+	s->current = s->play_ms = 0;
+	crash_set_job(s->options->crash, NULL, NULL);
+}
+
+/* Those that somebody waits for first; the others in the order in which they came. */
+static struct pending take_next(struct session *s)
+{
+	struct pending p;
+	int i = 0;
+
+	while (i < s->n_queued && !is_urgent(s->queue[i].job))
+		i++;
+	i = i < s->n_queued ? i : 0;
+	p = s->queue[i];
+	remove_queued(s, i);
+	return p;
+}
+
+static void pay_owed(struct session *s)
+{
+	for (int i = 0; i < s->n_queued; i++)
+		if (is_urgent(s->queue[i].job))
+			return;
+	for (int i = 0; i < s->links.n; i++) {
+		struct link *l = s->links.all[i];
+
+		if (l->owed && !is_leaving(s))
+			link_send(l, &(struct msg){ .verb = MSG_READY, .credits = l->owed });
+		l->owed = 0;
+	}
 }
 
 static void do_job(struct session *s)
 {
-	struct pending p = s->queue[s->head];
+	struct pending p = take_next(s);
 	struct msg m = { .verb = MSG_DONE, .job = p.job->id }, ready = { .verb = MSG_READY, .credits = 1 };
 	struct err err = { 0 };
 	int64_t wall = proc_now_us(), cpu = proc_cpu_us();
 	unsigned troubles = store_troubles(s->store);
 
-	s->head = (s->head + 1) % QUEUE_MAX;
-	s->n_queued--;
 	begin_job(s, &p);
 	if (p.is_dropped ? err_set(&err, ERR_STOPPED, "cancelled") : run_job(s, p.job, &m, &err)) {
 		m.verb = MSG_FAIL;
@@ -367,11 +342,17 @@ static void do_job(struct session *s)
 	}
 	m.elapsed_us = proc_now_us() - wall;
 	m.cpu_us = proc_cpu_us() - cpu;
-	if (sabotage_of(p.job) != SABOTAGE_GARBAGE)
-		send_msg(p.link, &m);
-	if (!is_leaving(s))
-		send_msg(p.link, &ready);
+	if (s->is_preempted && m.verb == MSG_FAIL && m.code == ERR_STOPPED)
+		give_back(p.link, p.job->id);
+	else if (sabotage_of(p.job) != SABOTAGE_GARBAGE)
+		link_send(p.link, &m);
+	if (!is_leaving(s) && !p.link->owed)
+		link_send(p.link, &ready);
+	else if (!s->is_preempted)
+		p.link->owed++;
 	end_job(s);
+	if (!s->is_preempted)
+		pay_owed(s);
 	if (s->source.is_shut_out && s->options->sandbox) { /* a root that was mounted anew, say: whoever follows us knows that one */
 		log_warn("worker ends, for another one to try", "reason=\"%s\"", err.msg);
 		s->is_stopping = true;
@@ -395,27 +376,12 @@ static int enter_sandbox(const struct sandbox *sandbox, struct err *err)
 	return ret ? ret : sandbox_enter(sandbox, err);
 }
 
-static int connect_all(struct session *s, struct err *err)
-{
-	const struct session_options *o = s->options;
-	int ret = 0;
-
-	for (; s->n_links < o->n_connect && !ret; s->n_links++) {
-		struct link *l = &s->links[s->n_links];
-
-		*l = (struct link){ .endpoint = o->connect[s->n_links], .connect_ms = 1, .reached_ms = proc_now_ms() };
-		ret = bus_connect(&l->bus, l->endpoint, o->access, err);
-	}
-	return ret;
-}
-
 static void finish(struct session *s)
 {
 	while (s->n_queued)
-		free(s->queue[(s->head + --s->n_queued) % QUEUE_MAX].job);
+		free(s->queue[--s->n_queued].job);
 	source_finish(&s->source);
-	for (int i = 0; i < s->n_links; i++)
-		bus_destroy(s->links[i].bus);
+	links_finish(&s->links);
 	store_close(s->store);
 }
 
@@ -432,24 +398,25 @@ int session_main(const struct session_options *options)
 	signal(SIGPIPE, SIG_IGN);
 	sigaction(SIGTERM, &(struct sigaction){ .sa_handler = on_leave, .sa_flags = SA_RESTART }, NULL);
 	crash_catch(options->crash);
-	if (enter_sandbox(options->sandbox, &err) || store_open(&s.store, options->redis, STORE_TIMEOUT_MS, &err) ||
-	    connect_all(&s, &err)) {
+	codec_build(s.build);
+	discover_hurry();
+	if (enter_sandbox(options->sandbox, &err) || store_open(&s.store, options->redis, SESSION_STORE_MS, &err)) {
 		log_error("worker cannot start", "reason=\"%s\"", err.msg);
 		finish(&s);
 		return 1;
 	}
 	sabotage_start();
+	links_init(&s.links, options, s.store);
 	while (!is_leaving(&s)) {
 		options->crash->alive++;
+		links_look(&s.links);
 		receive(&s);
 		beat(&s);
 		if (s.n_queued)
 			do_job(&s);
 		else
-			wait_for_work(&s);
+			links_wait(&s.links, s.links.n ? INT_MAX : LOOK_EMPTY_MS);
 	}
-	for (int i = 0; i < s.n_links; i++)
-		send_msg(&s.links[i], &(struct msg){ .verb = MSG_BYE });
 	finish(&s);
 	return 0;
 }

@@ -24,5 +24,7 @@ int video_encoder_finish(struct video_encoder *e, struct err *err);
  * of params' encoder (Annex B), empty where that is libx264. */
 int video_encoder_config(struct nal_config *nal, const struct record_encode *params, const struct video_options *options,
 			 struct bytes sets, struct err *err);
+/* Which libx264. */
+const char *video_encoder_x264_version(void);
 
 #endif

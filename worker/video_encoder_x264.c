@@ -209,3 +209,8 @@ static int put_sets(void *arg, struct buf *sets, struct err *err)
 }
 
 const struct encoder_kind encoder_x264 = { create, destroy, push, finish, put_sets };
+
+const char *video_encoder_x264_version(void)
+{
+	return X264_POINTVER;
+}

@@ -255,7 +255,9 @@ static const struct {
 	{ 1, { "" } },
 	{ 1, { "SF01" } },
 	{ 2, { "SF01", "HELLO" } },
-	{ 3, { "SF02", "HELLO", "{}" } },
+	{ 3, { "XF02", "HELLO", "{}" } },
+	{ 3, { "SF00", "HELLO", "{}" } },
+	{ 3, { "SF0x", "HELLO", "{}" } },
 	{ 3, { "SF0", "HELLO", "{}" } },
 	{ 3, { "SF01", "HELLOO", "{}" } },
 	{ 3, { "SF01", "", "{}" } },
@@ -273,6 +275,55 @@ START_TEST(malformed_message_is_thrown_away_and_the_next_is_read)
 	ck_assert_uint_gt(peer.size, 0);
 	dealer_send(dealer, MSG_HELLO, text("{}"));
 	expect(router, &peer, MSG_HELLO, "{}");
+}
+END_TEST
+
+/* --- versions */
+
+START_TEST(a_dispatcher_understands_the_protocol_before_its_own_and_answers_in_it)
+{
+	struct bus_peer peer;
+	enum msg_verb verb;
+	struct bytes json;
+	bus_set_protocol(dealer, MSG_PROTOCOL_OLDEST + _i);
+	dealer_send(dealer, MSG_HELLO, text("{}"));
+	if (MSG_PROTOCOL_OLDEST + _i <= MSG_PROTOCOL) {
+		expect(router, &peer, MSG_HELLO, "{}");
+		ck_assert_int_eq(peer.protocol, MSG_PROTOCOL_OLDEST + _i);
+		ck_assert_int_eq(bus_send(router, &peer, MSG_JOB, text("{}"), &err), 0);
+		expect(dealer, NULL, MSG_JOB, "{}");
+		return;
+	}
+	ck_assert_int_eq(recv_next(router, &peer, &verb, &json), ERR_UNSUPPORTED);
+	ck_assert_int_eq((int)verb, MSG_HELLO);
+	ck_assert_msg(strstr(err.msg, "protocol 3") != NULL, "%s", err.msg);
+	/* why not is understood in every one; nothing else is */
+	ck_assert_int_eq(bus_send(router, &peer, MSG_STOP, text("{}"), &err), 0);
+	ck_assert_int_eq(bus_send(router, &peer, MSG_REFUSE, text("{\"reason\":\"x\"}"), &err), 0);
+	ck_assert_int_eq(recv_next(dealer, NULL, &verb, &json), ERR_UNSUPPORTED);
+	expect(dealer, NULL, MSG_REFUSE, "{\"reason\":\"x\"}");
+}
+END_TEST
+
+START_TEST(what_a_worker_says_of_itself_may_be_left_out)
+{
+	struct msg m = { .verb = MSG_HELLO, .name = "a-1-0-1", .pid = 1 }, got;
+	struct buf json = { 0 };
+	ck_assert_int_eq(msg_put(&m, &json), 0);
+	ck_assert_msg(strstr(buf_cstr(&json), "format") == NULL, "%s", buf_cstr(&json)); /* protocol 1 takes no more members */
+	ck_assert_int_eq(msg_get(MSG_HELLO, buf_bytes(&json), &got, &err), 0);
+	ck_assert(got.format == 0 && !got.labels[0]);
+	buf_reset(&json);
+	m.format = 7;
+	strcpy(m.build, "0123456789abcdef");
+	strcpy(m.version, "1.2.3~rc1");
+	strcpy(m.labels, "gpu,big-host");
+	ck_assert_int_eq(msg_put(&m, &json), 0);
+	ck_assert_int_eq(msg_get(MSG_HELLO, buf_bytes(&json), &got, &err), 0);
+	ck_assert(got.format == 7 && !strcmp(got.build, m.build) && !strcmp(got.version, m.version) && !strcmp(got.labels, m.labels));
+	ck_assert(msg_has_label(got.labels, "gpu") && msg_has_label(got.labels, "big-host"));
+	ck_assert(!msg_has_label(got.labels, "big") && !msg_has_label(got.labels, "") && !msg_has_label("", "gpu"));
+	buf_finish(&json);
 }
 END_TEST
 
@@ -337,6 +388,9 @@ Suite *suite_bus(void)
 	TCase *t = tcase_create("bus");
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
+	tcase_add_loop_test(t, a_dispatcher_understands_the_protocol_before_its_own_and_answers_in_it, 0,
+			    MSG_PROTOCOL - MSG_PROTOCOL_OLDEST + 2);
+	tcase_add_test(t, what_a_worker_says_of_itself_may_be_left_out);
 	tcase_add_test(t, message_goes_there_and_back);
 	tcase_add_test(t, nothing_there_is_nothing_received);
 	tcase_add_test(t, descriptor_wakes_for_the_first_of_many_and_all_are_found);

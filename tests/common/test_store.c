@@ -505,7 +505,7 @@ static const char *const bad_urls[] = {
 	"redis://h:65536",
 	"redis://h:6379x",
 	"redis://h/x",
-	"redis://user:secret@h",
+	"redis://secret@h",
 	"redis://:secr%zzet@h",
 	"redis://[::1",
 	"redis://h:1:2",

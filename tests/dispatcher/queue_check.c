@@ -149,6 +149,43 @@ static void check_clock(const struct queue *q, const struct sums *sums)
 	MUST(q->n_clock == sums->n_waiting + sums->n_timed);
 }
 
+/* Turns rise; what is counted in lanes and groups is what there is. */
+static void check_places(const struct queue *q, const struct sums *sums)
+{
+	size_t n_pending[QUEUE_CLASSES] = { 0 }, n_turns[QUEUE_CLASSES] = { 0 }, n_free[2] = { 0 }, n_preemptible = 0;
+	int n_streams = 0, n_workers = 0;
+
+	for (int i = 0; i < QUEUE_PLACES_MAX; i++) {
+		n_streams += q->lanes[i].n;
+		n_workers += q->groups[i].n;
+		for (int c = 0; c < QUEUE_CLASSES; c++) {
+			uint64_t before = 0;
+
+			for EACH (link, &q->lanes[i].turns[c]) {
+				const struct queue_stream *s = LIST_OF(link, struct queue_stream, turn[c]);
+
+				MUST(s->lane == i && s->turn_at[c] >= before);
+				before = s->turn_at[c];
+			}
+			n_turns[c] += length(&q->lanes[i].turns[c]);
+			n_pending[c] += q->lanes[i].n_pending[c];
+		}
+		for (int load = 0; load < 2; load++) {
+			n_free[load] += length(&q->groups[i].free[load]);
+			for EACH (link, &q->groups[i].free[load])
+				MUST(LIST_OF(link, struct queue_worker, free)->load == load && LIST_OF(link, struct queue_worker, free)->group == i);
+		}
+		n_preemptible += length(&q->groups[i].preemptible);
+	}
+	for (int c = 0; c < QUEUE_CLASSES; c++)
+		MUST(q->n_pending[c] == sums->n_pending[c] && n_pending[c] == sums->n_pending[c] && n_turns[c] == sums->n_turns[c]);
+	MUST(n_free[0] == sums->n_free[0] && n_free[1] == sums->n_free[1] && n_preemptible == sums->n_preemptible);
+	MUST(n_workers == q->n_present);
+	for (int i = 0; i < q->n_streams; i++)
+		n_streams -= q->streams[i] != NULL;
+	MUST(!n_streams);
+}
+
 void queue_check(const struct queue *q)
 {
 	struct sums sums = { 0 };
@@ -170,14 +207,8 @@ void queue_check(const struct queue *q)
 			check_stream(q, q->streams[i], &sums);
 			check_affine(q->streams[i], &sums);
 		}
-	for (int c = 0; c < QUEUE_CLASSES; c++)
-		MUST(q->n_pending[c] == sums.n_pending[c] && length(&q->turns[c]) == sums.n_turns[c]);
-	for (int load = 0; load < 2; load++) {
-		MUST(length(&q->free[load]) == sums.n_free[load]);
-		for EACH (link, &q->free[load])
-			MUST(LIST_OF(link, struct queue_worker, free)->load == load);
-	}
-	MUST(length(&q->preemptible) == sums.n_preemptible && sums.n_affine == n_affine);
+	check_places(q, &sums);
+	MUST(sums.n_affine == n_affine);
 	MUST(q->n_waiting == sums.n_waiting && q->n_in_flight == sums.n_in_flight + sums.n_orphans);
 	check_clock(q, &sums);
 }

@@ -29,5 +29,6 @@ void it_done(struct queue_item *item);
 void it_fail(struct queue_item *item, enum queue_failure failure, bool again, int attempts);
 
 TCase *tcase_queue_ends(void);
+TCase *tcase_queue_places(void);
 
 #endif

@@ -534,5 +534,6 @@ Suite *suite_queue(void)
 		tcase_add_test(tc, a_pending_segment_takes_at_most_256_bytes);
 	suite_add_tcase(suite, tc);
 	suite_add_tcase(suite, tcase_queue_ends());
+	suite_add_tcase(suite, tcase_queue_places());
 	return suite;
 }

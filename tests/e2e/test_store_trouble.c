@@ -144,7 +144,7 @@ START_TEST(rights_that_are_taken_away_and_given_back)
 {
 	start("");
 	bg_wait_until(n_made() >= 2, "nothing is made");
-	redis("ACL SETUSER default -set -evalsha -hset");
+	redis("ACL SETUSER default -set -eval -hset");
 	wait_for_reason("NOPERM");
 	redis("ACL SETUSER default +@all");
 	check_complete();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Replies of a Redis that says anything: a thread answers PING and then the input, whatever it is asked, and hangs up. Commit
- * records are read this way, as nothing else reads them.
+ * records are read this way, as nothing else reads them. And what a cluster says of itself, and URLs.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -15,7 +15,7 @@
 
 #include "common/key.h"
 #include "common/log.h"
-#include "common/store.h"
+#include "common/store_internal.h"
 
 #define STREAM "0123456789abcdef"
 
@@ -175,6 +175,49 @@ static void ask(struct store *s, unsigned what)
 	buf_finish(&out);
 }
 
+static void read_map(struct bytes in)
+{
+	struct store_map *map = malloc(sizeof(*map));
+	redisReader *reader = redisReaderCreate();
+	void *r = NULL;
+	struct err err = { 0 };
+
+	ASSERT(map && reader);
+	if (redisReaderFeed(reader, (const char *)in.data, in.size) == REDIS_OK && redisReaderGetReply(reader, &r) == REDIS_OK && r) {
+		int ret = store_cluster_read(map, r, "here", &err);
+
+		ASSERT(ret == 0 ? map->n > 0 : ret == ERR_DATA && err.msg[0]);
+		for (int i = 0; !ret && i < STORE_SLOTS; i++)
+			ASSERT(map->of[i] == STORE_NOWHERE || map->of[i] < map->n);
+		for (int i = 0; !ret && i < map->n; i++)
+			ASSERT(map->nodes[i].host[0] && map->nodes[i].port > 0 && map->nodes[i].port < 65536);
+		freeReplyObject(r);
+	}
+	redisReaderFree(reader);
+	free(map);
+}
+
+static void read_texts(struct bytes in)
+{
+	char *text = strndup((const char *)in.data, in.size), name[STORE_URL_MAX];
+	struct store_redirect redirect;
+	struct store_url url;
+	struct err err = { 0 };
+
+	ASSERT(text);
+	store_redirect_read(text, &redirect);
+	ASSERT(redirect.slot < STORE_SLOTS && (redirect.to.port || redirect.kind != STORE_MOVED));
+	ASSERT(store_slot(text) < STORE_SLOTS);
+	if (!store_url_read(&url, text, &err)) {
+		ASSERT(url.kind == STORE_UNIX || url.n_hosts > 0);
+		store_url_name(&url, name);
+		ASSERT(strlen(name) < sizeof(name));
+	} else {
+		ASSERT(err.code == ERR_USAGE && err.msg[0]);
+	}
+	free(text);
+}
+
 /* hiredis makes room for as many elements as an array says it has. */
 static bool has_long_array(struct bytes in)
 {
@@ -198,6 +241,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (has_long_array(in))
 		return 0;
+	if (what >= 200) {
+		(what % 2 ? read_map : read_texts)(in);
+		return 0;
+	}
 	if (listener < 0) {
 		start();
 		atexit(stop);

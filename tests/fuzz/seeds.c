@@ -441,6 +441,24 @@ static void seed_store(void)
 		snprintf(name, sizeof name, "%zu", i);
 		save_buf(name, &b);
 	}
+	static const struct {
+		uint8_t what; /* 201: a map of slots, 200: texts */
+		const char *text;
+	} odd[] = {
+		{ 201, "*2\r\n*3\r\n:0\r\n:8191\r\n*2\r\n$9\r\n127.0.0.1\r\n:7000\r\n*4\r\n:8192\r\n:16383\r\n*2\r\n$0\r\n\r\n:7001\r\n*2\r\n$-1\r\n:7002\r\n" },
+		{ 200, "MOVED 3999 127.0.0.1:6381" },
+		{ 200, "ASK 3999 [::1]:6381" },
+		{ 200, "redis+sentinel://me:p%40ss@a:1,[::1]/films/3" },
+		{ 200, "redis+cluster://a,b:2" },
+	};
+	for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+		char name[16];
+
+		buf_put_u8(&b, odd[i].what);
+		buf_put_str(&b, odd[i].text);
+		snprintf(name, sizeof name, "odd-%zu", i);
+		save_buf(name, &b);
+	}
 	buf_finish(&b);
 }
 

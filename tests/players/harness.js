@@ -317,9 +317,10 @@ async function check(kind, url, options) {
 			await showSubtitles(player, report, ms);
 			await switchAudio(player, report, ms);
 		}
-		/* dash.js loads nothing more after a seek back into what it has, once it has the last segment */
-		if (kind === "dash" && options.seekTo)
-			report.from = options.seekTo * video.duration;
+		/* dash.js loads nothing more after a seek back into what it has, once it has the last segment; nor the sound there that was
+		 * switched to behind it */
+		if (kind === "dash" && (options.seekTo || options.tracks))
+			report.from = options.seekTo ? options.seekTo * video.duration : video.currentTime;
 		else if (video.currentTime > 0.5)
 			await go(0, ms);
 		video.playbackRate = options.rate;

@@ -37,7 +37,15 @@ async function mpv(url) {
 	return { errors: status || bad.length ? [`status ${status} ${bad.slice(0, 3).join("; ")}`] : [] };
 }
 
+/* Of a title of one segment GStreamer 1.22 says now and then that it could not download it, and fails an assertion of its own: it may
+ * try once more. */
 async function gstreamer(url) {
+	const first = await playbin(url);
+
+	return first.errors.length && /gstplaybin3|download fragments/.test(first.errors[0]) ? playbin(url) : first;
+}
+
+async function playbin(url) {
 	const { status, out, err } = await run("gst-launch-1.0", ["playbin3", `uri=${url}`, "video-sink=fakesink sync=false", "audio-sink=fakesink sync=false"]);
 	const isOver = /Got EOS from element/.test(out), bad = `${out}\n${err}`.split("\n").filter((line) => /^ERROR|WARNING: from/.test(line));
 
