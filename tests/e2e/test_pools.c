@@ -267,7 +267,7 @@ START_TEST(a_players_job_goes_before_what_another_dispatcher_has_ahead)
 	free(path);
 	path = sh("grep -m 1 m4s '%s' | sed 's|^|/hls/%s/main/|' | tr -d '\\n'", file, key);
 	ck_assert_int_eq(cluster_get(&s, 0, path, file), 200);
-	ck_assert_int_eq(said(&s.serve[1], "made way for another dispatcher's job"), 1);
+	ck_assert_int_ge(said(&s.serve[1], "made way for another dispatcher's job"), 1); /* for the probe, too, perhaps */
 	bg_wait_until(of(1, "driven") == 0, "the other's is not made");
 	ck_assert_int_eq(of(1, "jobs_failed"), 0);
 	ck_assert_int_eq(of(0, "jobs_failed"), 0);
