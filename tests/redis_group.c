@@ -111,7 +111,10 @@ static bool launch(struct redis_group *g, int node, const char *config)
 
 static void start_node(struct redis_group *g, int node, const char *config, bool has_bus)
 {
+	int tries = 0;
+
 	do {
+		ck_assert_msg(tries++ < 20, "redis-server ends again and again, see %s/%d/log", g->dir, node);
 		g->nodes[node].port = free_port();
 		g->nodes[node].bus_port = has_bus ? free_port() : 0;
 	} while (!launch(g, node, config));
@@ -134,8 +137,15 @@ static void start(struct redis_group *g, int n, int n_data, bool has_bus, bool h
 	g->has_acl = has_acl;
 	if (has_acl)
 		write_users(g);
-	for (int i = 0; i < n_data; i++)
-		start_node(g, i, has_acl ? "deploy/redis/segfarm.conf" : NULL, has_bus);
+	for (int i = 0; i < n_data; i++) {
+		char config[96] = "";
+
+		if (has_acl) { /* a copy: sentinels have it rewritten */
+			snprintf(config, sizeof(config), "%s/%d.conf", g->dir, i);
+			free(sh("cp deploy/redis/segfarm.conf '%s'", config));
+		}
+		start_node(g, i, has_acl ? config : NULL, has_bus);
+	}
 }
 
 void redis_group_kill(struct redis_group *g, int node)
