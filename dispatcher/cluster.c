@@ -165,6 +165,7 @@ static int try_to_own(struct dispatch *d, struct dispatch_stream *s, const char 
 			log_info("stream is ours", "stream=%s owner=\"%s\"", s->key, old);
 		snprintf(s->owner, sizeof(s->owner), "%s", old);
 		s->is_mine = true;
+		d->lease_next_ms = 0; /* all shall know that we have it */
 		return 1;
 	}
 	ret = is_owner_alive(d, old, known, err);

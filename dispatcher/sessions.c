@@ -16,7 +16,7 @@
 
 #define MESSAGES_MAX 1024 /* of one turn */
 #define ELAPSED_MAX_US (86400 * INT64_C(1000000)) /* that a worker is believed */
-#define FORMAT_OF_PROTOCOL_1 5
+#define FORMAT_UNTOLD 5 /* of workers of protocol 1, which do not say */
 #define LATE_MS 1500      /* without a beat: is it there? */
 
 /* --- workers */
@@ -240,7 +240,7 @@ static void refuse_worker(struct dispatch *d, const struct bus_peer *peer, const
 /* What it says it is cannot work with us. */
 static bool is_other_version(const struct msg *m, char why[200])
 {
-	int format = m->format ? m->format : FORMAT_OF_PROTOCOL_1;
+	int format = m->format ? m->format : FORMAT_UNTOLD;
 
 	snprintf(why, 200, "its plans are of format %d, those of this dispatcher (version %s) of format %d: one of them has to be updated", format,
 		 SEGFARM_VERSION, RECORD_FORMAT);

@@ -90,8 +90,12 @@ int64_t spread_count(const struct dispatch *d)
 
 int spread_tell(struct dispatch *d, struct err *err)
 {
-	struct store_beacon b = { .n_streams = spread_count(d) };
+	struct store_beacon b = { 0 };
 
+	/* What is on its way is counted here until it is gone, and told at once by who gets it: rather twice than not at all, which would
+	 * look as if there were less to share. */
+	for (int i = 0; i < d->n_streams; i++)
+		b.n_streams += is_driven(d->streams[i]);
 	memcpy(b.id, d->id, sizeof(b.id));
 	memcpy(b.endpoint, d->endpoint, sizeof(b.endpoint));
 	return store_put_beacon(d->store, &b, err);

@@ -47,11 +47,8 @@ static int pretended(const char *what, int is)
 	return text ? atoi(text) : is;
 }
 
-/* What it is, to one that knows the words for it. */
 static void describe_self(const struct session_options *o, struct msg *hello)
 {
-	if (pretended("protocol", MSG_PROTOCOL) < 2)
-		return;
 	hello->format = pretended("format", RECORD_FORMAT);
 	codec_build(hello->build);
 	snprintf(hello->version, sizeof hello->version, "%s", SEGFARM_VERSION);

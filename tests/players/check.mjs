@@ -41,7 +41,7 @@ function faults(report, title, stream, jobMs) {
 		return list;
 	const [first, last] = report.ranges.slice(-1)[0] || [];
 	/* sound in the same segments may go on behind the last picture, for which it is not told; the browser's own player does not say up to where */
-	const end = Math.max(report.duration, report.last), slack = title.isReal && report.kind === "native" ? Math.max(0.7, Math.abs(title.seconds - stream.duration)) : 0.1;
+	const end = Math.max(report.duration, report.last), slack = title.isReal && report.kind === "native" ? Math.max(0.7, Math.abs(title.seconds - stream.duration) + 0.1) : 0.1;
 
 	if (report.ranges.length !== 1 && !report.from && !report.isSkimmed)
 		list.push(`buffered in ${report.ranges.length} pieces: ${JSON.stringify(report.ranges)}`);
