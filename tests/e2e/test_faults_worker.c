@@ -9,6 +9,7 @@
 #include "tests/e2e/stack.h"
 #include "tests/jobs.h"
 #include "tests/suites.h"
+#include "worker/codec_build.h"
 
 #include <check.h>
 #include <libavutil/log.h>
@@ -87,15 +88,17 @@ static void make(struct wrong *w, const struct job *job)
 
 static void join(struct wrong *w, struct stack *s)
 {
+	struct msg hello = { .verb = MSG_HELLO, .name = NAME, .pid = 1, .format = RECORD_FORMAT };
 	char endpoint[100];
 
+	codec_build(hello.build);
 	memset(w, 0, sizeof *w);
 	w->stack = s;
 	snprintf(endpoint, sizeof endpoint, "ipc://%s/bus.sock", s->serve.tmp);
 	source_init(&w->source);
 	ck_assert_msg(!store_open(&w->store, s->redis.url, 10000, &w->err), "%s", w->err.msg);
 	ck_assert_msg(!bus_connect(&w->bus, endpoint, NULL, &w->err), "%s", w->err.msg);
-	say(w, (struct msg){ .verb = MSG_HELLO, .name = NAME, .pid = 1 });
+	say(w, hello);
 	say(w, (struct msg){ .verb = MSG_READY, .credits = 1 });
 }
 
