@@ -59,6 +59,15 @@ static void note_given(struct dispatch *d, const struct queue_item *item)
 		d->metrics.retries[METRICS_AS_PLANNED]++;
 }
 
+/* While its stream is planned anew, or has no lane of its own: workers of another build are asked for a plan only. */
+static bool is_of_other_build(const struct queue_item *item)
+{
+	const struct dispatch_stream *s = session_stream(item);
+	const struct dispatch_worker *w = item->worker->user;
+
+	return s && item->slot && s->plan.build[0] && strcmp(s->plan.build, w->build);
+}
+
 static void send_job(struct dispatch *d, struct queue_item *item)
 {
 	struct dispatch_worker *w = item->worker->user;
@@ -66,9 +75,15 @@ static void send_job(struct dispatch *d, struct queue_item *item)
 	struct job job;
 	int64_t deadline_ms = 0;
 	struct err err = { 0 };
+	int attempts;
 
 	if (s && item->slot && !s->is_noop && (!s->has_plan || item->slot > plan_count(&s->plan))) {
 		queue_discard(&d->queue, item, proc_now_ms());
+		return;
+	}
+	if (is_of_other_build(item)) { /* it would refuse it, and the segment be given up for that */
+		item->worker->credits++;
+		queue_fail(&d->queue, item, QUEUE_STORE, proc_now_ms(), &attempts);
 		return;
 	}
 	if (s) {

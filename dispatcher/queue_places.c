@@ -95,7 +95,7 @@ bool queue_set_has(struct queue *q, int worker, const struct queue_place *has)
 	return true;
 }
 
-/* Turns keep their order, as far as those of its new lane come before and after it. */
+/* Its turns come last, and through all lanes. */
 static void move_turns(struct queue *q, struct queue_stream *s, int lane)
 {
 	for (int c = 0; c < QUEUE_CLASSES; c++) {

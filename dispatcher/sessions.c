@@ -359,6 +359,17 @@ static void on_done(struct dispatch *d, struct dispatch_worker *w, const struct 
 	finish_item(d, item);
 }
 
+/* Not begun, or left in time: the job is not blamed. Where all workers are at others' plays each gives it back, once for each credit: from
+ * some number on it waits in between. */
+static void put_elsewhere(struct dispatch *d, struct queue_item *item, const char *reason)
+{
+	int attempts;
+
+	d->metrics.jobs[pipeline_of(d, item)][METRICS_CANCELLED]++;
+	log_debug("job given up", "job=%" PRId64 " reason=\"%s\"", item->job, reason);
+	queue_fail(&d->queue, item, item->preemptions < QUEUE_PREEMPTIONS_MAX ? QUEUE_CANCELLED : QUEUE_STORE, proc_now_ms(), &attempts);
+}
+
 static void on_fail(struct dispatch *d, struct dispatch_worker *w, struct msg *m)
 {
 	struct queue_item *item = queue_find(&d->queue, w->number, m->job);
@@ -371,9 +382,8 @@ static void on_fail(struct dispatch *d, struct dispatch_worker *w, struct msg *m
 	clean_reason(m->reason);
 	if (m->code == ERR_STORE)
 		d->lease_next_ms = 0; /* let us write to it ourselves */
-	if (m->is_preempted && !play_is(d, item)) {
-		/* it is given up to other dispatchers' players as it is to ours: not for ever */
-		fail_item(d, item, item->preemptions < QUEUE_PREEMPTIONS_MAX ? QUEUE_CANCELLED : QUEUE_LOST, ERR_RETRY, m->reason);
+	if (m->is_preempted && !(play_is(d, item) && item->is_unwanted)) { /* nobody watches that any more: it ends */
+		put_elsewhere(d, item, m->reason);
 		return;
 	}
 	d->is_store_suspect |= m->code == ERR_STOPPED && !play_is(d, item) && !item->is_cancelled; /* it did not find our plan there */

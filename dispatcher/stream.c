@@ -553,6 +553,7 @@ int stream_check_slot(struct dispatch *d, struct dispatch_stream *s, uint32_t sl
 	ret = load_index(d, s, err);
 	if (ret <= 0)
 		return ret;
+	place_stream(d, s); /* planned anew by one of the same build it has the same plan, which is for those alone */
 	ret = stream_reconcile(d, s, err);
 	return ret < 0 ? ret : 1;
 }

@@ -28,7 +28,6 @@
 struct pending {
 	struct job *job;
 	struct link *link;
-	bool is_dropped;              /* cancelled */
 };
 
 struct session {
@@ -117,7 +116,7 @@ static void take_job(struct session *s, struct link *l, struct bytes json)
 	}
 	if (is_urgent(job) && s->link && s->link != l && s->rank == JOB_YIELDS)
 		s->is_cancelled = s->is_preempted = true;
-	s->queue[s->n_queued++] = (struct pending){ job, l, false };
+	s->queue[s->n_queued++] = (struct pending){ job, l };
 	l->n_jobs++;
 }
 
@@ -142,14 +141,28 @@ static void give_back_others(struct session *s, const struct link *l)
 	}
 }
 
+/* Answered at once: what its dispatcher has sent after it may be a play, and last for as long as somebody watches. */
+static void drop_queued(struct session *s, int i)
+{
+	struct pending p = s->queue[i];
+	struct msg m = { .verb = MSG_FAIL, .job = p.job->id, .code = ERR_STOPPED, .reason = "cancelled" }, ready = { .verb = MSG_READY, .credits = 1 };
+
+	remove_queued(s, i);
+	p.link->n_jobs--;
+	link_send(p.link, &m);
+	if (p.link->owed)
+		p.link->owed++;
+	else if (!is_leaving(s))
+		link_send(p.link, &ready);
+	free(p.job);
+}
+
 static void cancel(struct session *s, const struct link *l, int64_t id)
 {
 	s->is_cancelled |= s->link == l && id == s->current;
-	for (int i = 0; i < s->n_queued; i++) {
-		struct pending *p = &s->queue[i];
-
-		p->is_dropped |= p->link == l && p->job->id == id;
-	}
+	for (int i = s->n_queued; i-- > 0;)
+		if (s->queue[i].link == l && s->queue[i].job->id == id)
+			drop_queued(s, i);
 }
 
 static void receive_from(struct session *s, struct link *l)
@@ -335,7 +348,7 @@ static void do_job(struct session *s)
 	unsigned troubles = store_troubles(s->store);
 
 	begin_job(s, &p);
-	if (p.is_dropped ? err_set(&err, ERR_STOPPED, "cancelled") : run_job(s, p.job, &m, &err)) {
+	if (run_job(s, p.job, &m, &err)) {
 		m.verb = MSG_FAIL;
 		m.code = err.code == ERR_RETRY && store_troubles(s->store) != troubles ? ERR_STORE : err.code;
 		snprintf(m.reason, sizeof m.reason, "%s", err.msg);
