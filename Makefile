@@ -97,6 +97,7 @@ check-deploy: deps deb
 check-cluster: deps
 	@deploy/install-deps.sh iproute2
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all
+	@BUILD=$(BUILD) tests/cluster/readme
 	@BUILD=$(BUILD) REDIS=$(REDIS) TITLES=$(TITLES) tests/cluster/run
 
 tests: all $(BUILD)/unit-tests

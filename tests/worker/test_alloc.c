@@ -239,7 +239,7 @@ START_TEST(every_allocation_of_a_probe_and_a_segment_may_fail)
 	/* AddressSanitizer's strdup is not counted, its release is */
 	n_live_before = work(jobs, 0, 0).n_live;
 	ck_assert_int_eq(all.n_live, n_live_before);
-	ck_assert_int_gt(all.n_asked, 100);
+	ck_assert_int_gt(all.n_asked, 50); /* they are counted: the smallest title takes 84 */
 	for (int64_t n = 1; n <= all.n_asked; n += step)
 		n_dead += try(n, all.n_asked);
 	if (n_dead)
