@@ -99,9 +99,15 @@ static int load_from(struct store *s, int node, struct err *err)
 	if (!rc)
 		rc = store_cluster_read(map, reply, here.host, err);
 	freeReplyObject(reply);
+	if (rc == ERR_DATA) { /* another node may know, or this one later */
+		s->troubles++;
+		rc = ERR_RETRY;
+		if (err)
+			err->code = rc;
+	}
 	if (rc) {
 		free(map);
-		return rc == ERR_DATA ? ERR_RETRY : rc;
+		return rc;
 	}
 	adopt(s, map);
 	for (int i = 0; i < s->map->n; i++)

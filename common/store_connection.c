@@ -149,6 +149,8 @@ static int receive_all(struct store *s, struct iovec *v, int n_v, struct err *er
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n == 0) {
+			s->troubles++;
+			s->is_stale = true;
 			store_disconnect(s);
 			return err_set(err, ERR_RETRY, "Redis at %s has closed the connection", store_where(s));
 		}

@@ -65,14 +65,17 @@ static int clean(struct store *s, const char *stream, const char *last, struct e
 	return rc;
 }
 
-/* Whoever puts the stream anew meanwhile has it listed after that: before or after we look. */
+/* A stream that has come again stays listed. Whoever puts it anew just now has it listed after that: before or after we look again. */
 static int unlist(struct store *s, const char *stream, struct err *err)
 {
 	char record[STORE_KEY_MAX], streams[STORE_KEY_MAX];
 	int rc = store_key(s, record, stream, err, "stream");
 	store_common_key(s, streams, "streams", "");
 	if (!rc)
-		rc = store_do(s, streams, err, "SREM %s %s", streams, stream);
+		rc = store_exists(s, record, err);
+	if (rc)
+		return rc < 0 ? rc : 0;
+	rc = store_do(s, streams, err, "SREM %s %s", streams, stream);
 	if (!rc)
 		rc = store_exists(s, record, err);
 	if (rc <= 0)

@@ -74,9 +74,9 @@ static const char script_look[] = "if redis.call('EXISTS', KEYS[2]) == 0 then re
 static const char script_push[] = "redis.call('RPUSH', KEYS[1], ARGV[2])\n"
 				  "return redis.call('EXPIRE', KEYS[1], ARGV[1])\n";
 
-/* KEYS: the stream's hash, what it is named when it is removed, the owner. */
+/* KEYS: the stream's hash, what it is named when it is removed, the owner. Somebody else may have removed it meanwhile. */
 static const char script_remove[] = "redis.call('DEL', KEYS[3])\n"
-				    "redis.call('RENAME', KEYS[1], KEYS[2])\n"
+				    "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('RENAME', KEYS[1], KEYS[2]) end\n"
 				    "return 1\n";
 
 /* KEYS: what all keys of a stream begin with (as above: it is never there), its mark. ARGV: how many keys are enough, the names of all renditions that there may be, "last".

@@ -76,5 +76,6 @@ int store_sentinel_connect(struct store *s, struct err *err)
 		if (rc == ERR_USAGE)
 			break;
 	}
+	s->troubles += rc == ERR_RETRY; /* none may have been counted: all answered, and none was the master */
 	return rc;
 }

@@ -240,13 +240,20 @@ static bool is_master(const struct redis_group *g, int node)
 	return g->nodes[node].pid && !strncmp(redis_group_ask(g, node, "ROLE"), "master", 6);
 }
 
+/* While a master is dead and has no successor yet, all others say CLUSTERDOWN, whatever they are asked. */
+static bool has_slot_of(const struct redis_group *g, int node, const char *key)
+{
+	const char *said = redis_group_ask(g, node, "GET 'x{%s}'", key);
+
+	return strncmp(said, "MOVED", 5) && strncmp(said, "CLUSTERDOWN", 11);
+}
+
 int redis_group_master_of(const struct redis_group *g, const char *key)
 {
 	const bool is_cluster = g->nodes[0].bus_port != 0;
 
 	for (int i = 0; i < g->n_data; i++)
-		if (is_master(g, i) &&
-		    (!is_cluster || strncmp(redis_group_ask(g, i, "GET 'x{%s}'", key), "MOVED", 5)))
+		if (is_master(g, i) && (!is_cluster || has_slot_of(g, i, key)))
 			return i;
 	return -1;
 }

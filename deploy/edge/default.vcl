@@ -40,8 +40,8 @@ sub vcl_hash {
 }
 
 sub vcl_backend_response {
-	if (beresp.status >= 400) {
-		# those who wait ask for themselves, and so does who comes a second later
+	if (beresp.status >= 400 || beresp.http.Cache-Control ~ "private") {
+		# those who wait ask for themselves, and so does who comes a second later; a signed URL may have hidden its s= (%73=)
 		set beresp.uncacheable = true;
 		set beresp.ttl = 1s;
 		return (deliver);

@@ -110,6 +110,7 @@ START_TEST(removed_stream_leaves_nothing_and_takes_no_late_segment)
 	ck_assert_int_eq(store_clean(store, STREAM, &err), 0); /* it is not removed */
 	ck_assert_int_eq(store_get_stream(store, STREAM, &what, &err), 1);
 	ck_assert_int_eq(store_remove_stream(store, STREAM, &err), 0);
+	ck_assert_msg(!store_remove_stream(store, STREAM, &err), "by two at once: %s", err.msg);
 	iov = (struct iovec){ data, sizeof(data) };
 	ck_assert_int_eq(store_put_segment(store, &seg, PLAN, &iov, 1, 0, &commit, &err), ERR_STOPPED);
 	ck_assert_int_eq(store_get_stream(store, STREAM, &what, &err), 0);

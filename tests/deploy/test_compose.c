@@ -206,6 +206,7 @@ Suite *suite_compose(void)
 	Suite *s = suite_create("compose");
 	TCase *tc = tcase_create("compose");
 
+	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, images_are_pinned);
 	tcase_add_test(tc, what_services_depend_on_is_there);

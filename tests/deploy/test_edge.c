@@ -118,6 +118,13 @@ static int asked(const char *part)
 	return n;
 }
 
+/* A line is written when its reply is sent, so it may come later than that. */
+static void check_asked(const char *part, int n)
+{
+	bg_wait_until(asked(part) >= n, "'%s' was asked for %d times, and not %d", part, asked(part), n);
+	ck_assert_int_eq(asked(part), n);
+}
+
 static char *segment_path(int n)
 {
 	struct reply playlist;
@@ -148,7 +155,7 @@ static void many_clients_make_one_request(void)
 		"test $(md5sum out.* | cut -d' ' -f1 | sort -u | wc -l) = 1 && test -s out.1",
 		edge.dir, N_CLIENTS, port, key, path, N_CLIENTS, N_CLIENTS));
 	ck_assert_int_gt(asprintf(&log_line, "GET /hls/%s/%s", key, path), 0);
-	ck_assert_int_eq(asked(log_line), 1);
+	check_asked(log_line, 1);
 	ask(&direct, path);
 	ck_assert_int_eq(direct.status, 200);
 	client_check_header(&direct, "X-Cache", "HIT");
@@ -157,7 +164,7 @@ static void many_clients_make_one_request(void)
 	client_ask(&direct, port, "GET", target, "Accept-Encoding: gzip, br\r\n", NULL);
 	client_check_header(&direct, "X-Cache", "HIT");
 	client_free(&direct);
-	ck_assert_int_eq(asked(log_line), 1);
+	check_asked(log_line, 1);
 	free(target);
 	free(log_line);
 	free(path);
@@ -165,16 +172,17 @@ static void many_clients_make_one_request(void)
 
 static void ranges_come_from_what_is_kept(void)
 {
-	char *path = segment_path(5), *target;
-	int before = asked("GET");
+	char *path = segment_path(5), *target, *log_line;
 	struct reply r;
 
 	ck_assert_int_gt(asprintf(&target, "/hls/%s/%s", key, path), 0);
 	client_ask(&r, port, "GET", target, "Range: bytes=10-19\r\n", NULL);
 	ck_assert_int_eq(r.status, 206);
 	ck_assert_uint_eq(r.size, 10);
-	ck_assert_int_eq(asked("GET"), before);
+	ck_assert_int_gt(asprintf(&log_line, "GET %s", target), 0);
+	check_asked(log_line, 1); /* by many, before */
 	client_free(&r);
+	free(log_line);
 	free(target);
 	free(path);
 }
@@ -227,7 +235,7 @@ static void refusals_are_passed_on_and_not_kept(void)
 		ck_assert_ptr_nonnull(header);
 		free(header);
 		client_free(&r);
-		ck_assert_int_eq(asked(log_line), i + 1);
+		check_asked(log_line, i + 1);
 		bg_sleep(1100); /* Varnish lets those who come within a second ask for themselves at once */
 	}
 	free(log_line);
