@@ -191,11 +191,12 @@ static int start(struct serve_options *o, struct loop *loop, struct dispatch *d,
 	d->read_ahead = o->read_ahead;
 	if (o->advertise)
 		dispatch_advertise(d, strcmp(o->advertise, NO_ENDPOINT) ? o->advertise : "");
-	store_check_settings(d->store, warn_of_redis, NULL, &ignored); /* it may not be asked for */
 	http_attach(loop->http, d, o->redis);
 	ret = cluster_scan(d, err);
 	for (int i = 0; i < o->n_paths && ret >= 0; i++)
 		ret = accept_file(d, o, o->paths[i], loop->http, err);
+	if (ret >= 0)
+		store_check_settings(d->store, warn_of_redis, NULL, &ignored); /* it may not be asked for */
 	return ret;
 }
 

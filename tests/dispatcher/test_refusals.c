@@ -73,7 +73,7 @@ static void say(struct bus *bus, const struct msg *m)
 
 static void hello(struct bus *bus, const char *name, int credits)
 {
-	struct msg m = { .verb = MSG_HELLO, .pid = 1 };
+	struct msg m = { .verb = MSG_HELLO, .format = RECORD_FORMAT, .pid = 1 };
 
 	snprintf(m.name, sizeof(m.name), "%s", name);
 	say(bus, &m);
@@ -171,7 +171,7 @@ static void put_instead(const char *text, const char *from, const char *to, char
 
 static void put_wrong(int i, int64_t id, char *out, size_t size)
 {
-	struct msg hello = { .verb = MSG_HELLO, .pid = 1, .name = "host-1-0-1" };
+	struct msg hello = { .verb = MSG_HELLO, .format = RECORD_FORMAT, .pid = 1, .name = "host-1-0-1" };
 	struct buf json = { 0 };
 	char number[24];
 

@@ -325,7 +325,7 @@ START_TEST(install_puts_two_programs_and_their_manual_and_uninstall_takes_them)
 	char *got;
 
 	free(sh("D='%s/root'; " MAKE "install", dir));
-	got = sh("cd '%s/root' && find . ! -type d -printf '%%p %%m\\n' | LC_ALL=C sort", dir);
+	got = sh("cd '%s/root' && find . ! -type d ! -name hls.min.js -printf '%%p %%m\\n' | LC_ALL=C sort", dir);
 	ck_assert_str_eq(got, "./usr/bin/segfarm 755\n./usr/bin/segfarm-worker 755\n"
 			      "./usr/share/bash-completion/completions/segfarm 644\n"
 			      "./usr/share/bash-completion/completions/segfarm-worker 644\n"

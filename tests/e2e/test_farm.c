@@ -227,7 +227,7 @@ static void put_key(struct buf *out, redisContext *c, const char *key)
 {
 	redisReply *type, *ttl, *value;
 
-	if (!strncmp(key, "segfarm:dispatcher", 18) || strstr(key, "}:owner")) /* who made it is of no interest either */
+	if (!strncmp(key, "segfarm:dispatcher", 18) || !strncmp(key, "segfarm:beacon:", 15) || strstr(key, "}:owner")) /* who made it is of no interest either */
 		return;
 	type = ask(c, "TYPE", key);
 	ttl = ask(c, "PTTL", key);
