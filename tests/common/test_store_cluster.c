@@ -472,9 +472,7 @@ static void write_until_end(pid_t pid, const char *stream)
 
 START_TEST(slots_are_moved_by_redis_cli_while_segments_are_written)
 {
-	char node[32], id_from[64], id_to[64], *argv[] = { (char[]){ "redis-cli" }, (char[]){ "--cluster" }, (char[]){ "reshard" }, node, (char[]){ "--cluster-from" },
-		 id_from, (char[]){ "--cluster-to" }, id_to, (char[]){ "--cluster-slots" }, (char[]){ "500" }, (char[]){ "--cluster-yes" },
-		 (char[]){ "--cluster-pipeline" }, (char[]){ "1" }, NULL };
+	char node[32], id_from[64], id_to[64], command[300], *argv[] = { (char[]){ "sh" }, (char[]){ "-c" }, command, NULL };
 	pid_t pid;
 	int before = n_keys(), target = 0;
 	char stream[RECORD_KEY_SIZE];
@@ -495,6 +493,9 @@ START_TEST(slots_are_moved_by_redis_cli_while_segments_are_written)
 	snprintf(id_to, sizeof(id_to), "%s", redis_group_ask(&g, target, "CLUSTER MYID"));
 	snprintf(node, sizeof(node), "127.0.0.1:%d", g.nodes[from].port);
 	bg_wait_until(!sh_status(NULL, "redis-cli --cluster check %s", node), "the nodes do not agree");
+	snprintf(command, sizeof(command),
+		 "exec redis-cli --cluster reshard %s --cluster-from %s --cluster-to %s --cluster-slots 500 --cluster-yes --cluster-pipeline 1 >/dev/null",
+		 node, id_from, id_to);
 	ck_assert_msg(!proc_spawn(&pid, argv, -1, -1, 1, &err), "%s", err.msg);
 	write_until_end(pid, stream);
 	ck_assert_int_eq(redis_group_master_of(&g, stream), target);
