@@ -365,7 +365,7 @@ static FILE *start_loop(const char *options, int seconds, pid_t *pid)
 	return f;
 }
 
-/* What is there; 0: it has ended. Past stdio, which takes an unbuffered stream byte by byte. */
+/* What is there; 0: it has ended. Not by fread(), which waits until all of data is full. */
 static size_t read_some(FILE *f, char *data, size_t size)
 {
 	ssize_t n = read(fileno(f), data, size);
