@@ -198,6 +198,7 @@ static void print(struct buf *out, const redisReply *r)
 		buf_put(out, r->str, r->len);
 }
 
+__attribute__((format(printf, 3, 0)))
 static const char *ask(const struct redis_group *g, int node, const char *format, va_list ap)
 {
 	static struct buf text;
