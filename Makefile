@@ -79,7 +79,7 @@ run: deps
 	@BUILD=$(BUILD) MEDIA="$(MEDIA)" OUT="$(OUT)" ONCE="$(ONCE)" LISTEN="$(LISTEN)" deploy/run
 
 check: deps layers
-	@deploy/install-deps.sh shellcheck
+	@deploy/install-deps.sh shellcheck libxml2-utils
 	@$(MAKE) --no-print-directory -s -j$(JOBS) CFLAGS="$(CFLAGS) -Werror" tests
 	@BUILD=$(BUILD) tests/run
 

@@ -22,6 +22,7 @@ fedora_name() {
 	redis-server) echo redis ;;
 	procps) echo procps-ng ;;
 	shellcheck) echo ShellCheck ;;
+	libxml2-utils) echo libxml2 ;;
 	nginx-light) echo nginx ;;
 	libclang-rt-dev) echo compiler-rt ;;
 	lib*-dev) echo "${1%-dev}-devel" ;;
