@@ -21,6 +21,15 @@ static int check_id(const char *id, struct err *err)
 	return key_is_valid(id) ? 0 : err_set(err, ERR_USAGE, "\"%.40s\" is not a dispatcher's id", id);
 }
 
+/* An array; what is in it is not looked at. */
+static int list_ids(struct store *s, redisReply **reply, struct err *err)
+{
+	char key[STORE_KEY_MAX];
+	store_common_key(s, key, "dispatchers", "");
+	int rc = store_call(s, key, reply, err, "SMEMBERS %s", key);
+	return rc || (*reply)->type == REDIS_REPLY_ARRAY ? rc : store_surprise(s, *reply, err);
+}
+
 /* --- leases */
 
 int store_keep_dispatcher(struct store *s, const char *id, bool is_new, struct bytes status, struct err *err)
@@ -104,16 +113,12 @@ static int take_beacon(struct store *s, const char *id, struct store_beacon *bea
 
 int store_list_beacons(struct store *s, struct store_beacon *beacons, int max, struct err *err)
 {
-	char key[STORE_KEY_MAX];
 	redisReply *reply;
 	int n = 0;
-	store_common_key(s, key, "dispatchers", "");
-	int rc = store_call(s, key, &reply, err, "SMEMBERS %s", key);
+	int rc = list_ids(s, &reply, err);
 	if (rc)
 		return rc;
-	if (reply->type != REDIS_REPLY_ARRAY)
-		return store_surprise(s, reply, err);
-	for (size_t i = 0; i < reply->elements && n < max && rc >= 0; i++) {
+	for (size_t i = 0; i < reply->elements && i < DISPATCHERS_MAX && n < max && rc >= 0; i++) {
 		const redisReply *e = reply->element[i];
 		if (e->type == REDIS_REPLY_STRING && key_is_valid(e->str))
 			rc = take_beacon(s, e->str, &beacons[n], err);
@@ -141,14 +146,10 @@ static int give_dispatcher(struct store *s, const char *id, int (*fn)(void *arg,
 int store_list_dispatchers(struct store *s, int (*fn)(void *arg, const char *id, struct bytes status), void *arg,
 			   struct err *err)
 {
-	char key[STORE_KEY_MAX];
 	redisReply *reply;
-	store_common_key(s, key, "dispatchers", "");
-	int rc = store_call(s, key, &reply, err, "SMEMBERS %s", key);
+	int rc = list_ids(s, &reply, err);
 	if (rc)
 		return rc;
-	if (reply->type != REDIS_REPLY_ARRAY)
-		return store_surprise(s, reply, err);
 	for (size_t i = 0; i < reply->elements && i < DISPATCHERS_MAX && !rc; i++) {
 		const redisReply *e = reply->element[i];
 		if (e->type == REDIS_REPLY_STRING && key_is_valid(e->str))
