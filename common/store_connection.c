@@ -13,6 +13,7 @@
 
 #define HEAD_MAX 32             /* bytes of a reply that are looked at in advance */
 #define READER_KEEP (1u << 20) /* bytes of an idle read buffer that are kept */
+#define UNIX_SEND_BUFFER (1 << 20) /* bytes, if the system lets us: more is made while Redis takes what is there */
 
 /* --- the connection */
 
@@ -384,6 +385,8 @@ static int connect_socket(struct store *s, struct err *err)
 		store_disconnect(s);
 		return ERR_RETRY;
 	}
+	if (!s->here) /* TCP finds its own size */
+		setsockopt(s->c->fd, SOL_SOCKET, SO_SNDBUF, &(int){ UNIX_SEND_BUFFER }, sizeof(int));
 	s->c->reader->maxbuf = READER_KEEP;
 	return 0;
 }

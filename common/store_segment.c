@@ -221,9 +221,11 @@ static int send_pieces(struct store *s, const struct names *n, const struct iove
 		return rc;
 	store_sender_init(&o, s, err);
 	XXH3_64bits_reset(s->hash);
-	for (int i = 0; i < commit->pieces && !o.rc; i++)
+	for (int i = 0; i < commit->pieces && !o.rc; i++) {
 		send_piece(&o, n, i, piece_size(commit, i), &at);
-	rc = store_sender_flush(&o);
+		store_sender_flush(&o); /* now, as its bytes are in the processor's cache, and Redis has something to do */
+	}
+	rc = o.rc;
 	if (rc)
 		return rc;
 	snprintf(commit->checksum, sizeof(commit->checksum), "%016" PRIx64, (uint64_t)XXH3_64bits_digest(s->hash));

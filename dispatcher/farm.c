@@ -118,7 +118,8 @@ static int spawn_redis(struct farm *farm, pid_t *pid, struct err *err)
 	char socket_path[FARM_DIR_MAX + 16], log_path[FARM_DIR_MAX + 16];
 	const char *const argv[] = {
 		"redis-server", "--port", "0", "--unixsocket", socket_path, "--unixsocketperm", "700", "--save", "",
-		"--appendonly", "no", "--daemonize", "no", "--dir", farm->dir, "--logfile", log_path, NULL,
+		"--appendonly", "no", "--daemonize", "no", "--dir", farm->dir, "--logfile", log_path,
+		farm->is_old_redis ? NULL : "--disable-thp", "no", NULL,
 	};
 	char *copy[sizeof(argv) / sizeof(argv[0])];
 
@@ -253,6 +254,21 @@ static int wait_for_redis(struct farm *farm, struct err *err)
 	return 0;
 }
 
+/* Huge pages, which make it a third faster; they are only bad for one that forks to save. Redis before 6.2 does not know the option. */
+static int start_redis(struct farm *farm, struct err *err)
+{
+	int ret;
+
+	setenv("MALLOC_CONF", "thp:always", 0); /* jemalloc's */
+	ret = spawn(farm, FARM_REDIS, err);
+	if (ret >= 0)
+		ret = wait_for_redis(farm, err);
+	if (ret >= 0 || farm->children[FARM_REDIS].pid || farm->is_old_redis || ret == ERR_STOPPED)
+		return ret;
+	farm->is_old_redis = true;
+	return start_redis(farm, err);
+}
+
 static int name_directory(struct farm *farm, struct err *err)
 {
 	const char *parent = getenv("TMPDIR");
@@ -286,9 +302,7 @@ int farm_start(struct farm *farm, int n_workers, struct err *err)
 		ret = err_set(err, ERR_USAGE, "cannot make the directory %s: %s", farm->dir, strerror(errno));
 	farm->has_directory = ret >= 0;
 	if (ret >= 0)
-		ret = spawn(farm, FARM_REDIS, err);
-	if (ret >= 0)
-		ret = wait_for_redis(farm, err);
+		ret = start_redis(farm, err);
 	if (ret < 0)
 		farm_stop(farm);
 	return ret;
