@@ -30,7 +30,7 @@
 #define PLACE_CHECK 0xfff             /* lowest bits of a place that is a time: of which packet it is */
 #define LIMIT_CHECK_PACKETS 4096
 #define LIMIT_PASSED_OVER (1 << 20)   /* packets in a row of which none is a frame that is wanted */
-#define STOP_PACKETS 64               /* of them between two looks whether to go on */
+#define STOP_PACKETS 64               /* between two looks whether to go on */
 
 struct stream {
 	int64_t pos;      /* of the latest packet */
@@ -54,6 +54,7 @@ struct demux_av {
 	/* of times that may jump nothing is told but by counting frames: read forward from the beginning only */
 	bool is_counted;
 	bool has_read;            /* a packet */
+	unsigned n_read;          /* packets, for looking now and then whether to go on */
 	struct shift shift;       /* where is_by_byte or is_counted: such streams are joined, and wrap */
 	bool is_skimmed;          /* frames are views of the input: libavformat reads no bytes of theirs */
 	AVPacket *packet;         /* the one in hand */
@@ -73,7 +74,7 @@ static int read_io(void *arg, uint8_t *to, int n)
 	struct bytes view;
 	struct err err;
 
-	if (input_is_stopped(a->is.in))
+	if (!a->is_skimmed && input_is_stopped(a->is.in))
 		return AVERROR_EXIT;
 	view = input_view(a->is.in, a->at, 1);
 	if (!view.size)
@@ -493,7 +494,7 @@ static int next(struct demux *d, struct frame *f, struct err *err)
 	struct demux_av *a = (struct demux_av *)d;
 	int ret;
 
-	for (int n = 0; n < LIMIT_PASSED_OVER && (n % STOP_PACKETS || !input_is_stopped(d->in)); n++) {
+	for (int n = 0; n < LIMIT_PASSED_OVER && (a->n_read++ % STOP_PACKETS || !input_is_stopped(d->in)); n++) {
 		ret = read_packet(a);
 		if (ret == AVERROR(ENOMEM))
 			return err_set(err, ERR_NOMEM, "out of memory");
