@@ -222,6 +222,7 @@ function toggle(row) {
 	if (isOpen)
 		return;
 	open = row;
+	arrange();
 	row.toggle.setAttribute("aria-expanded", "true");
 	row.details.hidden = false;
 	row.stop = follow(`/v1/events?stream=${row.stream.key}`, (event, data) => {
@@ -271,7 +272,7 @@ function arrange() {
 		return;
 	isArranging = true;
 	requestAnimationFrame(() => {
-		const wanted = [...rows.values()].filter((row) => isWanted(row.stream)).sort(byAge), shown = wanted.slice(0, room);
+		const wanted = [...rows.values()].filter((row) => isWanted(row.stream)).sort(byAge), shown = wanted.filter((row, i) => i < room || row === open);
 		const list = $("streams"), focused = document.activeElement;
 
 		isArranging = false;
