@@ -37,8 +37,9 @@ async function mpv(url) {
 	return { errors: status || bad.length ? [`status ${status} ${bad.slice(0, 3).join("; ")}`] : [] };
 }
 
-/* Of a title of one segment GStreamer 1.22 says now and then that it could not download it, and fails an assertion of its own: it may
- * try once more. */
+/* A title of one segment may be there before GStreamer 1.22 has the pads that it goes to ("Can't push EOS on non-exposed pad"); then it
+ * says that it could not download it, or fails an assertion of its own. So it does, as often, with the same files behind nginx: 2 times
+ * of 60. It may try once more. */
 async function gstreamer(url) {
 	const first = await playbin(url);
 
