@@ -41,9 +41,9 @@ static void add_frame(struct hls_frames *f, const char *line)
 	f->list[f->n++] = frame;
 }
 
-void hls_frames_read(struct hls_frames *f, const char *file, const char *options)
+static void parse_frames(struct hls_frames *f, const char *file, char *text)
 {
-	char *text = hls_decode(file, options, &f->warnings), *save = NULL;
+	char *save = NULL;
 
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
 		if (line[0] != '#')
@@ -51,6 +51,13 @@ void hls_frames_read(struct hls_frames *f, const char *file, const char *options
 		else if (!strncmp(line, "#tb 0: 1/", 9))
 			f->rate = atoll(line + 9);
 	ck_assert_msg(f->rate > 0 || !f->n, "framemd5 of %s has no time base 1/N", file);
+}
+
+void hls_frames_read(struct hls_frames *f, const char *file, const char *options)
+{
+	char *text = hls_decode(file, options, &f->warnings);
+
+	parse_frames(f, file, text);
 	free(text);
 }
 
@@ -60,43 +67,53 @@ void hls_frames_free(struct hls_frames *f)
 	free(f->warnings);
 }
 
-static bool has_stream(const char *file, const char *kind)
-{
-	setenv("HLS_FILE", file, 1);
-	return !sh_status(NULL, "ffprobe -v error -select_streams %s -show_entries stream=index -of csv=p=0 \"$HLS_FILE\""
-			  " | grep -q .", kind);
-}
-
-/* Presentation of the first frame of a kind, s; INFINITY when there is none. */
-double hls_first_time(const char *file, const char *kind)
+static double read_first_time(const char *file, const char *kind)
 {
 	struct hls_frames f = { 0 };
 	double first = INFINITY;
-	char options[160];
+	char *text;
+	int status;
 
-	if (!has_stream(file, kind))
-		return INFINITY;
-	snprintf(options, sizeof options, "-map 0:%s:0 -frames:%s 1 %s -f framemd5 -", kind, kind,
-		 kind[0] == 'v' ? "-enc_time_base 1/90000 -fps_mode passthrough" : "");
-	hls_frames_read(&f, file, options);
+	setenv("HLS_FILE", file, 1);
+	setenv("HLS_TEMP", sh_scratch(), 1);
+	status = sh_status(&text, "ffmpeg -nostdin -hide_banner -v error -copyts -i \"$HLS_FILE\" -map 0:%s:0 -frames:%s 1 %s -f framemd5 - "
+			   "2> \"$HLS_TEMP/errors\" || { cat \"$HLS_TEMP/errors\"; false; }", kind, kind,
+			   kind[0] == 'v' ? "-enc_time_base 1/90000 -fps_mode passthrough" : "");
+	if (status)
+		ck_assert_msg(strstr(text, "matches no streams"), "the first frame of %s: %s", file, text);
+	else
+		parse_frames(&f, file, text);
 	if (f.n)
 		first = (double)f.list[0].pts / (double)f.rate;
 	hls_frames_free(&f);
+	free(text);
 	return first;
+}
+
+double hls_first_time(const char *file, const char *kind)
+{
+	/* what was asked for lately, for starting ffmpeg is dear */
+	static struct {
+		char file[1024], kind;
+		struct timespec made;
+		double first;
+	} known[4], *k;
+	static int n;
+	struct stat st;
+
+	ck_assert_msg(!stat(file, &st), "%s is not there", file);
+	for (k = known; k < known + 4; k++)
+		if (!strcmp(k->file, file) && k->kind == kind[0] && k->made.tv_sec == st.st_mtim.tv_sec && k->made.tv_nsec == st.st_mtim.tv_nsec)
+			return k->first;
+	k = &known[n++ % 4];
+	k->first = read_first_time(file, kind);
+	k->kind = kind[0];
+	k->made = st.st_mtim;
+	ck_assert_int_lt(snprintf(k->file, sizeof k->file, "%s", file), (int)sizeof k->file);
+	return k->first;
 }
 
 double hls_origin(const char *source)
 {
-	static char known[1024];
-	static struct timespec made;
-	static double origin;
-	struct stat st;
-
-	ck_assert_msg(!stat(source, &st), "%s is not there", source);
-	if (strcmp(known, source) || st.st_mtim.tv_sec != made.tv_sec || st.st_mtim.tv_nsec != made.tv_nsec) {
-		origin = fmin(hls_first_time(source, "v"), hls_first_time(source, "a"));
-		snprintf(known, sizeof known, "%s", source);
-		made = st.st_mtim;
-	}
-	return origin;
+	return fmin(hls_first_time(source, "v"), hls_first_time(source, "a"));
 }
