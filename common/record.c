@@ -140,11 +140,10 @@ static void put_index_track(struct buf *b, const struct record_track *t, size_t 
 }
 
 /* Audio is together with the video, or a rendition of its own. */
-static void check_tracks(struct jget *g, const struct record_video *v, const struct record_audio *a,
-			 const struct record_track *tracks, int n)
+static void check_tracks(struct jget *g, const struct record_audio *a, const struct record_track *tracks, int n)
 {
-	if (!g->code && n && !tracks[0].text.is_present && (a->is_present || !v->is_present))
-		jget_fail(g, "tracks", "has audio beside the audio, or without video");
+	if (!g->code && n && tracks[0].audio.is_present && a->is_present)
+		jget_fail(g, "tracks", "has audio beside the audio");
 }
 
 void index_finish(struct index *index)
@@ -210,7 +209,7 @@ int index_get(struct bytes json, struct index *index, struct err *err)
 	get_shifts(&g, &index->shifts);
 	get_syncs(&g, index);
 	index->tracks = record_get_tracks(&g, "track of the index", &index->n_tracks, get_positions, index);
-	check_tracks(&g, &index->video, &index->audio, index->tracks, index->n_tracks);
+	check_tracks(&g, &index->audio, index->tracks, index->n_tracks);
 	rc = jget_end(&g);
 	json_decref(root);
 	if (rc)
@@ -365,7 +364,9 @@ int plan_get(struct bytes json, struct plan *plan, struct err *err)
 	plan->is_independent = jget_bool(&g, "independent");
 	plan->segments = get_segments(&g, &plan->video, &plan->audio, &plan->n_segments);
 	plan->tracks = record_get_tracks(&g, "track of the plan", &plan->n_tracks, get_track_segments, plan);
-	check_tracks(&g, &plan->video, &plan->audio, plan->tracks, plan->n_tracks);
+	check_tracks(&g, &plan->audio, plan->tracks, plan->n_tracks);
+	if (!g.code && !plan_has_main(plan) && !(plan->n_tracks && plan->tracks[0].audio.is_present))
+		jget_fail(&g, "tracks", "has nothing that is seen or heard");
 	rc = jget_end(&g);
 	json_decref(root);
 	if (rc)
@@ -450,8 +451,13 @@ size_t plan_default_audio(const struct plan *plan)
 {
 	for (int i = 0; i < plan->n_tracks; i++)
 		if (plan->tracks[i].audio.is_present && plan->tracks[i].is_default)
-			return (size_t)(i + 1) * plan->n_segments;
+			return plan_track_first(plan, i);
 	return 0;
+}
+
+size_t plan_default(const struct plan *plan)
+{
+	return plan_has_main(plan) ? 0 : plan_default_audio(plan);
 }
 
 int64_t plan_find_rendition(const struct plan *plan, const char *rendition)

@@ -31,8 +31,8 @@
 #define RECORD_SLEEP_MAX_MS 10000 /* of a no-op job */
 #define RECORD_JSON_MAX (256u << 20) /* bytes of a record as JSON */
 
-/* Renditions. The first is video and audio together, or the only one of them that there is; where audio tracks are renditions of
- * their own it is the video alone. */
+/* Renditions. The main one is video and audio together, or the only one of them that there is; where audio tracks are renditions of
+ * their own it is the video alone, and without video there is none. Before the others, audio then subtitles, it is the first. */
 #define RECORD_RENDITION "main"
 #define RECORD_VIDEO_RENDITION "video"
 #define RECORD_AUDIO_RENDITION "audio" /* audio-1, audio-2, ... */
@@ -142,6 +142,11 @@ struct record_audio {
 	int64_t delay;        /* samples decoded first that the init's edit list takes off again (Opus), >= 0 */
 };
 
+/* Where a frame begins, ticks; below 0: it does before the timeline. */
+int64_t record_audio_ticks(const struct record_audio *a, int64_t frame);
+/* Frames of nothing before and behind what there is: it begins less than one after `start` and does not end before `end`, both in ticks. */
+void record_audio_stretch(struct record_audio *a, int64_t start, int64_t end);
+
 struct record_text {
 	bool is_present;
 	int64_t track;
@@ -163,6 +168,8 @@ struct record_track {
 /* Gives them their renditions. ERR_DATA: too many of a kind, or not all audio first. */
 int record_name_tracks(struct record_track *tracks, int n);
 void record_free_tracks(struct record_track *tracks, int n);
+/* Where on the timeline the first of those with audio begins, and where the last of them ends, ticks; INT64_MAX and 0: there is none. */
+void record_audio_span(const struct record_track *tracks, int n, int64_t *start, int64_t *end);
 
 /* One sync sample where the timeline may be cut. */
 struct record_sync {
@@ -220,21 +227,36 @@ struct plan {
 	struct record_shifts shifts;
 	char build[RECORD_KEY_SIZE]; /* the index's: only workers of the same may write what it plans */
 	bool is_independent; /* no segment has a frame that refers to the segment before (open GOP) */
-	struct plan_segment *segments; /* of the first rendition: start_0 <= ..., start_i + duration_i = start_i+1; owned */
+	struct plan_segment *segments; /* of the main rendition, and where all are cut: start_0 <= ..., start_i + duration_i = start_i+1; owned */
 	size_t n_segments;             /* of each rendition */
-	struct record_track *tracks;   /* further renditions; owned */
+	struct record_track *tracks;   /* further renditions; audio, where there is no main one; owned */
 	int n_tracks;
 };
 void plan_finish(struct plan *plan);
-/* Segments of all renditions are counted through: rendition 0's, then those of tracks[0], ... */
+static inline bool plan_has_main(const struct plan *plan)
+{
+	return plan->video.is_present || plan->audio.is_present;
+}
+static inline size_t plan_renditions(const struct plan *plan)
+{
+	return (size_t)(plan_has_main(plan) + plan->n_tracks);
+}
+/* Segments of all renditions are counted through: the main one's, if there is one, then those of tracks[0], ... */
 static inline size_t plan_count(const struct plan *plan)
 {
-	return plan->n_segments * (size_t)(1 + plan->n_tracks);
+	return plan->n_segments * plan_renditions(plan);
 }
-/* The rendition that has segment i; NULL: the first one. */
+/* The first segment of tracks[track]. */
+static inline size_t plan_track_first(const struct plan *plan, int track)
+{
+	return plan->n_segments * (size_t)(plan_has_main(plan) + track);
+}
+/* The rendition that has segment i; NULL: the main one. */
 static inline const struct record_track *plan_track(const struct plan *plan, size_t i)
 {
-	return i < plan->n_segments ? NULL : &plan->tracks[i / plan->n_segments - 1];
+	size_t first = plan_track_first(plan, 0);
+
+	return i < first ? NULL : &plan->tracks[(i - first) / plan->n_segments];
 }
 static inline const struct plan_segment *plan_segment(const struct plan *plan, size_t i)
 {
@@ -248,13 +270,15 @@ static inline bool plan_is_text(const struct plan *plan, size_t i)
 
 	return t && t->text.is_present;
 }
-/* Its name; that of the first is RECORD_RENDITION, or RECORD_VIDEO_RENDITION. */
+/* Its name; that of the main one is RECORD_RENDITION, or RECORD_VIDEO_RENDITION. */
 const char *plan_rendition(const struct plan *plan, size_t i);
-/* The first segment of the rendition with the audio that is heard where nobody chooses; 0: where the video is, or there is none. */
+/* The first segment of the rendition with the audio that is heard where nobody chooses; the main one's where that has it, or there is none. */
 size_t plan_default_audio(const struct plan *plan);
+/* The first segment of the rendition that is played in any case: the main one, or that audio. */
+size_t plan_default(const struct plan *plan);
 /* The first segment of the rendition of that name, or -1. */
 int64_t plan_find_rendition(const struct plan *plan, const char *rendition);
-int64_t plan_find_start(const struct plan *plan, int64_t start); /* in the first rendition; -1: none begins there */
+int64_t plan_find_start(const struct plan *plan, int64_t start); /* the number in its rendition; -1: none begins there */
 int64_t plan_find_segment(const struct plan *plan, const char *rendition, int64_t start, int64_t duration); /* -1: none */
 int plan_put(const struct plan *plan, struct buf *json);
 int plan_get(struct bytes json, struct plan *plan, struct err *err);

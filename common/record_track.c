@@ -201,6 +201,9 @@ void record_get_audio(struct jget *parent, struct record_audio *a)
 	a->unit = jget_int(&g, "unit", 1, UNIT_MAX);
 	a->base = jget_int(&g, "base", -SAMPLES_MAX, SAMPLES_MAX);
 	a->frames = jget_int(&g, "frames", 0, SAMPLES_MAX);
+	int64_t longest = timeline_ns_to_samples(TIMELINE_MAX_NS, a->rate);
+	if (a->base < -longest || a->base + a->frames * a->unit > longest)
+		jget_fail(&g, "frames", "lie beyond any timeline");
 	a->source_rate = (int)jget_int(&g, "source_rate", RECORD_RATE_MIN, RECORD_RATE_MAX);
 	if (a->is_copy && a->source_rate != a->rate)
 		jget_fail(&g, "source_rate", "of copied audio is not rate");
@@ -210,6 +213,22 @@ void record_get_audio(struct jget *parent, struct record_audio *a)
 	a->lead = jget_int(&g, "lead", 0, LEAD_MAX);
 	a->delay = jget_int(&g, "delay", 0, DELAY_MAX);
 	parent->code = jget_end(&g);
+}
+
+int64_t record_audio_ticks(const struct record_audio *a, int64_t frame)
+{
+	return timeline_samples_to_ticks(a->base + frame * a->unit, a->rate);
+}
+
+void record_audio_stretch(struct record_audio *a, int64_t start, int64_t end)
+{
+	int64_t first = timeline_ticks_to_samples(start, a->rate), behind = timeline_ticks_to_samples(end, a->rate);
+	int64_t last = a->base + a->frames * a->unit, units = a->base > first ? (a->base - first) / a->unit : 0;
+
+	a->base -= units * a->unit;
+	a->frames += units;
+	if (behind > last)
+		a->frames += (behind - last + a->unit - 1) / a->unit;
 }
 
 /* --- text */
@@ -299,6 +318,20 @@ void record_free_tracks(struct record_track *tracks, int n)
 		free(tracks[i].segments);
 	}
 	free(tracks);
+}
+
+void record_audio_span(const struct record_track *tracks, int n, int64_t *start, int64_t *end)
+{
+	*start = INT64_MAX;
+	*end = 0;
+	for (int i = 0; i < n; i++) {
+		const struct record_audio *a = &tracks[i].audio;
+		int64_t from = a->is_present ? record_audio_ticks(a, 0) : INT64_MAX, to = a->is_present ? record_audio_ticks(a, a->frames) : 0;
+
+		*start = from < *start ? from : *start;
+		*end = to > *end ? to : *end;
+	}
+	*start = *start > 0 ? *start : 0;
 }
 
 int record_name_tracks(struct record_track *tracks, int n)

@@ -225,7 +225,7 @@ static void remove_playlists(const struct export *e)
 
 static int open_renditions(struct export *e, const struct plan *plan, struct err *err)
 {
-	int n = 1 + plan->n_tracks;
+	int n = (int)plan_renditions(plan);
 
 	close_renditions(e);
 	e->renditions = calloc((size_t)n, sizeof(*e->renditions));

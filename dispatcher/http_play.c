@@ -40,11 +40,11 @@ int64_t http_play_duration(const struct dispatch_stream *s)
 static int64_t estimate(const struct dispatch_stream *s, int64_t start)
 {
 	int64_t made = 0, ticks = 0, duration = http_play_duration(s);
-	size_t audio = plan_default_audio(&s->plan);
+	size_t first = plan_default(&s->plan), audio = plan_default_audio(&s->plan);
 
 	for (size_t i = 0; i < s->plan.n_segments; i++)
-		if (s->sizes[i] > 0 && s->sizes[audio + i] > 0) {
-			made += s->sizes[i] + (audio ? s->sizes[audio + i] : 0);
+		if (s->sizes[first + i] > 0 && s->sizes[audio + i] > 0) {
+			made += s->sizes[first + i] + (audio != first ? s->sizes[audio + i] : 0);
 			ticks += s->plan.segments[i].duration;
 		}
 	if (!made || !ticks) {

@@ -28,23 +28,16 @@ static void put_seconds(struct buf *out, const char *name, int64_t ticks)
 	buf_printf(out, " %s=\"PT%" PRId64 ".%03" PRId64 "S\"", name, ms / 1000, ms % 1000);
 }
 
-static int64_t audio_end(const struct record_audio *a)
-{
-	return a->is_present ? timeline_samples_to_ticks(a->base + a->frames * a->unit, a->rate) : 0;
-}
-
 /* With sound that goes on behind the plan's end: Shaka drops what lies behind the end that is told. */
 static int64_t end_of(const struct plan *plan)
 {
 	const struct plan_segment *last = &plan->segments[plan->n_segments - 1];
-	int64_t end = last->start + last->duration, at = audio_end(&plan->audio);
+	int64_t end = last->start + last->duration, at = plan->audio.is_present ? record_audio_ticks(&plan->audio, plan->audio.frames) : 0;
+	int64_t start, tracks;
 
-	end = at > end ? at : end;
-	for (int i = 0; i < plan->n_tracks; i++) {
-		at = audio_end(&plan->tracks[i].audio);
-		end = at > end ? at : end;
-	}
-	return end;
+	record_audio_span(plan->tracks, plan->n_tracks, &start, &tracks);
+	at = tracks > at ? tracks : at;
+	return at > end ? at : end;
 }
 
 static int64_t longest(const struct plan *plan)
@@ -171,7 +164,7 @@ static void put_track(struct buf *out, const struct plan *plan, int track, int64
 	buf_put_str(out, "<Label>");
 	put_escaped(out, t->name);
 	buf_put_str(out, "</Label>\n");
-	put_names(out, plan, (size_t)(track + 1) * plan->n_segments, names);
+	put_names(out, plan, plan_track_first(plan, track), names);
 	buf_printf(out, "<Representation id=\"%s\" bandwidth=\"%" PRId64 "\"", t->rendition, bandwidth);
 	if (is_text) {
 		buf_put_str(out, "/>\n");
@@ -196,8 +189,9 @@ void mpd_put(const struct plan *plan, const int64_t *sizes, enum mpd_names names
 		put_timeline(out, plan);
 		buf_put_str(out, "</SegmentTemplate>\n");
 	}
-	put_main(out, plan, playlist_measure(plan, 0, sizes).peak, names);
+	if (plan_has_main(plan))
+		put_main(out, plan, playlist_measure(plan, 0, sizes).peak, names);
 	for (int i = 0; i < plan->n_tracks; i++)
-		put_track(out, plan, i, playlist_measure(plan, (size_t)(i + 1) * plan->n_segments, sizes).peak, names);
+		put_track(out, plan, i, playlist_measure(plan, plan_track_first(plan, i), sizes).peak, names);
 	buf_put_str(out, "</Period>\n</MPD>\n");
 }

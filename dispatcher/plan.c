@@ -104,14 +104,13 @@ static void share_frames(const struct plan *plan, const struct record_audio *aud
 
 static int64_t frame_ticks(const struct record_audio *audio, int64_t frame)
 {
-	int64_t ticks = timeline_samples_to_ticks(audio->base + frame * audio->unit, audio->rate);
+	int64_t ticks = record_audio_ticks(audio, frame);
 
 	return ticks > 0 ? ticks : 0;
 }
 
-static int cut_audio(struct plan *plan, struct err *err)
+static int cut_audio(const struct record_audio *audio, struct plan *plan, struct err *err)
 {
-	const struct record_audio *audio = &plan->audio;
 	int64_t end = frame_ticks(audio, audio->frames);
 	size_t cap = 0;
 
@@ -135,6 +134,24 @@ static int cut_audio(struct plan *plan, struct err *err)
 		first = next;
 	}
 	return 0;
+}
+
+/* Of tracks of audio without video: at frames of the one that is heard where nobody chooses, as if it lasted as long as all together. */
+static int cut_tracks(const struct index *index, struct plan *plan, struct err *err)
+{
+	struct record_audio grid = index->tracks[0].audio;
+	int64_t start, end;
+	int ret;
+
+	for (int i = 0; i < index->n_tracks; i++)
+		if (index->tracks[i].audio.is_present && index->tracks[i].is_default)
+			grid = index->tracks[i].audio;
+	record_audio_span(index->tracks, index->n_tracks, &start, &end);
+	record_audio_stretch(&grid, start, end);
+	ret = cut_audio(&grid, plan, err);
+	for (size_t i = 0; i < plan->n_segments; i++) /* the frames are the tracks' */
+		plan->segments[i].audio_first = plan->segments[i].audio_end = 0;
+	return ret;
 }
 
 /* Where each segment starts to read audio: the last place known to be early enough. positions: of a track that is a rendition of its
@@ -247,7 +264,9 @@ int plan_make(const struct index *index, const struct record_options *options, s
 	if (index->video.is_present)
 		ret = cut_video(index, plan, err);
 	else if (index->audio.is_present)
-		ret = cut_audio(plan, err);
+		ret = cut_audio(&plan->audio, plan, err);
+	else if (index->n_tracks && index->tracks[0].audio.is_present)
+		ret = cut_tracks(index, plan, err);
 	else
 		ret = err_set(err, ERR_UNSUPPORTED, "the file has neither a video nor an audio track that can be used");
 	if (ret < 0)

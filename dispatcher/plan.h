@@ -3,7 +3,8 @@
  * Plan: decides, once for everybody, where a title is cut. Pure: no I/O, no clock.
  *
  * With video: a segment starts on a sync sample; the next one on the first sync sample whose start is at least the
- * target later. Without: the k-th cut is the first audio frame at or after k times the target. A tail shorter than
+ * target later. Without: the k-th cut is the first audio frame at or after k times the target, of several tracks of the default one's; the
+ * last one of them to end ends the title. A tail shorter than
  * PLAN_TAIL_MIN joins the segment before it. Audio frames belong to the segment in whose time they begin, the first
  * segment also has those before it, the last one those behind it.
  */

@@ -33,7 +33,7 @@ static int64_t guess_audio_rate(const struct plan *plan)
 	return plan->options.audio_mode == RECORD_AUDIO_BITRATE ? plan->options.audio_bitrate : GUESSED_AUDIO_RATE;
 }
 
-/* Bytes of segment i of the first rendition as far as the source tells: its own bytes there, or what the encoder is set to. */
+/* Bytes of segment i of the main rendition as far as the source tells: its own bytes there, or what the encoder is set to. */
 static int64_t guess_size(const struct plan *plan, size_t i)
 {
 	const struct plan_segment *segment = &plan->segments[i];
@@ -61,7 +61,7 @@ struct playlist_rates playlist_measure(const struct plan *plan, size_t first, co
 
 	for (size_t i = first; i < first + plan->n_segments; i++) {
 		const struct plan_segment *segment = plan_segment(plan, i);
-		int64_t guess = first ? guess_track_size(plan, segment, plan_is_text(plan, i)) : guess_size(plan, i);
+		int64_t guess = plan_track(plan, i) ? guess_track_size(plan, segment, plan_is_text(plan, i)) : guess_size(plan, i);
 		int64_t size = limited(sizes && sizes[i] >= 0 ? sizes[i] : guess);
 		int64_t rate = timeline_scale_ceil(size, INT64_C(8) * TICKS_PER_SECOND, segment->duration);
 
@@ -73,13 +73,15 @@ struct playlist_rates playlist_measure(const struct plan *plan, size_t first, co
 	return rates;
 }
 
-/* The first rendition with the audio that needs most. */
+/* The main rendition with the audio that needs most. */
 static struct playlist_rates measure_all(const struct plan *plan, const int64_t *sizes)
 {
-	struct playlist_rates rates = playlist_measure(plan, 0, sizes), most = { 0 };
+	struct playlist_rates rates = { 0 }, most = { 0 };
 
-	for (size_t i = plan->n_segments; i < plan_count(plan) && !plan_is_text(plan, i); i += plan->n_segments) {
-		struct playlist_rates of = playlist_measure(plan, i, sizes);
+	if (plan_has_main(plan))
+		rates = playlist_measure(plan, 0, sizes);
+	for (int t = 0; t < plan->n_tracks && plan->tracks[t].audio.is_present; t++) {
+		struct playlist_rates of = playlist_measure(plan, plan_track_first(plan, t), sizes);
 
 		most.peak = of.peak > most.peak ? of.peak : most.peak;
 		most.average = of.average > most.average ? of.average : most.average;
@@ -108,8 +110,8 @@ static const char *independent(const struct plan *plan)
 	return plan->is_independent ? "#EXT-X-INDEPENDENT-SEGMENTS\n" : "";
 }
 
-/* RFC 8216 section 4.3.4.1 */
-static void put_rendition(const struct record_track *t, struct buf *out)
+/* RFC 8216 section 4.3.4.1. is_variant: its playlist is the EXT-X-STREAM-INF's. */
+static void put_rendition(const struct record_track *t, bool is_variant, struct buf *out)
 {
 	buf_printf(out, "#EXT-X-MEDIA:TYPE=%s,GROUP-ID=\"%s\",NAME=\"%s\"", t->text.is_present ? "SUBTITLES" : "AUDIO",
 		   t->text.is_present ? GROUP_TEXT : GROUP_AUDIO, t->name);
@@ -120,7 +122,9 @@ static void put_rendition(const struct record_track *t, struct buf *out)
 		buf_printf(out, ",FORCED=%s", t->is_forced ? "YES" : "NO");
 	else
 		buf_printf(out, ",CHANNELS=\"%d\"", t->audio.channels);
-	buf_printf(out, ",URI=\"%s/" PLAYLIST_MEDIA "\"\n", t->rendition);
+	if (!is_variant)
+		buf_printf(out, ",URI=\"%s/" PLAYLIST_MEDIA "\"", t->rendition);
+	buf_put_str(out, "\n");
 }
 
 static bool is_told_before(const struct plan *plan, int track)
@@ -143,8 +147,10 @@ static void put_codecs(const struct plan *plan, struct buf *out)
 	if (plan->audio.is_present)
 		buf_printf(out, "%s%s", comma, plan->audio.codecs);
 	for (int i = 0; i < plan->n_tracks; i++)
-		if (plan->tracks[i].audio.is_present && !is_told_before(plan, i))
+		if (plan->tracks[i].audio.is_present && !is_told_before(plan, i)) {
 			buf_printf(out, "%s%s", comma, plan->tracks[i].audio.codecs);
+			comma = ",";
+		}
 }
 
 void playlist_put_master(const struct plan *plan, const int64_t *sizes, struct buf *out)
@@ -154,7 +160,7 @@ void playlist_put_master(const struct plan *plan, const int64_t *sizes, struct b
 
 	buf_printf(out, "#EXTM3U\n#EXT-X-VERSION:%d\n%s", PLAYLIST_VERSION, independent(plan));
 	for (int i = 0; i < plan->n_tracks; i++)
-		put_rendition(&plan->tracks[i], out);
+		put_rendition(&plan->tracks[i], plan_track_first(plan, i) == plan_default(plan), out);
 	buf_printf(out, "#EXT-X-STREAM-INF:BANDWIDTH=%" PRId64 ",AVERAGE-BANDWIDTH=%" PRId64 ",CODECS=\"", rates.peak,
 		   rates.average);
 	put_codecs(plan, out);
@@ -165,15 +171,13 @@ void playlist_put_master(const struct plan *plan, const int64_t *sizes, struct b
 		buf_put_str(out, ",AUDIO=\"" GROUP_AUDIO "\"");
 	if (last && last->text.is_present)
 		buf_put_str(out, ",SUBTITLES=\"" GROUP_TEXT "\"");
-	buf_printf(out, "\n%s/" PLAYLIST_MEDIA "\n", plan_rendition(plan, 0));
+	buf_printf(out, "\n%s/" PLAYLIST_MEDIA "\n", plan_rendition(plan, plan_default(plan)));
 }
 
 /* Where the first audio frame of the segment lies; number plan->n_segments: the end of the last one. */
 static int64_t audio_border(const struct plan *plan, const struct record_track *t, size_t number)
 {
-	int64_t frame = number < plan->n_segments ? t->segments[number].audio_first : t->audio.frames;
-
-	return timeline_samples_to_ticks(t->audio.base + frame * t->audio.unit, t->audio.rate);
+	return record_audio_ticks(&t->audio, number < plan->n_segments ? t->segments[number].audio_first : t->audio.frames);
 }
 
 /* Where segment `number` of a rendition begins, ticks; number plan->n_segments: where the last one ends. Audio has

@@ -28,7 +28,7 @@ static int64_t total_ticks(const struct plan *plan)
 
 	for (size_t i = 0; i < plan->n_segments; i++)
 		ticks += plan->segments[i].duration;
-	return ticks * (1 + plan->n_tracks);
+	return ticks * (int64_t)plan_renditions(plan);
 }
 
 static void put_bar(size_t made, size_t total)
@@ -44,16 +44,14 @@ static void put_bar(size_t made, size_t total)
 
 static void put_state(const struct progress *p, const struct dispatch_stream *s, int64_t now_ms)
 {
-	int64_t elapsed_ms = now_ms - p->start_ms > 0 ? now_ms - p->start_ms : 1;
-	int64_t tenths = s->ticks_made / (1 + s->plan.n_tracks) / (TICKS_PER_SECOND / 1000) * 10 / elapsed_ms;
-	int64_t left_ms = s->ticks_made ? timeline_scale_ceil(total_ticks(&s->plan) - s->ticks_made, elapsed_ms,
-							      s->ticks_made)
-					: 0;
+	int64_t elapsed_ms = now_ms - p->start_ms > 0 ? now_ms - p->start_ms : 1, tenths, left_ms;
 
 	if (!s->has_plan) {
 		fputs("looking at the file", stderr);
 		return;
 	}
+	tenths = s->ticks_made / (int64_t)plan_renditions(&s->plan) / (TICKS_PER_SECOND / 1000) * 10 / elapsed_ms;
+	left_ms = s->ticks_made ? timeline_scale_ceil(total_ticks(&s->plan) - s->ticks_made, elapsed_ms, s->ticks_made) : 0;
 	fprintf(stderr, "%zu/%zu segments, %" PRId64 ".%" PRId64 "x real time", s->n_made, plan_count(&s->plan),
 		tenths / 10, tenths % 10);
 	if (s->n_quarantined)

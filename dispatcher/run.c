@@ -196,8 +196,8 @@ static void print_summary(const struct run *r)
 	int64_t media_ms = (last->start + last->duration - s->plan.segments[0].start) / (TICKS_PER_SECOND / 1000);
 	int64_t tenths = media_ms * 10 / (elapsed_ms > 0 ? elapsed_ms : 1);
 
-	if (s->plan.n_tracks)
-		printf("%d renditions of ", 1 + s->plan.n_tracks);
+	if (plan_renditions(&s->plan) > 1)
+		printf("%zu renditions of ", plan_renditions(&s->plan));
 	printf("%zu segments, %" PRId64 ".%03" PRId64 " s of media in %" PRId64 ".%03" PRId64 " s (%" PRId64
 	       ".%" PRId64 "x real time)\n",
 	       s->plan.n_segments, media_ms / 1000, media_ms % 1000, elapsed_ms / 1000, elapsed_ms % 1000,

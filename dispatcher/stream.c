@@ -175,7 +175,7 @@ static int adopt_plan(struct dispatch *d, struct dispatch_stream *s, struct plan
 	s->has_plan = true;
 	place_stream(d, s);
 	want_settle_all(d, s);
-	log_info("stream planned", "stream=%s segments=%zu renditions=%d plan=%s encoder=%s", s->key, plan->n_segments, 1 + plan->n_tracks,
+	log_info("stream planned", "stream=%s segments=%zu renditions=%zu plan=%s encoder=%s", s->key, plan->n_segments, plan_renditions(plan),
 		 plan->hash, plan->video.is_present && !plan->video.is_copy ? plan->video.encode.encoder : "none");
 	return 0;
 }
@@ -346,7 +346,7 @@ static void shuffle(uint32_t *slots, size_t n, uint64_t seed)
 
 static int queue_missing(struct dispatch *d, struct dispatch_stream *s, struct err *err)
 {
-	size_t n = 0, n_renditions = 1 + (size_t)s->plan.n_tracks;
+	size_t n = 0, n_renditions = plan_renditions(&s->plan);
 	uint32_t *slots = malloc(plan_count(&s->plan) * sizeof(*slots));
 	int64_t now_ms = proc_now_ms();
 	int ret = slots ? 0 : -1;

@@ -276,11 +276,11 @@ static int pass_video(struct probe *p, const struct frame *f, struct err *err)
 /* Without video, reading starts at clusters about a second apart. */
 static int add_audio_anchor(struct probe *p, struct probe_audio *a, const struct frame *f, int64_t pos, int64_t anchor, struct err *err)
 {
-	int64_t at = timeline_samples_to_ticks(pos, a->record->source_rate), last = -TICKS_PER_SECOND;
+	int64_t at = timeline_samples_to_ticks(pos, a->record->source_rate);
+	const struct record_sync *last = p->index.n_syncs ? &p->index.syncs[p->index.n_syncs - 1] : NULL;
 
-	if (p->index.n_syncs)
-		last = p->index.syncs[p->index.n_syncs - 1].start;
-	if (at < 0 || at < last + TICKS_PER_SECOND)
+	/* frames of several tracks need not lie in the order of their times */
+	if (at < 0 || (last && (at < last->start + TICKS_PER_SECOND || f->id <= last->id || f->place < last->place)))
 		return 0;
 	a->anchor_pos = anchor;
 	return add_sync(p, f, at, true, err);
@@ -504,11 +504,9 @@ static void end_audios(struct probe *p)
 		struct probe_audio *a = &p->audios[i];
 
 		a->record->frames = audio_frames(a->record, a->record->source_end);
-		if (!a->record->frames)
-			a->record->is_present = false;
-		else if (a->own)
-			probe_tracks_fill_up(&p->index.video, a->record);
+		a->record->is_present = a->record->frames > 0;
 	}
+	probe_tracks_fill_up(&p->index);
 }
 
 static int store_init(struct probe *p, const char *rendition, const struct record_video *video, const struct record_audio *audio,
@@ -531,8 +529,10 @@ static int store_inits(struct probe *p, struct err *err)
 	static const struct record_video no_video = { 0 };
 	const struct index *x = &p->index;
 	bool has_own = x->n_tracks && x->tracks[0].audio.is_present;
-	int ret = store_init(p, has_own ? RECORD_VIDEO_RENDITION : RECORD_RENDITION, &x->video, &x->audio, err);
+	int ret = 0;
 
+	if (x->video.is_present || x->audio.is_present)
+		ret = store_init(p, has_own ? RECORD_VIDEO_RENDITION : RECORD_RENDITION, &x->video, &x->audio, err);
 	for (int i = 0; i < x->n_tracks && !ret; i++)
 		if (x->tracks[i].audio.is_present)
 			ret = store_init(p, x->tracks[i].rendition, &no_video, &x->tracks[i].audio, err);

@@ -53,18 +53,20 @@ int probe_tracks_open(struct index *x, const struct title *t, struct err *err)
 	return ret;
 }
 
-void probe_tracks_fill_up(const struct record_video *v, struct record_audio *a)
+static bool is_aac(const struct record_audio *a)
 {
-	int64_t start = timeline_ticks_to_samples(v->start_ticks, a->rate), end = timeline_ticks_to_samples(v->end_ticks, a->rate);
-	int64_t last = a->base + a->frames * a->unit, units;
+	return !strncmp(a->codecs, "mp4a.40.", 8) && strcmp(a->codecs, "mp4a.40.34") != 0;
+}
 
-	if (strncmp(a->codecs, "mp4a.40.", 8) || !strcmp(a->codecs, "mp4a.40.34"))
-		return;
-	units = a->base > start ? (a->base - start) / a->unit : 0;
-	a->base -= units * a->unit;
-	a->frames += units;
-	if (end > last)
-		a->frames += (end - last + a->unit - 1) / a->unit;
+void probe_tracks_fill_up(struct index *x)
+{
+	int64_t start = x->video.start_ticks, end = x->video.end_ticks;
+
+	if (!x->video.is_present)
+		record_audio_span(x->tracks, x->n_tracks, &start, &end);
+	for (int i = 0; i < x->n_tracks; i++)
+		if (x->tracks[i].audio.is_present && is_aac(&x->tracks[i].audio))
+			record_audio_stretch(&x->tracks[i].audio, start, end);
 }
 
 static void drop_track(struct index *x, int i)

@@ -10,9 +10,10 @@
 
 /* Names them: track i is the title's audio i, if it has more than one. What cannot be read is left out. ERR_NOMEM. */
 int probe_tracks_open(struct index *x, const struct title *t, struct err *err);
-/* Audio that begins after the video would be played too early by players that go by the playlist (Shaka), and audio that ends before it
- * would stop them, or end the video with it: where silence is known, in AAC, there is some. */
-void probe_tracks_fill_up(const struct record_video *v, struct record_audio *a);
+/* Audio that begins after the video, or after other audio where there is no video, would be played too early by players that go by the
+ * playlist (Shaka), and audio that ends before that would stop them, or end the title with it: where silence is known, in AAC, there is
+ * some. */
+void probe_tracks_fill_up(struct index *x);
 /* Audio without a frame is none; one track alone goes with the video. ERR_LIMIT. */
 int probe_tracks_settle(struct index *x, struct err *err);
 

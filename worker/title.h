@@ -62,7 +62,7 @@ struct title {
 /* Reads the first frames of demux, which must outlive it, from its beginning; a track that has none is left out. ERR_UNSUPPORTED
  * names what cannot be played, ERR_DATA: there is nothing to play. After an error it is finished. */
 int title_init(struct title *t, struct demux *demux, const struct record_options *options, struct err *err);
-/* With all audio tracks that can be played, where there is video and none of them is asked for. */
+/* With all audio tracks that can be played, where none of them is asked for. */
 int title_init_all(struct title *t, struct demux *demux, const struct record_options *options, struct err *err);
 void title_finish(struct title *t);
 

@@ -173,7 +173,7 @@ int title_pick_tracks(struct title *title, const struct record_options *options,
 		ret = check_readable(title->video, err);
 	if (!ret)
 		ret = check_readable(audio, err);
-	return ret ? ret : add_audios(title, audio, is_all && title->video && !is_asked(options), err);
+	return ret ? ret : add_audios(title, audio, is_all && !is_asked(options), err);
 }
 
 /* ---- head: the first frames of each track */
@@ -341,10 +341,6 @@ static int drop_empty(struct title *title, struct err *err)
 			title_drop_audio(title, i);
 	if (!title->video && !title->audio)
 		return err_set(err, ERR_DATA, "no video sync sample and no audio packet was found in the file");
-	/* renditions of their own go with a video only */
-	for (int i = title->n_audios - 1; !title->video && i >= 0; i--)
-		if (title->audio != &title->audios[i])
-			title_drop_audio(title, i);
 	return 0;
 }
 

@@ -140,9 +140,28 @@ static struct job sample_job(void)
 	return j;
 }
 
+/* Audio alone, of several tracks. */
+static struct index sounds_index(void)
+{
+	struct index index = separate_index();
+	index.video = (struct record_video){ 0 };
+	return index;
+}
+
+static struct plan sounds_plan(void)
+{
+	static struct plan_segment cuts[3];
+	struct plan p = separate_plan();
+	for (int i = 0; i < 3; i++)
+		cuts[i] = (struct plan_segment){ .start = segments[i].start, .duration = segments[i].duration };
+	p.video = (struct record_video){ 0 };
+	p.segments = cuts;
+	return p;
+}
+
 START_TEST(index_comes_back_as_it_was)
 {
-	struct index in = _i ? separate_index() : sample_index(), out;
+	struct index in = _i == 2 ? sounds_index() : _i ? separate_index() : sample_index(), out;
 	struct buf json = { 0 }, again = { 0 };
 	struct err err = { 0 };
 	ck_assert_int_eq(index_put(&in, &json), 0);
@@ -153,8 +172,8 @@ START_TEST(index_comes_back_as_it_was)
 	ck_assert(!out.syncs[1].is_closed);
 	ck_assert_int_eq(_i ? out.tracks[1].audio.source_base : out.audio.source_base, -256);
 	ck_assert_str_eq(out.tracks[out.n_tracks - 1].name, text_track.name);
-	ck_assert_str_eq(out.video.codecs, "avc1.640028");
-	ck_assert_str_eq(out.video.supplemental, "dvh1.08.06/db1p");
+	ck_assert_str_eq(out.video.codecs, in.video.codecs);
+	ck_assert_str_eq(out.video.supplemental, in.video.supplemental);
 	index_put(&out, &again);
 	ck_assert_str_eq(buf_cstr(&json), buf_cstr(&again));
 	index_finish(&out);
@@ -165,7 +184,7 @@ END_TEST
 
 START_TEST(plan_comes_back_as_it_was)
 {
-	struct plan in = _i ? separate_plan() : sample_plan(), out;
+	struct plan in = _i == 2 ? sounds_plan() : _i ? separate_plan() : sample_plan(), out;
 	struct buf json = { 0 }, again = { 0 };
 	struct err err = { 0 };
 	ck_assert_int_eq(plan_put(&in, &json), 0);
@@ -173,8 +192,8 @@ START_TEST(plan_comes_back_as_it_was)
 	ck_assert_uint_eq(out.n_segments, 3);
 	ck_assert_mem_eq(out.segments, in.segments, sizeof(segments));
 	ck_assert_str_eq(out.tracks[out.n_tracks - 1].rendition, "text-1");
-	ck_assert_str_eq(plan_rendition(&out, 2), _i ? "video" : "main");
-	ck_assert_str_eq(plan_rendition(&out, 3), _i ? "audio-1" : "text-1");
+	ck_assert_str_eq(plan_rendition(&out, 2), _i == 2 ? "audio-1" : _i ? "video" : "main");
+	ck_assert_str_eq(plan_rendition(&out, 3), _i == 2 ? "audio-2" : _i ? "audio-1" : "text-1");
 	plan_put(&out, &again);
 	ck_assert_str_eq(buf_cstr(&json), buf_cstr(&again));
 	plan_finish(&out);
@@ -401,6 +420,8 @@ static const char *const bad_tracks[][3] = {
 	{ "plan", "[0,539000,0,0,0,500,0,0,280],[539000,541000,0,0,0,500,0,280,562]", "[0,539001,0,0,0,500,0,0,280],[539001,540999,0,0,0,500,0,280,562]" },
 	{ "plan", "\"tracks\":[{", "\"tracks\":[{\"x\":1," },
 	{ "plan", "\"tracks\":[{", "\"tracks\":[7,{" },
+	{ "plan", "\"frames\":938", "\"frames\":5000000000000" },
+	{ "plan", "\"base\":0", "\"base\":-5000000000000" },
 	{ "index", "\"positions\":[0,287232,null]", "\"positions\":[0,287232]" },
 	{ "index", "\"positions\":[0,287232,null]", "\"positions\":[0,287232,null,0]" },
 	{ "index", "\"positions\":[0,287232,null]", "\"positions\":[0,287232,\"0\"]" },
@@ -431,6 +452,21 @@ START_TEST(broken_track_is_refused)
 		      "accepted: %s", bad_tracks[_i][2]);
 	ck_assert_ptr_null(is_plan ? plan_out.tracks : index_out.tracks);
 	free(bad);
+	buf_finish(&json);
+}
+END_TEST
+
+/* Subtitles alone. */
+START_TEST(plan_of_nothing_that_is_seen_or_heard_is_refused)
+{
+	struct plan in = sounds_plan(), out;
+	struct buf json = { 0 };
+	struct err err = { 0 };
+	in.tracks += 2;
+	in.n_tracks = 1;
+	ck_assert_int_eq(plan_put(&in, &json), 0);
+	ck_assert_int_eq(plan_get(buf_bytes(&json), &out, &err), ERR_DATA);
+	ck_assert_ptr_null(out.tracks);
 	buf_finish(&json);
 }
 END_TEST
@@ -472,6 +508,55 @@ START_TEST(jobs_of_a_title_are_those_of_all_its_renditions)
 	ck_assert_int_eq(plan_find_segment(&plan, "audio-3", 539000, 541000), -1);
 	ck_assert_int_eq(plan_find_rendition(&plan, "main"), -1);
 	ck_assert_uint_eq(plan_default_audio(&plan), 6);
+	ck_assert_uint_eq(plan_default(&plan), 0);
+}
+END_TEST
+
+START_TEST(title_without_video_is_its_audio_tracks)
+{
+	struct plan plan = sounds_plan();
+	struct job job = { 0 };
+	ck_assert_uint_eq(plan_renditions(&plan), 3);
+	ck_assert_uint_eq(plan_count(&plan), 9);
+	for (size_t i = 0; i < 9; i++) {
+		job_set_segment(&job, &plan, i);
+		ck_assert_str_eq(job.rendition, plan.tracks[i / 3].rendition);
+		ck_assert(!job.video.is_present && job.audio.is_present == (i < 6) && job.text.is_present == (i >= 6));
+		ck_assert(job.number == (int64_t)i % 3 && job.segment.start == segments[i % 3].start);
+		ck_assert_int_eq(plan_find_segment(&plan, job.rendition, job.segment.start, job.segment.duration), (int64_t)i);
+	}
+	ck_assert_int_eq(plan_find_rendition(&plan, "main"), -1);
+	ck_assert_int_eq(plan_find_rendition(&plan, "video"), -1);
+	ck_assert_uint_eq(plan_default_audio(&plan), 3);
+	ck_assert_uint_eq(plan_default(&plan), 3);
+}
+END_TEST
+
+/* Of 1000 samples each, at 48 kHz and 44.1 kHz. */
+START_TEST(audio_is_stretched_by_whole_frames)
+{
+	static const struct {
+		int64_t base, frames, start, end, want_base, want_frames;
+	} all[] = {
+		{ 0, 90, 0, 90000 * 90 / 48, 0, 90 },
+		{ 0, 90, 0, 90000 * 90 / 48 + 2, 0, 91 },
+		{ 0, 90, 90000, 90000, 0, 90 },
+		{ 2500, 10, 0, 0, 500, 12 },
+		{ -300, 10, 0, 90000, -300, 49 },
+	};
+	struct record_track tracks[2] = { { .audio = { .is_present = true, .rate = 48000, .unit = 1000, .base = 4800, .frames = 48 } },
+					  { .audio = { .is_present = true, .rate = 44100, .unit = 1000, .base = 441, .frames = 44 } } };
+	int64_t start, end;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct record_audio a = { .is_present = true, .rate = 48000, .unit = 1000, .base = all[i].base, .frames = all[i].frames };
+		record_audio_stretch(&a, all[i].start, all[i].end);
+		ck_assert_msg(a.base == all[i].want_base && a.frames == all[i].want_frames, "%zu: %lld, %lld", i, (long long)a.base, (long long)a.frames);
+	}
+	record_audio_span(tracks, 2, &start, &end);
+	ck_assert(start == 900 && end == 99000);
+	tracks[1].audio.base = -441;
+	record_audio_span(tracks, 2, &start, &end);
+	ck_assert_int_eq(start, 0);
 }
 END_TEST
 
@@ -611,8 +696,11 @@ Suite *suite_record(void)
 {
 	Suite *s = suite_create("common/record");
 	TCase *t = tcase_create("record");
-	tcase_add_loop_test(t, index_comes_back_as_it_was, 0, 2);
-	tcase_add_loop_test(t, plan_comes_back_as_it_was, 0, 2);
+	tcase_add_loop_test(t, index_comes_back_as_it_was, 0, 3);
+	tcase_add_loop_test(t, plan_comes_back_as_it_was, 0, 3);
+	tcase_add_test(t, plan_of_nothing_that_is_seen_or_heard_is_refused);
+	tcase_add_test(t, title_without_video_is_its_audio_tracks);
+	tcase_add_test(t, audio_is_stretched_by_whole_frames);
 	tcase_add_test(t, segment_job_says_what_the_plan_says_of_it);
 	tcase_add_test(t, job_comes_back_as_it_was);
 	tcase_add_test(t, path_of_any_bytes_comes_back_as_it_was);

@@ -93,6 +93,27 @@ START_TEST(each_rendition_is_an_adaptation_set_with_its_label_escaped)
 }
 END_TEST
 
+START_TEST(without_video_the_tracks_are_all)
+{
+	struct plan plan = make_plan();
+	struct buf out = { 0 };
+
+	plan.video = (struct record_video){ 0 };
+	plan.audio = (struct record_audio){ 0 };
+	plan.tracks = tracks;
+	plan.n_tracks = 2;
+	mpd_put(&plan, sizes + 3, MPD_TEMPLATE, &out);
+	check_text(&out, HEAD
+			 "<AdaptationSet id=\"1\" contentType=\"audio\" mimeType=\"audio/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\" lang=\"de\">\n"
+			 ROLE "\"main\"/>\n<Label>5.1 &#60;&#38;&#62; &#34;x&#34;</Label>\n" NAMES
+			 "<Representation id=\"audio-1\" bandwidth=\"160000\" codecs=\"ec-3\" audioSamplingRate=\"48000\">\n" CHANNELS
+			 "\"12\"/>\n</Representation>\n</AdaptationSet>\n"
+			 "<AdaptationSet id=\"2\" contentType=\"text\" mimeType=\"text/vtt\" segmentAlignment=\"true\" lang=\"fr\">\n"
+			 ROLE "\"subtitle\"/>\n<Label>fr</Label>\n<SegmentTemplate media=\"$RepresentationID$/$Time$.vtt\"/>\n"
+			 "<Representation id=\"text-1\" bandwidth=\"8000\"/>\n</AdaptationSet>\n" TAIL);
+}
+END_TEST
+
 #define LIST_TIMELINE                                                                                                          \
 	"<SegmentTimeline>\n<S t=\"90\" d=\"540540\" r=\"1\"/>\n<S t=\"1081170\" d=\"90000\"/>\n</SegmentTimeline>\n"
 #define LIST "<SegmentList timescale=\"90000\">\n"
@@ -171,6 +192,7 @@ Suite *suite_mpd(void)
 
 	tcase_add_test(tc, a_title_in_one_rendition_is_one_adaptation_set);
 	tcase_add_test(tc, each_rendition_is_an_adaptation_set_with_its_label_escaped);
+	tcase_add_test(tc, without_video_the_tracks_are_all);
 	tcase_add_test(tc, it_lasts_as_long_as_the_longest_track);
 	tcase_add_test(tc, a_list_names_every_segment_as_playlists_do);
 	tcase_add_loop_test(tc, what_is_not_usual_is_told, 0, (int)(sizeof variants / sizeof *variants));

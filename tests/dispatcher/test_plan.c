@@ -350,6 +350,55 @@ START_TEST(tracks_of_their_own_are_cut_where_the_video_is)
 }
 END_TEST
 
+/* AAC over 30 s, beside it 10 s of another rate that come later, and AC-3 (1536 samples a frame) over 60 s: the second one is the default. */
+START_TEST(tracks_of_audio_without_video_are_cut_together_up_to_the_end_of_the_longest)
+{
+	struct record_track tracks[3] = { 0 };
+	struct title t;
+
+	start(&t);
+	set_audio(&t, 48000, 0, 1407);
+	tracks[0].audio = t.index.audio;
+	set_audio(&t, 44100, 20 * 44100, 431);
+	tracks[1].audio = t.index.audio;
+	tracks[1].is_default = true;
+	set_audio(&t, 48000, 0, 1876);
+	tracks[2].audio = t.index.audio;
+	tracks[2].audio.unit = 1536;
+	t.index.audio = (struct record_audio){ 0 };
+	ck_assert_int_eq(record_name_tracks(tracks, 3), 0);
+	t.index.tracks = tracks;
+	t.index.n_tracks = 3;
+	ck_assert_int_eq(make(&t), 0);
+	ck_assert_uint_eq(t.plan.n_segments, 10);
+	ck_assert_uint_eq(plan_count(&t.plan), 30);
+	for (size_t i = 0; i < 10; i++) {
+		const struct plan_segment *s = &t.plan.segments[i];
+
+		/* on frames of the default, of which the first begins less than one after 0 */
+		ck_assert_int_eq(s->start, timeline_samples_to_ticks(20 * 44100 % 1024 + timeline_scale_ceil((int64_t)i * 6, 44100, 1024) * 1024, 44100));
+		ck_assert(!s->audio_first && !s->audio_end && !s->video_place);
+		for (int k = 0; k < 3; k++) {
+			const struct plan_segment *own = &t.plan.tracks[k].segments[i];
+			const struct record_audio *a = &t.plan.tracks[k].audio;
+
+			ck_assert(own->start == s->start && own->duration == s->duration);
+			ck_assert_int_eq(own->audio_first, i ? own[-1].audio_end : 0);
+			if (own->audio_first < own->audio_end && i)
+				ck_assert_int_ge(record_audio_ticks(a, own->audio_first) + timeline_samples_to_ticks(a->unit, a->rate), s->start);
+			if (i == 9)
+				ck_assert_int_eq(own->audio_end, a->frames);
+		}
+	}
+	ck_assert_int_ge(t.plan.segments[9].start + t.plan.segments[9].duration, record_audio_ticks(&tracks[2].audio, 1876));
+	/* empty where there is nothing */
+	ck_assert_int_eq(t.plan.tracks[1].segments[2].audio_end, 0);
+	ck_assert_int_eq(t.plan.tracks[1].segments[6].audio_first, 431);
+	ck_assert_int_eq(t.plan.tracks[0].segments[6].audio_first, 1407);
+	plan_finish(&t.plan);
+}
+END_TEST
+
 START_TEST(renditions_together_have_a_limit_of_segments)
 {
 	struct record_track tracks[RECORD_TRACKS_MAX] = { 0 };
@@ -394,6 +443,7 @@ Suite *suite_plan(void)
 	tcase_add_test(tc, an_index_that_contradicts_itself_is_refused);
 	tcase_add_test(tc, the_hash_follows_every_cut_and_option);
 	tcase_add_test(tc, tracks_of_their_own_are_cut_where_the_video_is);
+	tcase_add_test(tc, tracks_of_audio_without_video_are_cut_together_up_to_the_end_of_the_longest);
 	tcase_add_test(tc, renditions_together_have_a_limit_of_segments);
 	suite_add_tcase(suite, tc);
 	return suite;

@@ -241,6 +241,38 @@ START_TEST(renditions_are_told_and_the_largest_audio_counts)
 }
 END_TEST
 
+static struct plan make_plan_of_sounds(void)
+{
+	struct plan plan = make_plan_of_several();
+
+	plan.video = (struct record_video){ 0 };
+	return plan;
+}
+
+/* The default one's playlist is the variant's: RFC 8216, section 4.3.4.2.1. */
+START_TEST(without_video_the_default_audio_is_the_variant)
+{
+	struct plan plan = make_plan_of_sounds();
+	struct buf out = { 0 };
+
+	playlist_put_master(&plan, all_sizes + 3, &out);
+	check_text(&out, "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n"
+			 "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"de\",LANGUAGE=\"de\",DEFAULT=NO,AUTOSELECT=YES,CHANNELS=\"2\","
+			 "URI=\"audio-1/index.m3u8\"\n"
+			 "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"What we think\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"6\"\n"
+			 "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"text\",NAME=\"fr\",LANGUAGE=\"fr\",DEFAULT=NO,AUTOSELECT=YES,FORCED=YES,"
+			 "URI=\"text-1/index.m3u8\"\n"
+			 "#EXT-X-STREAM-INF:BANDWIDTH=320000,AVERAGE-BANDWIDTH=195565,CODECS=\"mp4a.40.2,ac-3\","
+			 "AUDIO=\"audio\",SUBTITLES=\"text\"\naudio-2/index.m3u8\n");
+	playlist_put_media(&plan, 0, NULL, &out);
+	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), "#EXTINF:5.994667,\n0-540540.m4s\n"));
+	buf_reset(&out);
+	playlist_put_media(&plan, 6, NULL, &out);
+	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), "#EXTINF:6.006000,\n0-540540.vtt\n"));
+	buf_finish(&out);
+}
+END_TEST
+
 START_TEST(a_codec_is_told_once)
 {
 	struct plan plan = make_plan_of_several();
@@ -345,6 +377,7 @@ Suite *suite_playlist(void)
 	tcase_add_test(tc, target_duration_is_the_longest_segment_rounded);
 	tcase_add_test(tc, a_segment_is_found_by_its_exact_name_only);
 	tcase_add_test(tc, renditions_are_told_and_the_largest_audio_counts);
+	tcase_add_test(tc, without_video_the_default_audio_is_the_variant);
 	tcase_add_test(tc, a_codec_is_told_once);
 	tcase_add_test(tc, audio_has_its_borders_between_frames);
 	tcase_add_test(tc, the_last_segment_of_audio_lasts_as_long_as_its_frames_and_no_less_than_the_plan);

@@ -369,9 +369,12 @@ static void seed_record(void)
 	buf_put_u8(&b, 2);
 	ASSERT(!index_put(&index, &b));
 	save_buf("index-tracks", &b);
+	index.video.is_present = false;
+	buf_put_u8(&b, 2);
+	ASSERT(!index_put(&index, &b));
+	save_buf("index-sounds", &b);
 	index.audio.is_present = true;
 	index.n_tracks = 0;
-	index.video.is_present = false;
 	buf_put_u8(&b, 2);
 	ASSERT(!index_put(&index, &b));
 	save_buf("index-audio", &b);
