@@ -15,7 +15,7 @@ const key = location.pathname.split("/")[2] || location.search.slice(1, 17);
 const query = location.pathname.startsWith("/player/") ? location.search : "";
 const wanted = new URLSearchParams(location.hash.slice(1));
 let master = `/hls/${key}/master.m3u8${query}`;
-let hls = null, engine = "", segments = [], strip = null;
+let hls = null, engine = "", segments = [], played = 0, strip = null;
 
 /* ---- trouble */
 
@@ -209,6 +209,13 @@ function take(changed) {
 	showNow();
 }
 
+/* The rendition that is played in any case: the first one, or without video the default audio. */
+function renditionPlayed({ tracks = [], renditions = [] }) {
+	const audio = tracks.some((t) => t.type === "video") ? null : tracks.find((t) => t.type === "audio" && t.is_default);
+
+	return Math.max(0, renditions.findIndex((r) => r.name === audio?.rendition));
+}
+
 /* A token is not asked for: who has none just sees less. */
 async function learn() {
 	const detail = await api(`/v1/streams/${key}`, { isQuiet: true });
@@ -219,7 +226,8 @@ async function learn() {
 		master = detail.urls.master;
 	if (detail.error)
 		setText($("notes"), detail.error);
-	segments = detail.renditions?.[0]?.segments || [];
+	played = renditionPlayed(detail);
+	segments = detail.renditions?.[played]?.segments || [];
 	if (!segments.length)
 		return;
 	$("strip").hidden = false;
@@ -230,7 +238,7 @@ async function learn() {
 function followSegments() {
 	follow(`/v1/events?stream=${key}`, (event, data) => {
 		if (event === "segments" && segments.length)
-			take(data.renditions[0].segments);
+			take(data.renditions[played].segments);
 		else if (event === "open" || event === "reset" || (event === "stream" && data.key === key && !segments.length))
 			learn().catch(() => {});
 	}, true);

@@ -37,8 +37,14 @@
 	SUBTITLES FFMPEG VIDEO LATE_SOUND "-i \"$OUT.srt\" -t 20 -map 0 -map 2 -map 3 -map 3 " PLAIN_X264                               \
 	"-c:a aac -ac 2 -c:s mov_text -metadata:s:s:0 language=fra -metadata:s:s:1 language=spa -f mp4 \"$OUT\"; r=$?; rm \"$OUT.srt\" \"$OUT.vtt\"; exit $r"
 
-static const char *several, *one;
-static char *several_out, *one_out; /* what is made of them */
+/* Sound alone. */
+#define SOUNDS                                                                                                                 \
+	FFMPEG SOUND "-f lavfi -i \"$A,volume=0.5\" -t 20 -map 0 -map 1 -map 0 -c:a:0 aac -ac:a:0 2 -c:a:1 ac3 -c:a:2 libopus -ac:a:2 2 " \
+	"-metadata:s:a:0 language=eng -metadata:s:a:1 language=ger -metadata:s:a:1 title=Kommentar -metadata:s:a:2 language=und "  \
+	"-disposition:a:0 0 -disposition:a:1 default -disposition:a:2 0 -f matroska \"$OUT\""
+
+static const char *several, *one, *sounds;
+static char *several_out, *one_out, *sounds_out; /* what is made of them */
 
 static char *run(const char *title, const char *name)
 {
@@ -110,17 +116,81 @@ START_TEST(one_audio_track_stays_with_the_video)
 }
 END_TEST
 
+START_TEST(without_video_each_track_is_a_rendition_and_the_default_one_the_variant)
+{
+	char *master = sh("cat '%s/master.m3u8'", sounds_out);
+
+	ck_assert_msg(strstr(master, "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"en\",LANGUAGE=\"en\",DEFAULT=NO,AUTOSELECT=YES,"
+				     "CHANNELS=\"2\",URI=\"audio-1/index.m3u8\"\n"
+				     "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"Kommentar\",LANGUAGE=\"de\",DEFAULT=YES,AUTOSELECT=YES,"
+				     "CHANNELS=\"2\"\n"
+				     "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"Audio\",DEFAULT=NO,AUTOSELECT=YES,"
+				     "CHANNELS=\"2\",URI=\"audio-3/index.m3u8\"\n#EXT-X-STREAM-INF:"),
+		      "%s", master);
+	ck_assert_msg(strstr(master, ",CODECS=\"mp4a.40.2\",AUDIO=\"audio\"\naudio-2/index.m3u8\n"), "%s", master);
+	free(master);
+	free(sh("cd '%s' && ls | tr '\n' ' ' | grep -qx 'audio-1 audio-2 audio-3 manifest.mpd master.m3u8 ' && xmllint --noout manifest.mpd && "
+		"test $(grep -c '<AdaptationSet' manifest.mpd) = 3",
+		sounds_out));
+}
+END_TEST
+
+/* Each as if it were the variant: as well formed as a title with one. */
+static void check_rendition(const char *dir, int n, struct hls *h)
+{
+	free(sh("rm -rf '%s' && cp -r '%s' '%s' && sed -i 's|^audio-[0-9]*/|audio-%d/|' '%s/master.m3u8'", defects_scratch("one"), dir,
+		defects_scratch("one"), n, defects_scratch("one")));
+	hls_load(h, defects_scratch("one"));
+	hls_check(h);
+	ck_assert_int_eq(h->n_tracks, 1);
+}
+
+/* Copied, packets are the file's, at their times, but for the encoder's priming in front of AAC and silence behind it; encoded, they are
+ * what each track alone gives. */
+START_TEST(sounds_without_video_are_those_of_the_source)
+{
+	static const char *const options[] = { "", "--audio copy" };
+	char *out = strdup(defects_scratch("sounds-of"));
+	struct hls h;
+
+	free(sh("rm -rf '%s' && $SEGFARM run '%s' -o '%s' %s", out, sounds, out, options[_i]));
+	for (int n = 1; n <= 3; n++) {
+		check_rendition(out, n, &h);
+		ck_assert_uint_eq(h.n_segments, 4);
+		hls_free(&h);
+		free(sh(TOOLS "packets() { ffprobe -v error -select_streams \"$2\" -show_packets -show_data_hash md5 -show_entries packet=pts_time,data_hash "
+			      "-of csv=p=0 \"$1\"; }; cd '%s' && join audio-%d > own.mp4 && packets own.mp4 a:0 > own.p && "
+			      "if [ %d = 1 ] || [ '%s' ]; then packets '%s' a:%d > source.p; else "
+			      "$SEGFARM run '%s' -o alone --audio-track %d 2>&1 && join alone/main > alone.mp4 && packets alone.mp4 a:0 > source.p; fi && "
+			      "awk -F, 'NR == FNR { t[NR] = $1; h[NR] = $2; n = NR; next } !k { for (k = 1; k < 3 && h[k] != $2; k++); } "
+			      "k > n { extra++; next } { d = $1 - t[k]; if (h[k++] != $2 || d > 0.0011 || d < -0.0011) bad = 1 } "
+			      "END { exit bad || n < 600 || k <= n || extra > 2 }' source.p own.p",
+			out, n, n, options[_i], sounds, n - 1, sounds, n));
+	}
+	free(out);
+}
+END_TEST
+
 /* A commentary over the first ten of 20 s, and one that begins after ten: copied AAC, encoded AC-3. The file has one that cannot be played. */
 #define SHORT                                                                                                                  \
-	FFMPEG VIDEO "-t 10 -f lavfi -i \"$A\" -itsoffset 10 -t 10 -f lavfi -i \"$A\" -f lavfi -i \"$A\" -map 0 -map 1 -map 1 -map 2 -map 3 -t 20 " PLAIN_X264 \
-	"-ac 2 -c:a aac -c:a:1 ac3 \"$OUT.mkv\" && mv \"$OUT.mkv\" \"$OUT\""
+	FFMPEG VIDEO COMMENTED "-map 0 -map 1 -map 1 -map 2 -map 3 -t 20 " PLAIN_X264 "-ac 2 -c:a aac -c:a:1 ac3 -f matroska \"$OUT\""
+#define COMMENTED "-t 10 -f lavfi -i \"$A\" -itsoffset 10 -t 10 -f lavfi -i \"$A\" -f lavfi -i \"$A\" "
+#define SHORT_SOUND(format) FFMPEG COMMENTED "-map 0 -map 0 -map 1 -map 2 -t 20 -ac 2 -c:a aac " format " \"$OUT\""
 
-START_TEST(a_track_that_is_shorter_than_the_video_is_filled_with_silence)
+static const struct {
+	const char *name, *command;
+} shorts[] = {
+	{ "renditions_short.mkv", SHORT },
+	{ "renditions_short.mka", SHORT_SOUND("-c:a:1 ac3 -f matroska") },
+	{ "renditions_short.m4a", SHORT_SOUND("-f ipod") },
+};
+
+START_TEST(a_track_that_is_shorter_than_the_title_is_filled_with_silence)
 {
-	char *out = run(media_make("renditions_short.mkv", SHORT), "short");
+	char *out = run(media_make(shorts[_i].name, shorts[_i].command), "short");
 
-	/* as long as the video, with a sample in every segment, and silent where the track is not */
-	free(sh(TOOLS "cd '%s' && for n in 1 2 3 4; do test $(ls -S audio-$n/*.m4s | wc -l) = $(ls video/*.m4s | wc -l) && join audio-$n > a.mp4 && "
+	/* as long as the title, with a sample in every segment, and silent where the track is not */
+	free(sh(TOOLS "cd '%s' && for n in 1 2 3 4; do test $(ls audio-$n/*.m4s | wc -l) = $(ls $(sed -n '$s|/.*||p' master.m3u8)/*.m4s | wc -l) && join audio-$n > a.mp4 && "
 		      "ffprobe -v error -show_entries packet=pts_time -of csv=p=0 a.mp4 | awk '"
 		      "NR == 1 && $1 > 0.05 || NR > 1 && ($1 - e > 0.0235 || $1 - e < 0.02) { bad = 1 } { e = $1 } "
 		      "END { exit bad || e < 19.9 }' || exit 1; "
@@ -244,12 +314,12 @@ static void check_head(const char *what, const char *line)
 	free(sh("curl -sSf --max-time 100 -D - -o /dev/null '%s/hls/%s/%s' | grep -qi '^%s'", s.root[0], key, what, line));
 }
 
-static void start(const char *fault, const char *more)
+static void start(const char *title, const char *fault, const char *more)
 {
 	char *options;
 
 	setenv("SEGFARM_FAULT", fault, 1);
-	ck_assert_int_ge(asprintf(&options, "%s '%s'", more, several), 0);
+	ck_assert_int_ge(asprintf(&options, "%s '%s'", more, title), 0);
 	cluster_open(&s);
 	cluster_serve(&s, 0, options);
 	key = cluster_key(&s, 0);
@@ -268,7 +338,7 @@ START_TEST(an_audio_segment_that_cannot_be_made_is_a_gap_of_its_own_playlist)
 {
 	char *told;
 
-	start("crash:540000:audio-2", "");
+	start(several, "crash:540000:audio-2", "");
 	bg_wait_until(cluster_redis(&s, "HLEN segfarm:{%s}:fails", key) == 1, "not given up");
 	for (int n = 1; n <= 3; n++)
 		bg_wait_until(cluster_redis(&s, "HLEN segfarm:{%s}:segs:audio-%d", key, n) == (n == 2 ? 3 : 4), "audio %d is not made", n);
@@ -294,7 +364,7 @@ END_TEST
 
 START_TEST(renditions_are_served_and_made_when_they_are_asked_for)
 {
-	start("", "--on-demand --read-ahead 0");
+	start(several, "", "--on-demand --read-ahead 0");
 	check_head("audio-3/540000-540000.m4s", "content-type: audio/mp4");
 	check_head("text-1/540000-540000.vtt", "content-type: text/vtt");
 	check_head("manifest.mpd", "content-type: application/dash+xml");
@@ -320,12 +390,30 @@ START_TEST(renditions_are_served_and_made_when_they_are_asked_for)
 }
 END_TEST
 
+START_TEST(sounds_without_video_are_served_and_made_when_they_are_asked_for)
+{
+	start(sounds, "", "--on-demand --read-ahead 0");
+	ck_assert_int_eq(get_of("master.m3u8"), 200);
+	free(sh("cd '%s' && for f in audio-3/*; do curl -sSf --max-time 100 '%s/hls/%s/'$f | cmp - $f || exit 1; done", sounds_out, s.root[0], key));
+	ck_assert_int_eq(cluster_redis(&s, "HLEN segfarm:{%s}:segs:audio-3", key), 4);
+	ck_assert_int_eq(cluster_redis(&s, "EXISTS segfarm:{%s}:segs:audio-1 segfarm:{%s}:segs:audio-2", key, key), 0);
+	ck_assert_int_eq(get_of("main/index.m3u8"), 404);
+	ck_assert_int_eq(get_of("audio-4/index.m3u8"), 404);
+	/* in one stream it is the default one */
+	free(sh(TOOLS "cd '%s' && curl -sSf --max-time 100 '%s/stream/%s.mp4' > whole.mp4 && packets whole.mp4 > whole && join '%s/audio-2' > joined.mp4 && "
+		      "packets joined.mp4 | cmp - whole", s.serve[0].dir, s.root[0], key, sounds_out));
+	end();
+}
+END_TEST
+
 static void make_media(void)
 {
 	several = media_make("renditions.mkv", SEVERAL);
 	one = media_make("renditions.mp4", ONE);
 	several_out = run(several, "several");
 	one_out = run(one, "one");
+	sounds = media_make("renditions.mka", SOUNDS);
+	sounds_out = run(sounds, "sounds");
 }
 
 Suite *suite_renditions(void)
@@ -338,12 +426,15 @@ Suite *suite_renditions(void)
 	tcase_add_test(t, each_track_is_a_rendition_with_its_name_and_one_is_the_default);
 	tcase_add_test(t, renditions_hold_what_each_track_alone_gives);
 	tcase_add_test(t, one_audio_track_stays_with_the_video);
-	tcase_add_test(t, a_track_that_is_shorter_than_the_video_is_filled_with_silence);
+	tcase_add_test(t, without_video_each_track_is_a_rendition_and_the_default_one_the_variant);
+	tcase_add_loop_test(t, sounds_without_video_are_those_of_the_source, 0, 2);
+	tcase_add_loop_test(t, a_track_that_is_shorter_than_the_title_is_filled_with_silence, 0, (int)(sizeof shorts / sizeof *shorts));
 	tcase_add_loop_test(t, cues_are_those_of_the_source_in_every_segment_that_shows_them, 0, (int)(sizeof texts / sizeof *texts));
 	tcase_add_loop_test(t, a_cue_that_stands_for_long_is_in_every_segment_that_shows_it, 0, (int)(sizeof longs / sizeof *longs));
 	tcase_add_test(t, tracks_that_cannot_be_played_are_left_out_and_the_log_says_so);
 	tcase_add_test(t, an_audio_segment_that_cannot_be_made_is_a_gap_of_its_own_playlist);
 	tcase_add_test(t, renditions_are_served_and_made_when_they_are_asked_for);
+	tcase_add_test(t, sounds_without_video_are_served_and_made_when_they_are_asked_for);
 	suite_add_tcase(suite, t);
 	return suite;
 }

@@ -59,7 +59,7 @@ function faults(report, title, stream, jobMs) {
 	if (report.seek_ms > 5 * jobMs + 3000)
 		list.push(`a seek into a cold part took ${report.seek_ms} ms; a segment job ${jobMs} ms`);
 	/* what Chromium itself plays has no tracks to choose from */
-	if (report.subtitles && report.kind !== "native" && (report.audio.length !== 2 || !report.switched || !report.subtitles.length || !report.cue && report.kind !== "shaka"))
+	if (report.subtitles && report.kind !== "native" && (report.audio.length !== title.audios || (report.switched || 0) < title.audios - 1 || !title.isAudio && (!report.subtitles.length || !report.cue && report.kind !== "shaka")))
 		list.push(`audio ${JSON.stringify(report.audio)}, subtitles ${JSON.stringify(report.subtitles)}, cue ${report.cue}`);
 	return list;
 }
@@ -93,12 +93,12 @@ async function play(browser, harness, farm, title, stream, jobMs, [name, kind, a
 
 	try {
 		const run = (options) => page.evaluate(([k, url, o]) => check(k, url, o), [kind, farm.url(stream.urls[address]), { timeout_s: 60, skim: SKIM, ...options }]);
-		const report = await run({ rate: 8, seekTo: isCold ? 0.7 : 0, tracks: title.hasTracks && !isCold });
+		const report = await run({ rate: 8, seekTo: isCold ? 0.7 : 0, tracks: title.audios && !isCold });
 		let list = [...faults(report, title, stream, jobMs), ...report.stalls], note = "";
 
 		if (list.length && (!isCold || list.length === report.stalls.length)) { /* is it the stream, or this speed on this machine? */
 			await page.goto(harness.url);
-			const again = await run({ rate: 2, seekTo: 0, tracks: title.hasTracks && !isCold });
+			const again = await run({ rate: 2, seekTo: 0, tracks: title.audios && !isCold });
 
 			note = `; at 8 times the speed: ${list.join("; ")}`;
 			list = [...faults(again, title, stream, jobMs), ...again.stalls];

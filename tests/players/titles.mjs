@@ -24,7 +24,11 @@ const MADE = [
 	["two languages and subtitles", "tracks-ac3.mkv",
 		[...PICTURE("24000/1001"), ...SOUND(440), ...SOUND(880), "-i", "SUBTITLES", "-map", "0", "-map", "1", "-map", "2", "-map", "3", ...X264, "-bf", "3", "-c:a", "ac3", "-c:s", "srt",
 			"-metadata:s:a:0", "language=eng", "-metadata:s:a:0", "title=English", "-metadata:s:a:1", "language=deu", "-metadata:s:a:1", "title=Deutsch", "-metadata:s:s:0", "language=eng"],
-		{ isQuick: true, hasTracks: true }],
+		{ isQuick: true, audios: 2 }],
+	["three languages without a picture", "sounds.mka",
+		[...SOUND(440), ...SOUND(660), ...SOUND(880), "-map", "0", "-map", "1", "-map", "2", "-c:a:0", "aac", "-c:a:1", "ac3", "-c:a:2", "libopus", "-metadata:s:a:0", "language=eng",
+			"-metadata:s:a:0", "title=English", "-metadata:s:a:1", "language=deu", "-metadata:s:a:1", "title=Deutsch", "-disposition:a:0", "0", "-disposition:a:1", "default", "-f", "matroska"],
+		{ isQuick: true, isAudio: true, audios: 3 }],
 ];
 
 function subtitles(file) {
