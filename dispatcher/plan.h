@@ -3,10 +3,9 @@
  * Plan: decides, once for everybody, where a title is cut. Pure: no I/O, no clock.
  *
  * With video: a segment starts on a sync sample; the next one on the first sync sample whose start is at least the
- * target later. Without: the k-th cut is the first audio frame at or after k times the target, of several tracks of the default one's; the
- * last one of them to end ends the title. A tail shorter than
- * PLAN_TAIL_MIN joins the segment before it. Audio frames belong to the segment in whose time they begin, the first
- * segment also has those before it, the last one those behind it.
+ * target later. Without: the k-th cut is the first audio frame at or after k times the target; where there are several tracks, a frame
+ * of the default one, and the last to end is the end. A tail shorter than PLAN_TAIL_MIN joins the segment before it. Audio frames
+ * belong to the segment in whose time they begin, the first segment also has those before it, the last one those behind it.
  */
 #ifndef SEGFARM_DISPATCHER_PLAN_H
 #define SEGFARM_DISPATCHER_PLAN_H
