@@ -4,165 +4,128 @@
  */
 #include "dispatcher/admin.h"
 
+#include "common/json.h"
 #include "common/key.h"
 #include "common/proc.h"
 #include "common/timeline.h"
+#include "dispatcher/api.h"
 #include "dispatcher/command.h"
 #include "dispatcher/commands.h"
 #include "dispatcher/dispatch.h"
 
+#include <inttypes.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define LOOK_MS 100
 #define WAIT_MS 60000
+
+/* The shortest segment, and the longest one. */
+static void measure(const struct plan *plan, int64_t *least, int64_t *most)
+{
+	*least = *most = plan->segments[0].duration;
+	for (size_t i = 1; i < plan->n_segments; i++) {
+		int64_t ticks = plan->segments[i].duration;
+
+		*least = ticks < *least ? ticks : *least;
+		*most = ticks > *most ? ticks : *most;
+	}
+}
+
+static int64_t duration(const struct plan *plan)
+{
+	const struct plan_segment *last = &plan->segments[plan->n_segments - 1];
+
+	return last->start + last->duration - plan->segments[0].start;
+}
+
+static void put(const char *key, const struct store_stream *what, const struct plan *plan, struct buf *json)
+{
+	int64_t least, most;
+
+	measure(plan, &least, &most);
+	jput_begin(json);
+	jput_str(json, "key", key);
+	jput_str(json, "source", what->source.path);
+	jput_ticks(json, "duration", duration(plan));
+	jput_open(json, "segments", '{');
+	jput_int(json, "count", (int64_t)plan->n_segments);
+	jput_ticks(json, "shortest", least);
+	jput_ticks(json, "longest", most);
+	jput_bool(json, "is_independent", plan->is_independent);
+	jput_close(json, '}');
+	api_put_tracks(plan, json);
+	jput_close(json, '}');
+}
 
 static double seconds(int64_t ticks)
 {
 	return (double)ticks / TICKS_PER_SECOND;
 }
 
-static json_t *describe_video(const struct record_video *v)
+static void print_video(const struct record_video *v)
 {
-	json_t *json = json_pack("{sIsosisissso*sb}", "track", (json_int_t)v->track, "codecs", admin_text(v->codecs), "width", v->width,
-				 "height", v->height, "range", v->range, "frame_rate",
-				 v->rate_den ? json_real((double)v->rate_num / (double)v->rate_den) : NULL, "copied", v->is_copy);
-
-	if (!v->is_copy)
-		json_object_set_new(json, "encoder", admin_text(v->encode.encoder));
-	if (v->supplemental[0])
-		json_object_set_new(json, "supplemental", admin_text(v->supplemental));
-	return json;
+	printf("  video: track %" PRId64 ", %s%s%s, %dx%d, %s", v->track, v->codecs, v->supplemental[0] ? " + " : "", v->supplemental, v->width,
+	       v->height, v->range);
+	if (v->rate_den)
+		printf(", %.3f frames/s", (double)v->rate_num / (double)v->rate_den);
+	printf(", %s%s\n", v->is_copy ? "copied" : "encoded by ", v->is_copy ? "" : v->encode.encoder);
 }
 
-static json_t *describe_audio(const struct record_audio *a)
+static void print_audio(const struct record_audio *a)
 {
-	return json_pack("{sIsosisisisb}", "track", (json_int_t)a->track, "codecs", admin_text(a->codecs), "rate", a->rate, "channels",
-			 a->channels, "source_rate", a->source_rate, "copied", a->is_copy);
+	printf("track %" PRId64 ", %s, %d Hz, %d channels, %s", a->track, a->codecs, a->rate, a->channels, a->is_copy ? "copied" : "encoded");
 }
 
-/* A rendition of its own. */
-static json_t *describe_track(const struct record_track *t)
+static void print_track(const struct record_track *t)
 {
-	json_t *json = t->audio.is_present ? describe_audio(&t->audio) : json_pack("{sI}", "track", (json_int_t)t->text.track);
-
-	json_object_set_new(json, "kind", json_string(t->audio.is_present ? "audio" : "subtitles"));
-	json_object_set_new(json, "rendition", admin_text(t->rendition));
-	json_object_set_new(json, "name", admin_text(t->name));
-	json_object_set_new(json, "language", admin_text(t->language));
-	json_object_set_new(json, "default", json_boolean(t->is_default));
-	json_object_set_new(json, "forced", json_boolean(t->is_forced));
-	return json;
-}
-
-static json_t *describe_segments(const struct plan *plan)
-{
-	int64_t least = INT64_MAX, most = 0;
-
-	for (size_t i = 0; i < plan->n_segments; i++) {
-		int64_t ticks = plan->segments[i].duration;
-
-		least = ticks < least ? ticks : least;
-		most = ticks > most ? ticks : most;
-	}
-	return json_pack("{sIsfsfsb}", "count", (json_int_t)plan->n_segments, "shortest", seconds(plan->n_segments ? least : 0), "longest",
-			 seconds(most), "independent", plan->is_independent);
-}
-
-static json_t *describe(const char *key, const struct store_stream *what, const struct plan *plan)
-{
-	const struct plan_segment *last = &plan->segments[plan->n_segments - 1];
-	json_t *json = json_pack("{sssosfso}", "key", key, "source", admin_text(what->source.path), "duration",
-				 seconds(last->start + last->duration - plan->segments[0].start), "segments", describe_segments(plan));
-
-	if (plan->video.is_present)
-		json_object_set_new(json, "video", describe_video(&plan->video));
-	if (plan->audio.is_present)
-		json_object_set_new(json, "audio", describe_audio(&plan->audio));
-	if (plan->n_tracks)
-		json_object_set_new(json, "tracks", json_array());
-	for (int i = 0; i < plan->n_tracks; i++)
-		json_array_append_new(json_object_get(json, "tracks"), describe_track(&plan->tracks[i]));
-	return json;
-}
-
-static const char *text(const json_t *object, const char *name)
-{
-	const char *s = json_string_value(json_object_get(object, name));
-
-	return s ? s : "";
-}
-
-static long long number(const json_t *object, const char *name)
-{
-	return json_integer_value(json_object_get(object, name));
-}
-
-static double real(const json_t *object, const char *name)
-{
-	return json_number_value(json_object_get(object, name));
-}
-
-static void print_audio(const json_t *a)
-{
-	printf("track %lld, %s, %lld Hz, %lld channels, %s", number(a, "track"), text(a, "codecs"), number(a, "rate"), number(a, "channels"),
-	       json_is_true(json_object_get(a, "copied")) ? "copied" : "encoded");
-}
-
-static void print_track(const json_t *t)
-{
-	printf("  %s: ", text(t, "kind"));
-	if (json_object_get(t, "codecs"))
-		print_audio(t);
+	printf("  %s: ", t->text.is_present ? "subtitles" : "audio");
+	if (t->audio.is_present)
+		print_audio(&t->audio);
 	else
-		printf("track %lld", number(t, "track"));
-	printf(", \"%s\"%s%s%s%s, rendition %s\n", text(t, "name"), text(t, "language")[0] ? ", " : "", text(t, "language"),
-	       json_is_true(json_object_get(t, "default")) ? ", default" : "", json_is_true(json_object_get(t, "forced")) ? ", forced" : "",
-	       text(t, "rendition"));
+		printf("track %" PRId64, t->text.track);
+	printf(", \"%s\"%s%s%s%s, rendition %s\n", t->name, t->language[0] ? ", " : "", t->language, t->is_default ? ", default" : "",
+	       t->is_forced ? ", forced" : "", t->rendition);
 }
 
-static void print(const json_t *json)
+static void print(const char *key, const struct store_stream *what, const struct plan *plan)
 {
-	const json_t *v = json_object_get(json, "video"), *a = json_object_get(json, "audio"), *s = json_object_get(json, "segments"), *t;
-	size_t i;
+	int64_t least, most;
 
-	printf("%s  %s\n", text(json, "key"), text(json, "source"));
-	printf("  duration: %.3f s in %lld segments of %.3f to %.3f s%s\n", real(json, "duration"), number(s, "count"), real(s, "shortest"),
-	       real(s, "longest"), json_is_true(json_object_get(s, "independent")) ? "" : " (open GOPs)");
-	if (v) {
-		printf("  video: track %lld, %s%s%s, %lldx%lld, %s", number(v, "track"), text(v, "codecs"),
-		       text(v, "supplemental")[0] ? " + " : "", text(v, "supplemental"), number(v, "width"), number(v, "height"),
-		       text(v, "range"));
-		if (json_object_get(v, "frame_rate"))
-			printf(", %.3f frames/s", real(v, "frame_rate"));
-		printf(", %s%s\n", json_is_true(json_object_get(v, "copied")) ? "copied" : "encoded by ", text(v, "encoder"));
-	}
-	if (a) {
+	measure(plan, &least, &most);
+	printf("%s  %s\n  duration: %.3f s in %zu segments of %.3f to %.3f s%s\n", key, what->source.path, seconds(duration(plan)),
+	       plan->n_segments, seconds(least), seconds(most), plan->is_independent ? "" : " (open GOPs)");
+	if (plan->video.is_present)
+		print_video(&plan->video);
+	if (plan->audio.is_present) {
 		printf("  audio: ");
-		print_audio(a);
+		print_audio(&plan->audio);
 		printf("\n");
 	}
-	json_array_foreach(json_object_get(json, "tracks"), i, t)
-		print_track(t);
+	for (int i = 0; i < plan->n_tracks; i++)
+		print_track(&plan->tracks[i]);
 }
 
 static int show(struct admin *a, const char *key, const struct store_stream *what, struct bytes record)
 {
+	struct buf json = { 0 };
 	struct plan plan;
-	json_t *json;
 	int ret = plan_get(record, &plan, a->err);
 
 	if (ret < 0)
 		return ret;
-	json = describe(key, what, &plan);
-	if (!a->options->is_json)
-		print(json);
-	else if (json_dumpf(json, stdout, JSON_INDENT(2)) == 0)
-		putchar('\n');
-	json_decref(json);
+	if (!a->options->is_json) {
+		print(key, what, &plan);
+	} else {
+		put(key, what, &plan, &json);
+		if (buf_cstr(&json))
+			puts(buf_cstr(&json));
+		else
+			ret = err_set(a->err, ERR_NOMEM, "out of memory");
+	}
+	buf_finish(&json);
 	plan_finish(&plan);
-	return 0;
+	return ret;
 }
 
 /* 1 shown, 0 there is no plan yet. */

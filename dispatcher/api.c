@@ -151,7 +151,11 @@ static void put_video(const struct record_video *v, struct buf *json)
 	jput_str(json, "type", "video");
 	jput_int(json, "number", v->track);
 	jput_str(json, "codecs", v->codecs);
+	if (v->supplemental[0])
+		jput_str(json, "supplemental", v->supplemental);
 	jput_bool(json, "is_copied", v->is_copy);
+	if (!v->is_copy)
+		jput_str(json, "encoder", v->encode.encoder);
 	jput_int(json, "width", v->width);
 	jput_int(json, "height", v->height);
 	if (v->rate_num > 0 && v->rate_den > 0)
@@ -167,6 +171,7 @@ static void put_audio(const struct record_audio *a, struct buf *json)
 	jput_str(json, "codecs", a->codecs);
 	jput_bool(json, "is_copied", a->is_copy);
 	jput_int(json, "rate", a->rate);
+	jput_int(json, "source_rate", a->source_rate);
 	jput_int(json, "channels", a->channels);
 }
 
@@ -187,6 +192,21 @@ static void put_track(const struct record_track *t, struct buf *json)
 	jput_bool(json, "is_default", t->is_default);
 	jput_bool(json, "is_forced", t->is_forced);
 	jput_close(json, '}');
+}
+
+void api_put_tracks(const struct plan *plan, struct buf *json)
+{
+	jput_open(json, "tracks", '[');
+	if (plan->video.is_present)
+		put_video(&plan->video, json);
+	if (plan->audio.is_present) {
+		jput_open(json, NULL, '{');
+		put_audio(&plan->audio, json);
+		jput_close(json, '}');
+	}
+	for (int i = 0; i < plan->n_tracks; i++)
+		put_track(&plan->tracks[i], json);
+	jput_close(json, ']');
 }
 
 static const struct queue_item *item_of(const struct dispatch *d, const struct dispatch_stream *s, size_t i)
@@ -225,19 +245,6 @@ void api_put_segment(const struct dispatch *d, const struct dispatch_stream *s, 
 	jput_close(json, '}');
 }
 
-static void put_tracks(const struct plan *plan, struct buf *json)
-{
-	if (plan->video.is_present)
-		put_video(&plan->video, json);
-	if (plan->audio.is_present) {
-		jput_open(json, NULL, '{');
-		put_audio(&plan->audio, json);
-		jput_close(json, '}');
-	}
-	for (int i = 0; i < plan->n_tracks; i++)
-		put_track(&plan->tracks[i], json);
-}
-
 /* What is known of the failure of segment i. */
 static const struct api_fail *find_fail(const struct plan *plan, size_t i, const struct api_fail *fails, size_t n)
 {
@@ -264,10 +271,9 @@ static void put_rendition(const struct dispatch *d, const struct dispatch_stream
 
 void api_put_parts(const struct dispatch *d, const struct dispatch_stream *s, const struct api_fail *fails, size_t n, struct buf *json)
 {
-	jput_open(json, "tracks", '[');
-	if (s->has_plan)
-		put_tracks(&s->plan, json);
-	jput_close(json, ']');
+	static const struct plan none = { 0 };
+
+	api_put_tracks(s->has_plan ? &s->plan : &none, json);
 	jput_open(json, "renditions", '[');
 	for (size_t i = 0; s->has_plan && i < plan_count(&s->plan); i += s->plan.n_segments)
 		put_rendition(d, s, i, fails, n, json);

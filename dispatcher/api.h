@@ -36,6 +36,9 @@ void api_put_stream(const struct api_stream *stream, const struct api_urls *urls
 void api_put_options(const struct record_options *options, struct buf *json);
 
 /* --- tracks and segments of a stream with a plan */
+/* "tracks", into an object that is open. */
+void api_put_tracks(const struct plan *plan, struct buf *json);
+
 #define API_FAILS_MAX 1000 /* of which the reasons are told */
 struct api_fail {
 	char rendition[RECORD_RENDITION_MAX + 1];

@@ -377,9 +377,9 @@ START_TEST(test_a_stream_of_a_farm_is_probed_and_exported)
 	key = strdup(json_string_value(json_object_get(facts, "key")));
 	ck_assert_double_eq_tol(json_number_value(json_object_get(facts, "duration")), 12, 0.1);
 	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(facts, "segments"), "count")), 2);
-	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(facts, "video"), "width")), 640);
-	ck_assert(json_is_true(json_object_get(json_object_get(facts, "video"), "copied")));
-	ck_assert(json_is_false(json_object_get(json_object_get(facts, "audio"), "copied")));
+	ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(json_object_get(facts, "tracks"), 0), "width")), 640);
+	ck_assert(json_is_true(json_object_get(json_array_get(json_object_get(facts, "tracks"), 0), "is_copied")));
+	ck_assert(json_is_false(json_object_get(json_array_get(json_object_get(facts, "tracks"), 1), "is_copied")));
 	json_decref(facts);
 	free(out);
 	ck_assert_int_eq(cluster_admin(&s, &out, "probe", key), 0);
