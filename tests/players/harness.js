@@ -5,7 +5,7 @@
  */
 "use strict";
 const video = document.getElementById("video");
-const seen = { errors: [], stalls: [], notes: [], appended: [], mimes: [], hasGap: false };
+const seen = { errors: [], stalls: [], notes: [], appended: [], mimes: [], hasGap: false, hasSwitched: false };
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function until(isSo, ms, what) {
@@ -160,6 +160,8 @@ const players = {
 				seen.notes.push(data.details);
 			else if (!data.fatal && /Stall/.test(data.details)) /* of the stream, or of a machine that is busy */
 				seen.stalls.push(`${data.details} at ${video.currentTime.toFixed(2)}`);
+			else if (!data.fatal && seen.hasSwitched && /^Found no media in main/.test(data.error?.message)) /* in what of sound alone was on its way to it */
+				seen.notes.push(data.details);
 			else if (data.fatal || data.details !== "aborted") /* a request that a seek has made idle */
 				seen.errors.push(`${data.type} ${data.details}${data.fatal ? " (fatal)" : ""} ${data.error?.message || ""}`);
 		});
@@ -275,6 +277,7 @@ async function switchAudio(player, report, ms) {
 	for (let i = names.length - 1; i >= 0 && player.setAudio; i--) {
 		const before = seen.appended.length, from = video.currentTime;
 
+		seen.hasSwitched = true;
 		player.setAudio(i);
 		await until(() => video.currentTime > from + 0.3 && video.readyState >= 3, ms, `playing on with audio ${names[i]}`);
 		report.switched = (report.switched || 0) + (seen.appended.length > before ? 1 : 0);
@@ -303,6 +306,7 @@ async function check(kind, url, options) {
 	seen.stalls = [];
 	seen.notes = [];
 	seen.hasGap = Boolean(options.hasGap);
+	seen.hasSwitched = false;
 	seen.appended = [];
 	video.muted = true;
 	try {
