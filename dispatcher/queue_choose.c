@@ -89,17 +89,22 @@ static struct queue_worker *choose(const struct queue *q, enum queue_class class
 	return chosen;
 }
 
+static void take_turn(struct queue *q, struct queue_stream *s, enum queue_class class)
+{
+	list_remove(&s->turn[class]);
+	queue_append_turn(q, s, class);
+}
+
 /* The stream whose turn it is; those that were served before their turn wait one for each time. */
 static struct queue_stream *next_turn(struct queue *q, const struct queue_lane *lane, enum queue_class class)
 {
 	for (;;) {
 		struct queue_stream *s = LIST_OF(lane->turns[class].next, struct queue_stream, turn[class]);
 
-		list_remove(&s->turn[class]);
-		queue_append_turn(q, s, class);
 		if (!s->lead[class])
 			return s;
 		s->lead[class]--;
+		take_turn(q, s, class);
 	}
 }
 
@@ -111,20 +116,17 @@ static struct queue_stream *find_stream(struct queue *q, const struct queue_lane
 
 	*is_ahead = last && &q->lanes[last->lane] == lane && !list_is_empty(&last->pending[class]) && last->lead[class] < QUEUE_LEAD &&
 		    lane->turns[class].next != &last->turn[class];
-	if (!*is_ahead)
-		return next_turn(q, lane, class);
-	last->lead[class]++;
-	return last;
+	return *is_ahead ? last : next_turn(q, lane, class);
 }
 
 /* Of the item's build, whatever else it has: what one with a GPU has failed at, another may do without. */
-static struct queue_worker *free_but(const struct queue *q, const struct queue_item *item, int load, int number)
+static struct queue_worker *free_but(const struct queue *q, const struct queue_item *item, groups kept, int load, int number)
 {
 	for (int i = 0; i < QUEUE_PLACES_MAX; i++) {
 		const struct list *head = &q->groups[i].free[load];
 		struct list *link = head->next;
 
-		if (!queue_is_of_build(&q->lanes[item->stream->lane], &q->groups[i]))
+		if (kept >> i & 1 || !queue_is_of_build(&q->lanes[item->stream->lane], &q->groups[i]))
 			continue;
 		if (link != head && LIST_OF(link, struct queue_worker, free)->number == number)
 			link = link->next;
@@ -135,16 +137,16 @@ static struct queue_worker *free_but(const struct queue *q, const struct queue_i
 }
 
 /* Another than the one that has failed at it, or NULL. */
-static struct queue_worker *other_worker(const struct queue *q, const struct queue_item *item, const struct queue_worker *w)
+static struct queue_worker *other_worker(const struct queue *q, const struct queue_item *item, groups kept, const struct queue_worker *w)
 {
 	const struct list *preemptible = &q->groups[w->group].preemptible;
 	struct queue_worker *other;
 
 	if (item->class == QUEUE_PLAYER && w->n_jobs)
 		return w->preemptible.prev == preemptible ? NULL : LIST_OF(w->preemptible.prev, struct queue_worker, preemptible);
-	other = free_but(q, item, w->load, w->number);
+	other = free_but(q, item, kept, w->load, w->number);
 	if (!other && !w->load && item->class != QUEUE_PLAYER)
-		other = free_but(q, item, 1, w->number);
+		other = free_but(q, item, kept, 1, w->number);
 	return other;
 }
 
@@ -158,51 +160,42 @@ static bool has_other(const struct queue *q, const struct queue_item *item)
 	return n > 1;
 }
 
-/* As good a worker as `w`, but one that had the item's stream last, and not the one that failed at it. NULL: that one is the only
- * one that is free. */
-static struct queue_worker *better_worker(const struct queue *q, const struct queue_item *item, struct queue_worker *w)
+/* As good a worker as `w`, but one that had the item's stream last, and not the one that failed at it; none that is kept. NULL: that one
+ * is the only one that is free. */
+static struct queue_worker *better_worker(const struct queue *q, const struct queue_item *item, groups kept, struct queue_worker *w)
 {
 	bool is_preempting = item->class == QUEUE_PLAYER && w->n_jobs;
 
 	if (!is_preempting && w->last != item->stream && !list_is_empty(&item->stream->affine)) {
 		struct queue_worker *affine = LIST_OF(item->stream->affine.next, struct queue_worker, affine);
 
-		w = affine->load <= w->load && queue_may(&q->lanes[item->stream->lane], &q->groups[affine->group]) ? affine : w;
+		if (affine->load <= w->load && !(kept >> affine->group & 1) && queue_may(&q->lanes[item->stream->lane], &q->groups[affine->group]))
+			w = affine;
 	}
-	return w->number == item->refused_by && has_other(q, item) ? other_worker(q, item, w) : w;
+	return w->number == item->refused_by && has_other(q, item) ? other_worker(q, item, kept, w) : w;
 }
 
 /* A lower class that has been passed by too often goes first; then the highest. While a player waits for a worker, nothing else is
- * put before it at those that might be it. */
-static struct queue_worker *next_worker(const struct queue *q, enum queue_class *class, const struct queue_lane **lane)
+ * put before it at those that might be it: they are kept. */
+static struct queue_worker *next_worker(const struct queue *q, enum queue_class *class, groups *kept, const struct queue_lane **lane)
 {
 	struct queue_worker *w = NULL;
-	groups kept;
 
 	for (enum queue_class c = QUEUE_CLASSES; !w && c-- > QUEUE_AHEAD;) {
 		*class = c;
-		kept = 0;
+		*kept = 0;
 		if (q->n_pending[c] && q->passed[c] >= QUEUE_FLOOR)
-			w = choose(q, c, &kept, lane);
+			w = choose(q, c, kept, lane);
 	}
-	kept = 0;
+	if (w)
+		return w;
+	*kept = 0;
 	for (enum queue_class c = QUEUE_PLAYER; !w && c < QUEUE_CLASSES; c++) {
 		*class = c;
 		if (q->n_pending[c])
-			w = choose(q, c, &kept, lane);
+			w = choose(q, c, kept, lane);
 	}
 	return w;
-}
-
-/* It got no job. */
-static void return_turn(struct queue *q, struct queue_stream *s, enum queue_class class, bool was_ahead)
-{
-	if (was_ahead) {
-		s->lead[class]--;
-	} else if (list_is_linked(&s->turn[class])) {
-		list_remove(&s->turn[class]);
-		queue_prepend_turn(q, s, class);
-	}
 }
 
 struct queue_worker *queue_take_next(struct queue *q, int64_t now_ms, struct queue_item **item)
@@ -210,17 +203,23 @@ struct queue_worker *queue_take_next(struct queue *q, int64_t now_ms, struct que
 	for (;;) {
 		const struct queue_lane *lane;
 		enum queue_class class;
-		struct queue_worker *w = next_worker(q, &class, &lane);
+		groups kept;
+		struct queue_worker *w = next_worker(q, &class, &kept, &lane);
+		struct queue_stream *s;
 		bool is_ahead;
 
 		if (!w)
 			return NULL;
-		*item = ITEM_AFTER(&find_stream(q, lane, class, w, &is_ahead)->pending[class]);
-		w = better_worker(q, *item, w);
+		s = find_stream(q, lane, class, w, &is_ahead);
+		*item = ITEM_AFTER(&s->pending[class]);
+		w = better_worker(q, *item, kept, w);
+		if (w && is_ahead)
+			s->lead[class]++;
+		else if (w)
+			take_turn(q, s, class);
 		queue_leave_pending(q, *item);
 		if (w)
 			return w;
-		return_turn(q, (*item)->stream, class, is_ahead);
 		queue_wait_until(q, *item, now_ms + QUEUE_BACKOFF_MIN_MS); /* for another than the one that failed at it */
 	}
 }

@@ -43,9 +43,8 @@ void queue_leave(struct queue *q, struct queue_item *item);
 /* It is in no list any more. */
 void queue_free_item(struct queue_item *item);
 
-/* The stream's turn comes last, or first. */
+/* The stream's turn comes last. */
 void queue_append_turn(struct queue *q, struct queue_stream *s, enum queue_class class);
-void queue_prepend_turn(struct queue *q, struct queue_stream *s, enum queue_class class);
 
 /* --- queue_places.c */
 

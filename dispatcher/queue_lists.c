@@ -124,15 +124,6 @@ void queue_append_turn(struct queue *q, struct queue_stream *s, enum queue_class
 	list_append(&q->lanes[s->lane].turns[class], &s->turn[class]);
 }
 
-void queue_prepend_turn(struct queue *q, struct queue_stream *s, enum queue_class class)
-{
-	struct list *turns = &q->lanes[s->lane].turns[class];
-	const struct queue_stream *first = list_is_empty(turns) ? NULL : LIST_OF(turns->next, struct queue_stream, turn[class]);
-
-	s->turn_at[class] = first ? first->turn_at[class] : ++q->turns_made;
-	list_prepend(turns, &s->turn[class]);
-}
-
 void queue_join_pending(struct queue *q, struct queue_item *item, bool is_first, int64_t now_ms)
 {
 	struct queue_stream *s = item->stream;

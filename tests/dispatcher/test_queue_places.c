@@ -122,6 +122,30 @@ START_TEST(a_player_who_waits_for_a_gpu_keeps_only_those_who_have_one)
 }
 END_TEST
 
+/* Not even what it would have to give up at once: a job of the stream that it had last, or one that another has failed at. */
+START_TEST(a_worker_that_is_kept_for_a_player_gets_nothing_else)
+{
+	int hard = queue_add_stream(&on.q, 2, false), any = queue_add_stream(&on.q, 2, false), gpu = add_worker(true, "", 4), plain;
+
+	need(hard, true, "");
+	it_push(hard, 0, QUEUE_PLAYER);
+	ck_assert_int_eq(it_give()->worker->number, gpu);
+	it_push(any, 0, QUEUE_PRECOMPUTE);
+	ck_assert_int_eq(it_give()->worker->number, gpu); /* nobody waits yet */
+	it_push(hard, 1, QUEUE_PLAYER);
+	it_give_none();
+	it_add_stream(1, QUEUE_PRECOMPUTE);
+	plain = add_worker(false, "", 3);
+	ck_assert_int_eq(it_give()->worker->number, plain);
+	it_push(any, 1, QUEUE_PRECOMPUTE);
+	ck_assert_int_eq(it_give()->worker->number, plain); /* as busy as the other one is */
+	it_fail(it_job(any, 1), QUEUE_REFUSED, true, 1);
+	it_give_none();
+	it_done(it_job(hard, 0));
+	ck_assert_int_eq(it_give_preempting()->stream->number, hard);
+}
+END_TEST
+
 START_TEST(a_player_takes_a_job_away_only_where_his_own_can_be_done)
 {
 	int other, wanted;
@@ -149,6 +173,20 @@ START_TEST(what_the_only_worker_of_its_place_refused_goes_there_again_or_where_t
 	other = add_worker(false, A, 2);
 	it_fail(it_job(s, 0), QUEUE_REFUSED, true, 2);
 	ck_assert_int_eq(it_give()->worker->number, other);
+}
+END_TEST
+
+START_TEST(a_stream_keeps_its_turn_while_a_job_of_it_waits_for_another_worker)
+{
+	int s = it_add_stream(2, QUEUE_AHEAD);
+
+	need(s, false, A);
+	add_worker(false, A, 2);
+	add_worker(false, A, 0); /* busy */
+	it_fail(it_give(), QUEUE_REFUSED, true, 1);
+	it_add_stream(1, QUEUE_AHEAD); /* of another place, whose turn comes later */
+	it_give();
+	it_job(s, 1);
 }
 END_TEST
 
@@ -204,8 +242,10 @@ TCase *tcase_queue_places(void)
 	tcase_add_test(tc, a_gpu_is_left_to_those_that_need_one_as_long_as_others_are_free);
 	tcase_add_test(tc, where_all_have_a_gpu_streams_take_turns);
 	tcase_add_test(tc, a_player_who_waits_for_a_gpu_keeps_only_those_who_have_one);
+	tcase_add_test(tc, a_worker_that_is_kept_for_a_player_gets_nothing_else);
 	tcase_add_test(tc, a_player_takes_a_job_away_only_where_his_own_can_be_done);
 	tcase_add_test(tc, what_the_only_worker_of_its_place_refused_goes_there_again_or_where_there_is_no_gpu);
+	tcase_add_test(tc, a_stream_keeps_its_turn_while_a_job_of_it_waits_for_another_worker);
 	tcase_add_test(tc, a_stream_changes_its_place_with_what_is_pending);
 	tcase_add_test(tc, there_are_so_many_places_and_those_that_are_left_are_used_again);
 	return tc;
