@@ -198,10 +198,12 @@ int store_own_stream(struct store *s, const char *stream, const char *id, const 
 		     struct err *err);
 /* What the others need to know of a dispatcher, and workers that look for one; it lives as long as the lease that is renewed beside it. */
 #define STORE_ENDPOINT_SIZE 256
+#define STORE_HOSTNAME_SIZE 65
 struct store_beacon {
 	char id[STORE_ID_SIZE];
 	int64_t n_streams; /* that it drives: not finished */
 	char endpoint[STORE_ENDPOINT_SIZE]; /* where workers connect; "" it does not say */
+	char host[STORE_HOSTNAME_SIZE]; /* the only one that reaches it there; "" any */
 };
 int store_put_beacon(struct store *s, const struct store_beacon *beacon, struct err *err);
 /* Of all that live: how many, at most max. Whatever is damaged is passed over. */

@@ -66,21 +66,23 @@ int store_end_dispatcher(struct store *s, const char *id, struct err *err)
 	return rc ? rc : store_do(s, key, err, "SREM %s %s", key, id);
 }
 
-/* --- beacons: "<streams> <endpoint>" */
+/* --- beacons: "<streams> <endpoint>", or "<streams> <endpoint> @<host>" */
+
+#define BEACON_SIZE (24 + STORE_ENDPOINT_SIZE + STORE_HOSTNAME_SIZE)
 
 int store_put_beacon(struct store *s, const struct store_beacon *beacon, struct err *err)
 {
-	char key[STORE_KEY_MAX], text[STORE_ENDPOINT_SIZE + 24];
+	char key[STORE_KEY_MAX], text[BEACON_SIZE];
 	int rc = check_id(beacon->id, err);
 	store_common_key(s, key, "beacon:", beacon->id);
-	snprintf(text, sizeof(text), "%lld %s", (long long)beacon->n_streams, beacon->endpoint);
+	snprintf(text, sizeof(text), "%lld %s%s%s", (long long)beacon->n_streams, beacon->endpoint, beacon->host[0] ? " @" : "", beacon->host);
 	return rc ? rc : store_do(s, key, err, "SET %s %s PX %d", key, text, STORE_LEASE_MS);
 }
 
 /* Printable and whole; what it means is looked at by who connects there. */
 static bool read_beacon(struct bytes text, struct store_beacon *b)
 {
-	char copy[STORE_ENDPOINT_SIZE + 24], *end;
+	char copy[BEACON_SIZE], *endpoint, *host;
 	if (!text.size || text.size >= sizeof(copy))
 		return false;
 	for (size_t i = 0; i < text.size; i++)
@@ -90,23 +92,36 @@ static bool read_beacon(struct bytes text, struct store_beacon *b)
 	copy[text.size] = '\0';
 	if (copy[0] < '0' || copy[0] > '9')
 		return false;
-	b->n_streams = strtoll(copy, &end, 10);
-	if (*end != ' ' || b->n_streams < 0 || b->n_streams > INT32_MAX || strlen(end + 1) >= sizeof(b->endpoint))
+	b->n_streams = strtoll(copy, &endpoint, 10);
+	if (*endpoint++ != ' ' || b->n_streams < 0 || b->n_streams > INT32_MAX)
 		return false;
-	memcpy(b->endpoint, end + 1, strlen(end + 1) + 1);
+	host = strrchr(endpoint, ' '); /* paths may have blanks, too */
+	if (host && host[1] == '@')
+		*host = '\0', host += 2;
+	else
+		host = endpoint + strlen(endpoint);
+	if (strlen(endpoint) >= sizeof(b->endpoint) || strlen(host) >= sizeof(b->host))
+		return false;
+	strcpy(b->endpoint, endpoint);
+	strcpy(b->host, host);
 	return true;
 }
 
-static int take_beacon(struct store *s, const char *id, struct store_beacon *beacon, struct err *err)
+/* 1 and the beacon; 0 there is none, or it is damaged. */
+static int take_beacon(struct store *s, const redisReply *id, struct store_beacon *beacon, struct err *err)
 {
 	char key[STORE_KEY_MAX];
 	struct buf text = { 0 };
-	store_common_key(s, key, "beacon:", id);
-	int rc = store_get_string(s, key, &text, STATUS_MAX, err);
+	if (id->type != REDIS_REPLY_STRING || !key_is_valid(id->str))
+		return 0;
+	store_common_key(s, key, "beacon:", id->str);
+	int rc = store_get_string(s, key, &text, BEACON_SIZE, err);
+	if (rc == ERR_USAGE || rc == ERR_DATA) /* of another type, or too long */
+		rc = 0;
 	if (rc == 1)
 		rc = read_beacon(buf_bytes(&text), beacon);
 	if (rc == 1)
-		memcpy(beacon->id, id, STORE_ID_SIZE);
+		memcpy(beacon->id, id->str, STORE_ID_SIZE);
 	buf_finish(&text);
 	return rc;
 }
@@ -119,9 +134,7 @@ int store_list_beacons(struct store *s, struct store_beacon *beacons, int max, s
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < reply->elements && i < DISPATCHERS_MAX && n < max && rc >= 0; i++) {
-		const redisReply *e = reply->element[i];
-		if (e->type == REDIS_REPLY_STRING && key_is_valid(e->str))
-			rc = take_beacon(s, e->str, &beacons[n], err);
+		rc = take_beacon(s, reply->element[i], &beacons[n], err);
 		n += rc == 1;
 	}
 	freeReplyObject(reply);

@@ -297,6 +297,42 @@ START_TEST(lease_is_renewed_only_while_it_lasts)
 }
 END_TEST
 
+#define BEACON "segfarm:beacon:"
+
+START_TEST(beacons_that_are_damaged_are_passed_over)
+{
+	const struct store_beacon one = { .id = ONE, .n_streams = 7, .endpoint = "ipc:///tmp/a b", .host = "box" },
+				  two = { .id = TWO, .endpoint = "tcp://10.0.0.1:5555" };
+	static const char *const damaged[] = {
+		"HSET " BEACON "3333333333333333 x y",
+		"SET " BEACON "3333333333333333 -1",
+		"SET " BEACON "3333333333333333 \"1 tcp://[::1]:5555 \\n\"",
+		"SETRANGE " BEACON "3333333333333333 1000 x",
+	};
+	struct store_beacon all[8];
+
+	ck_assert_int_eq(store_keep_dispatcher(store, ONE, true, text("{}"), &err), 1);
+	ck_assert_int_eq(store_put_beacon(store, &one, &err), 0);
+	ck_assert_int_eq(store_keep_dispatcher(store, TWO, true, text("{}"), &err), 1);
+	ck_assert_int_eq(store_put_beacon(store, &two, &err), 0);
+	redis_fixture_command(&redis, "SADD segfarm:dispatchers 3333333333333333 4444444444444444 nobody x y z");
+	for (size_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++) {
+		redis_fixture_command(&redis, "DEL " BEACON "3333333333333333");
+		redis_fixture_command(&redis, damaged[i]);
+		ck_assert_str_eq(redis_fixture_command(&redis, "EXISTS " BEACON "3333333333333333"), ":1");
+		ck_assert_msg(store_list_beacons(store, all, 8, &err) == 2, "%s: %s", damaged[i], err.msg);
+		for (int k = 0; k < 2; k++) {
+			const struct store_beacon *put = strcmp(all[k].id, ONE) ? &two : &one;
+
+			ck_assert_str_eq(all[k].id, put->id);
+			ck_assert_str_eq(all[k].endpoint, put->endpoint);
+			ck_assert_str_eq(all[k].host, put->host);
+			ck_assert_int_eq(all[k].n_streams, put->n_streams);
+		}
+	}
+}
+END_TEST
+
 /* --- mail */
 
 static void wait_for_mail(struct store *box)
@@ -381,6 +417,7 @@ Suite *suite_store_dispatcher(void)
 	tcase_add_test(t, stream_has_one_owner_and_each_next_one_a_higher_number);
 	tcase_add_test(t, who_is_not_the_owner_any_more_writes_nothing);
 	tcase_add_test(t, lease_is_renewed_only_while_it_lasts);
+	tcase_add_test(t, beacons_that_are_damaged_are_passed_over);
 	tcase_add_test(t, mail_wakes_the_one_it_is_for_and_comes_in_order);
 	tcase_add_test(t, mail_that_nobody_reads_is_bounded_and_does_not_live_for_ever);
 	tcase_add_test(t, malformed_mail_is_refused);
