@@ -290,14 +290,20 @@ static int init(struct dispatch *d, const char *redis_url, struct err *err)
 	return d->wanted ? store_open(&d->store, redis_url, DISPATCH_STORE_MS, err) : err_set(err, ERR_NOMEM, "out of memory");
 }
 
+static bool begins(const char *text, const char *with)
+{
+	return !strncmp(text, with, strlen(with));
+}
+
 /* Whoever reads it is elsewhere: no wildcard, and no path from where we are. */
 static void note_endpoint(struct dispatch *d)
 {
 	char *e = d->endpoint;
 
 	bus_endpoint(d->bus, e, sizeof(d->endpoint));
-	if (!strncmp(e, "tcp://0.0.0.0:", 14) || !strncmp(e, "tcp://[::]:", 11) || (!strncmp(e, "ipc:", 4) && strncmp(e, "ipc:///", 7)))
+	if (begins(e, "tcp://0.0.0.0:") || begins(e, "tcp://[::]:") || (begins(e, "ipc:") && !begins(e, "ipc:///")))
 		*e = '\0';
+	d->is_on_host = begins(e, "tcp://127.") || begins(e, "tcp://[::1]:") || begins(e, "ipc:");
 }
 
 int dispatch_init(struct dispatch *d, const char *endpoint, struct keys_access *access, const char *redis_url, struct err *err)
@@ -353,6 +359,7 @@ void dispatch_finish(struct dispatch *d)
 void dispatch_advertise(struct dispatch *d, const char *endpoint)
 {
 	snprintf(d->endpoint, sizeof(d->endpoint), "%s", endpoint);
+	d->is_on_host = false;
 	d->lease_next_ms = 0;
 }
 

@@ -45,6 +45,7 @@ struct dispatch_stream {
 	bool is_mine;          /* we are its owner; see cluster.h */
 	char owner[STORE_OWNER_SIZE];
 	char heir[STORE_ID_SIZE]; /* who gets it when nothing of it is in hand: see spread.h; "" nobody */
+	int64_t heir_ms;       /* since when */
 	int64_t seen_ms, looked_ms; /* of others' streams: when it was asked for last, and compared with the store */
 	bool is_on_demand;     /* made only when somebody asks */
 	bool is_cancelled;     /* because a person wants no more */
@@ -82,6 +83,7 @@ struct dispatch {
 	char id[STORE_ID_SIZE], name[200];
 	int64_t lease_ms, lease_next_ms, mail_ms;
 	char endpoint[STORE_ENDPOINT_SIZE]; /* where workers find us, which is told in Redis; "" it is not */
+	bool is_on_host;       /* those of this host alone do */
 	struct store_beacon *beacons; /* of all dispatchers that live, ours among them; NULL: not looked yet */
 	int n_beacons;
 	int64_t spread_ms;     /* when to look at those that have an heir */
@@ -128,7 +130,7 @@ int dispatch_init(struct dispatch *d, const char *endpoint, struct keys_access *
 /* One that only looks at streams (dispatch_load, stream_reconcile): it owns nothing, gives nothing out, and nobody knows of it. */
 int dispatch_init_viewer(struct dispatch *d, const char *redis_url, struct err *err);
 void dispatch_finish(struct dispatch *d);
-/* What workers are told in Redis to connect to, instead of what was bound. */
+/* What all workers are told in Redis to connect to, instead of what was bound. */
 void dispatch_advertise(struct dispatch *d, const char *endpoint);
 /* Hands all streams to the dispatchers there are: gives up the lease and gives nothing out any more. What workers have in hand they finish,
  * for whoever comes. Until dispatch_finish it goes on as one that owns nothing. */

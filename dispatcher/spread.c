@@ -3,12 +3,14 @@
 
 #include "common/key.h"
 #include "common/log.h"
+#include "common/proc.h"
 #include "dispatcher/cluster.h"
 #include "dispatcher/stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LOOK_MS 100 /* between two looks at those that have an heir */
 
@@ -98,6 +100,8 @@ int spread_tell(struct dispatch *d, struct err *err)
 		b.n_streams += is_driven(d->streams[i]);
 	memcpy(b.id, d->id, sizeof(b.id));
 	memcpy(b.endpoint, d->endpoint, sizeof(b.endpoint));
+	if (d->is_on_host)
+		gethostname(b.host, sizeof(b.host) - 1);
 	return store_put_beacon(d->store, &b, err);
 }
 
@@ -138,6 +142,7 @@ static void name_heirs(struct dispatch *d, int64_t *give, int room)
 			if (!is_driven(s) || s->heir[0] || (!pass && is_in_hand(d, s)))
 				continue;
 			memcpy(s->heir, d->beacons[to].id, sizeof(s->heir));
+			s->heir_ms = proc_now_ms();
 			give[to]--;
 			room--;
 		}
@@ -199,7 +204,7 @@ void spread_tick(struct dispatch *d, int64_t now_ms)
 		if (!s->heir[0] || !is_driven(s))
 			continue;
 		queue_drop_pending(&d->queue, s->number, QUEUE_AHEAD);
-		if (is_in_hand(d, s) || d->queue.streams[s->number]->n_pending)
+		if ((is_in_hand(d, s) || d->queue.streams[s->number]->n_pending) && now_ms - s->heir_ms < SPREAD_WAIT_MS)
 			continue;
 		if (hand_over(d, s, &err) < 0)
 			dispatch_note_trouble(d, &err);

@@ -2,8 +2,9 @@
  *
  * Spread: who of several dispatchers owns how many of the streams that are not finished. Each tells its number with its lease. Whoever
  * has more than an even share, and an eighth of that, hands the rest to those who have less: all see the same numbers, and so the same
- * transfers. A stream changes hands when nothing of it is in the hands of a worker: until then nothing of it is given out. Streams whose
- * owner has died fall to the survivor that a hash of both names, so that each takes its part.
+ * transfers. A stream changes hands when nothing of it is in the hands of a worker, and no player waits: until then nothing else of it is
+ * given out. Where players let no such moment come, it goes after SPREAD_WAIT_MS: the jobs in hand are given up, and its new owner is told
+ * what players wait for. Streams whose owner has died fall to the survivor that a hash of both names, so that each takes its part.
  */
 #ifndef SEGFARM_DISPATCHER_SPREAD_H
 #define SEGFARM_DISPATCHER_SPREAD_H
@@ -12,6 +13,7 @@
 
 #define SPREAD_MAX 256        /* dispatchers that are looked at */
 #define SPREAD_AT_ONCE 64     /* streams that are on their way to another */
+#define SPREAD_WAIT_MS 10000  /* for a moment when nothing of it is in hand */
 
 /* ---- pure */
 

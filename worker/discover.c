@@ -8,16 +8,24 @@
 #include <resolv.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define RESOLVE_S 1       /* for a name server's answer; each is asked once */
 #define BEACONS_MAX 256
 #define TCP "tcp://"
 
-static void add(struct discovery *d, const char *endpoint)
+bool discover_has(const struct discovery *d, const char *endpoint)
 {
 	for (int i = 0; i < d->n; i++)
 		if (!strcmp(d->endpoints[i], endpoint))
-			return;
+			return true;
+	return false;
+}
+
+static void add(struct discovery *d, const char *endpoint)
+{
+	if (discover_has(d, endpoint))
+		return;
 	d->is_cut |= d->n == d->size;
 	if (d->n < d->size)
 		snprintf(d->endpoints[d->n++], STORE_ENDPOINT_SIZE, "%s", endpoint);
@@ -76,13 +84,22 @@ static int discover_name(struct discovery *d, const char *host, const char *port
 	return 0;
 }
 
+static bool is_for_us(const struct store_beacon *b, const char *host, bool has_ipc)
+{
+	if (b->host[0] && strcmp(b->host, host)) /* a loopback address, say, is that of whoever reads it */
+		return false;
+	return !strncmp(b->endpoint, TCP, strlen(TCP)) || (has_ipc && !strncmp(b->endpoint, "ipc://", 6));
+}
+
 static int discover_redis(struct discovery *d, struct store *store, bool has_ipc, struct err *err)
 {
 	static struct store_beacon beacons[BEACONS_MAX];
+	char host[STORE_HOSTNAME_SIZE] = "";
 	int n = store_list_beacons(store, beacons, BEACONS_MAX, err);
 
+	gethostname(host, sizeof host - 1);
 	for (int i = 0; i < n; i++)
-		if (!strncmp(beacons[i].endpoint, TCP, strlen(TCP)) || (has_ipc && !strncmp(beacons[i].endpoint, "ipc://", 6)))
+		if (is_for_us(&beacons[i], host, has_ipc))
 			add(d, beacons[i].endpoint);
 	return n < 0 ? n : 0;
 }

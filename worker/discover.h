@@ -16,11 +16,12 @@ struct discovery {
 	bool is_cut; /* there were more */
 };
 
+bool discover_has(const struct discovery *d, const char *endpoint);
 /* It is one endpoint, and stays it: nothing has to be looked up. */
 bool discover_is_fixed(const char *where);
 /* Adds what there is behind one of session_options.connect; none twice. < 0: it cannot be told now. May block for some seconds, where
- * a name server does not answer. Of what stands in Redis only what the options allow is taken: ipc:// where Redis is on this machine
- * and there are no keys. */
+ * a name server does not answer. Of what stands in Redis only what can be reached from here and the options allow is taken: loopback
+ * addresses and ipc:// of dispatchers on a host of the same name, and ipc:// only where Redis is on this machine and there are no keys. */
 int discover(struct discovery *d, const char *where, struct store *store, bool has_ipc, struct err *err);
 /* How this process looks names up from here on: no name server is waited for that long that others would miss us. */
 void discover_hurry(void);

@@ -4,7 +4,6 @@
 #include "common/log.h"
 #include "common/proc.h"
 #include "worker/codec_build.h"
-#include "worker/discover.h"
 #include "worker/sabotage.h"
 
 #include <poll.h>
@@ -21,6 +20,7 @@
 #define LOOK_SOON_MS 300      /* while there is none */
 #define LOOK_STORE_MS 2000    /* that Redis may take to tell: less than others wait for a sign of life */
 #define GONE_MS 10000         /* a dispatcher that was named nowhere for so long is left */
+#define LOST_MS 30000         /* where that cannot be told: one that was not, and had no connection, for so long */
 #define REFUSED_MS 1000       /* until the next attempt at one that has refused us; doubled each time ... */
 #define REFUSED_DOUBLINGS 5   /* ... so often */
 
@@ -125,17 +125,18 @@ static void reach_again(const struct links *links, struct link *l)
 }
 
 /* A dispatcher that has come back learns at once that we are here. */
-static bool has_come_up(struct link *l)
+static bool has_come_up(struct link *l, int64_t now)
 {
 	bool was_up = l->is_up;
 
 	l->is_up = bus_is_connected(l->bus);
+	l->up_ms = l->is_up ? now : l->up_ms;
 	return l->is_up && !was_up;
 }
 
 static void beat_one(struct links *links, struct link *l, int64_t job, int64_t progress, int64_t now)
 {
-	if (has_come_up(l)) { /* what it wished before is gone with the connection, and it may be another by now */
+	if (has_come_up(l, now)) { /* what it wished before is gone with the connection, and it may be another by now */
 		l->next_beat_ms = l->hello_ms = 0;
 		l->n_refused = 0;
 	}
@@ -184,8 +185,8 @@ static struct link *find(const struct links *links, const char *endpoint)
 	return NULL;
 }
 
-/* What stands in Redis may be nonsense; it is said, and looked at again. */
-static void join(struct links *links, const char *endpoint, int64_t now)
+/* What stands in Redis may be nonsense, or nothing for us: it is said when it is new, and looked at again. */
+static void join(struct links *links, const char *endpoint, bool is_new, int64_t now)
 {
 	struct link *l = calloc(1, sizeof *l);
 	struct err err = { 0 };
@@ -196,12 +197,21 @@ static void join(struct links *links, const char *endpoint, int64_t now)
 	l->connect_ms = 1;
 	l->reached_ms = l->named_ms = now;
 	if (connect_link(links, l, &err) < 0) {
-		log_warn("dispatcher cannot be joined", "endpoint=%s reason=\"%s\"", endpoint, err.msg);
+		if (is_new)
+			log_warn("dispatcher cannot be joined", "endpoint=%s reason=\"%s\"", endpoint, err.msg);
 		free(l);
 		return;
 	}
 	log_info("dispatcher is joined", "endpoint=%s", endpoint);
 	links->all[links->n++] = l;
+}
+
+/* is_whole: if it were named anywhere, we would know. */
+static bool is_gone(const struct link *l, bool is_whole, int64_t now)
+{
+	int64_t seen_ms = is_whole || l->named_ms > l->up_ms ? l->named_ms : l->up_ms;
+
+	return !l->n_jobs && now - seen_ms > (is_whole ? GONE_MS : LOST_MS);
 }
 
 static void leave(struct links *links, int i)
@@ -242,25 +252,27 @@ static bool ask_all(struct links *links, struct discovery *d)
 
 void links_look(struct links *links)
 {
-	static char endpoints[SESSION_LINKS_MAX][STORE_ENDPOINT_SIZE];
-	struct discovery d = { .endpoints = endpoints, .size = SESSION_LINKS_MAX };
+	static char endpoints[2][SESSION_LINKS_MAX][STORE_ENDPOINT_SIZE];
+	const struct discovery before = links->found;
+	struct discovery *d = &links->found;
 	int64_t now = proc_now_ms();
 	bool is_whole;
 
 	if (now < links->look_ms)
 		return;
-	is_whole = ask_all(links, &d);
+	*d = (struct discovery){ .endpoints = endpoints[before.endpoints == endpoints[0]], .size = SESSION_LINKS_MAX };
+	is_whole = ask_all(links, d);
 	now = proc_now_ms();
-	for (int i = 0; i < d.n; i++) {
-		struct link *l = find(links, d.endpoints[i]);
+	for (int i = 0; i < d->n; i++) {
+		struct link *l = find(links, d->endpoints[i]);
 
 		if (l)
 			l->named_ms = now;
 		else if (links->n < SESSION_LINKS_MAX)
-			join(links, d.endpoints[i], now);
+			join(links, d->endpoints[i], !discover_has(&before, d->endpoints[i]), now);
 	}
-	for (int i = links->n; i-- > 0 && is_whole;)
-		if (now - links->all[i]->named_ms > GONE_MS && !links->all[i]->n_jobs)
+	for (int i = links->n; i-- > 0;)
+		if (is_gone(links->all[i], is_whole, now))
 			leave(links, i);
 	links->look_ms = now + (links->n ? LOOK_MS : LOOK_SOON_MS);
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Links: a worker's connections to its dispatchers. They come and go as dispatchers do (discover.h): a new one is told HELLO at once; one
- * that is nowhere named any more is left when nothing of it is in hand.
+ * that is nowhere named any more is left when nothing of it is in hand. Where it cannot be told who is named, it must be silent as well.
  */
 #ifndef SEGFARM_WORKER_LINKS_H
 #define SEGFARM_WORKER_LINKS_H
 
 #include "common/bus.h"
 #include "common/store.h"
+#include "worker/discover.h"
 #include "worker/session.h"
 
 /* To one dispatcher. */
@@ -24,6 +25,7 @@ struct link {
 	int64_t hello_ms;             /* when it was said */
 	int64_t reached_ms;           /* when something was sent, or we began to try */
 	int64_t named_ms;             /* when it was found last */
+	int64_t up_ms;                /* when there was a connection last */
 };
 
 struct links {
@@ -31,6 +33,7 @@ struct links {
 	struct store *store;
 	struct link *all[SESSION_LINKS_MAX]; /* their places change, they themselves do not move */
 	int n;
+	struct discovery found;       /* at the last look */
 	int64_t look_ms;              /* when it is time to look where they are */
 	bool is_failing, is_cut;      /* it was said */
 };
