@@ -45,7 +45,7 @@ static void replan(struct dispatch *d, struct dispatch_stream *s)
 	log_warn("stream is planned anew", "stream=%s build=%s reason=\"no worker is of the build that it was planned by\"", s->key, s->plan.build);
 	queue_drop_pending(&d->queue, s->number, QUEUE_PLAYER);
 	set_needs(d, s, any);
-	if (dispatch_push(d, s, 0, QUEUE_AHEAD, &err) < 0)
+	if (dispatch_push(d, s, 0, list_is_empty(&s->wants) ? QUEUE_AHEAD : QUEUE_PLAYER, &err) < 0)
 		d->is_store_suspect = true; /* no memory: it is tried again */
 }
 
