@@ -188,7 +188,7 @@ START_TEST(ports_are_those_of_the_containers_and_of_the_configuration)
 			check_rules(object, "spec.egress", NULL);
 		}
 	}
-	object = find("StatefulSet", "segfarm-dispatcher");
+	object = find("Deployment", "segfarm-dispatcher");
 	snprintf(endpoint, sizeof endpoint, "0.0.0.0:%s", yaml_text(object, "spec.template.spec.containers.0.ports.0.containerPort"));
 	ck_assert_str_eq(conf_value(serve, "listen"), endpoint);
 	snprintf(endpoint, sizeof endpoint, "tcp://0.0.0.0:%s", yaml_text(object, "spec.template.spec.containers.0.ports.1.containerPort"));
@@ -198,17 +198,19 @@ START_TEST(ports_are_those_of_the_containers_and_of_the_configuration)
 }
 END_TEST
 
-/* Each dispatcher of the StatefulSet, and Redis, by the names that they have there. */
-START_TEST(workers_connect_to_every_dispatcher_and_to_redis)
+/* Where each dispatcher writes the address of its pod. */
+START_TEST(workers_find_every_dispatcher_in_redis)
 {
-	const json_t *set = find("StatefulSet", "segfarm-dispatcher");
-	int n = atoi(yaml_text(set, "spec.replicas"));
-	char option[200];
+	const json_t *env = yaml_at(find("Deployment", "segfarm-dispatcher"), "spec.template.spec.containers.0.env");
+	char endpoint[64];
 
-	for (int i = 0; i < n; i++) {
-		snprintf(option, sizeof option, " --connect=tcp://segfarm-dispatcher-%d.%s:5555 ", i, yaml_text(set, "spec.serviceName"));
-		ck_assert_msg(strstr(worker, option), "workers lack%s", option);
-	}
+	ck_assert_str_eq(conf_value(worker, "connect"), "redis");
+	ck_assert_str_eq(yaml_text(env, "0.name"), "POD_IP");
+	ck_assert_str_eq(yaml_text(env, "0.valueFrom.fieldRef.fieldPath"), "status.podIP");
+	ck_assert_str_eq(yaml_text(env, "1.name"), "SEGFARM_ADVERTISE");
+	ck_assert(conf_is_variable("SEGFARM_ADVERTISE"));
+	snprintf(endpoint, sizeof endpoint, "tcp://$(POD_IP)%s", strrchr(conf_value(serve, "bind"), ':'));
+	ck_assert_str_eq(yaml_text(env, "1.value"), endpoint);
 	ck_assert_str_eq(conf_value(worker, "redis"), "redis://segfarm-redis:6379");
 	ck_assert_str_eq(conf_value(serve, "redis"), "redis://segfarm-redis:6379");
 	ck_assert_ptr_nonnull(find("Service", "segfarm-redis"));
@@ -323,7 +325,7 @@ END_TEST
 
 START_TEST(pods_get_longer_than_draining_takes)
 {
-	ck_assert_int_gt(atoi(yaml_text(find("StatefulSet", "segfarm-dispatcher"), "spec.template.spec.terminationGracePeriodSeconds")),
+	ck_assert_int_gt(atoi(yaml_text(find("Deployment", "segfarm-dispatcher"), "spec.template.spec.terminationGracePeriodSeconds")),
 			 atoi(conf_value(serve, "drain-timeout")));
 	ck_assert_int_gt(atoi(yaml_text(find("Deployment", "segfarm-worker"), "spec.template.spec.terminationGracePeriodSeconds")),
 			 atoi(conf_value(worker, "drain-timeout")));
@@ -374,7 +376,7 @@ Suite *suite_kubernetes(void)
 	tcase_add_test(tc, each_object_is_there_once_and_says_what_it_is);
 	tcase_add_test(tc, selectors_find_pods);
 	tcase_add_test(tc, ports_are_those_of_the_containers_and_of_the_configuration);
-	tcase_add_test(tc, workers_connect_to_every_dispatcher_and_to_redis);
+	tcase_add_test(tc, workers_find_every_dispatcher_in_redis);
 	tcase_add_test(tc, volumes_secrets_and_files_are_there);
 	tcase_add_test(tc, pods_may_do_as_little_as_possible);
 	tcase_add_test(tc, pods_get_longer_than_draining_takes);
