@@ -22,6 +22,23 @@
 #define SEGMENTS 12 /* of TITLE */
 
 static struct cluster s;
+static char *reference, *names[SEGMENTS]; /* of the title, where what is made of it is looked at */
+
+static void make_reference(const char *title, int n)
+{
+	reference = cluster_reference(title, names, n);
+}
+
+static void close_all(void)
+{
+	for (int i = 0; i < SEGMENTS; i++) {
+		free(names[i]);
+		names[i] = NULL;
+	}
+	free(reference);
+	reference = NULL;
+	cluster_close(&s);
+}
 
 static int said(const struct bg *b, const char *text)
 {
@@ -72,14 +89,32 @@ static void pool(int i, const char *environment, const char *options)
 		 s.redis.url, options);
 }
 
-/* What dispatcher i serves of the title is what `segfarm run` makes of it. */
-static void check_title(int i, const char *reference)
+/* What dispatcher i serves of a title is what `segfarm run` makes of it. */
+static void check_stream(int i, const char *key)
+{
+	free(sh("cd '%s' && for f in master.m3u8 main/*; do curl -sS --max-time 100 -f '%s/hls/%s'/$f | cmp - $f || exit 1; done", reference,
+		s.root[i], key));
+}
+
+static void check_title(int i)
 {
 	char *key = cluster_key(&s, 0);
 
-	free(sh("cd '%s' && for f in master.m3u8 main/*; do curl -sS --max-time 100 -f '%s/hls/%s'/$f | cmp - $f || exit 1; done", reference,
-		s.root[i], key));
+	check_stream(i, key);
 	free(key);
+}
+
+/* A player of dispatcher d in place of pool i: ends well when it has it, as "got" in its directory. */
+static void begin_to_ask(int i, int d, const char *key, const char *path)
+{
+	bg_start(&s.pool[i], "curl -sSf --max-time 100 -o '%s/got' '%s/hls/%s/%s'", s.pool[i].dir, s.root[d], key, path);
+}
+
+/* A player of dispatcher i. */
+static void get_first_segment(int i, const char *key)
+{
+	free(sh("cd '%s' && get() { curl -sSf --max-time 100 -o out '%s/hls/%s/main/'$1; } && get index.m3u8 && get $(grep -m 1 m4s out)",
+		sh_scratch(), s.root[i], key));
 }
 
 static void wait_done(int n)
@@ -92,8 +127,9 @@ static void wait_done(int n)
 START_TEST(workers_find_dispatchers_in_redis_and_leave_those_that_are_gone)
 {
 	const char *title = media_make("pools.mkv", TITLE);
-	char *names[SEGMENTS], *reference = cluster_reference(title, names, SEGMENTS), *options;
+	char *options;
 
+	make_reference(title, SEGMENTS);
 	ck_assert_int_ge(asprintf(&options, "--insecure '%s'", title), 0);
 	cluster_open(&s);
 	pool(0, "", "-j 2 -v --connect redis --insecure"); /* before there is anybody */
@@ -124,12 +160,9 @@ START_TEST(workers_find_dispatchers_in_redis_and_leave_those_that_are_gone)
 	bg_wait_log(&s.pool[0], "dispatcher is joined", 2);
 	bg_wait_log(&s.pool[0], "dispatcher is not reached", 1);
 	ck_assert_int_eq(said(&s.serve[1], "worker joined"), 0);
-	check_title(0, reference);
-	for (int i = 0; i < SEGMENTS; i++)
-		free(names[i]);
+	check_title(0);
 	free(options);
-	free(reference);
-	cluster_close(&s);
+	close_all();
 }
 END_TEST
 
@@ -171,9 +204,50 @@ START_TEST(a_name_is_all_dispatchers_that_it_has_addresses_for)
 	free(sh(": > %s", hosts)); /* the name server has forgotten it: everybody stays where he is */
 	bg_wait_log(&s.pool[0], "cannot be told", 1);
 	ck_assert_int_eq(of(1, "n_workers"), 1);
+	kill(s.serve[1].pid, SIGKILL);
+	bg_wait(&s.serve[1]);
+	bg_wait_log(&s.pool[0], "dispatcher is left", 2); /* but for those that do not answer either */
 	free(connect);
 	free(enter);
 	free(hosts);
+	cluster_close(&s);
+}
+END_TEST
+
+START_TEST(who_cannot_be_joined_is_told_of_once)
+{
+	cluster_open(&s);
+	serve_tcp(0, "127.0.0.1:0", "--insecure");
+	pool(0, "", "-j 1 -v --connect redis"); /* without keys */
+	bg_wait_log(&s.pool[0], "cannot be joined", 1);
+	cluster_serve(&s, 1, "");
+	bg_wait_log(&s.serve[1], "worker joined", 1);
+	ck_assert_int_eq(said(&s.pool[0], "cannot be joined"), 1); /* though it has looked again */
+	cluster_close(&s);
+}
+END_TEST
+
+START_TEST(a_loopback_address_is_for_workers_of_the_same_host)
+{
+	char *out;
+
+	if (sh_status(&out, "unshare -nu true")) {
+		fprintf(stderr, "skipped: no namespaces for another host: %s", out);
+		free(out);
+		return;
+	}
+	free(out);
+	cluster_open(&s);
+	serve_tcp(0, "127.0.0.1:0", "--insecure");
+	serve_tcp(1, "127.0.0.1:0", "--insecure --advertise tcp://192.0.2.1:5555");
+	pool(0, "unshare -nu sh -c 'hostname elsewhere && exec \"$@\"' sh", "-j 1 -v --connect redis --insecure");
+	bg_wait_log(&s.pool[0], "dispatcher is joined", 1);
+	out = bg_log_after(&s.pool[0], "dispatcher is joined\" ");
+	ck_assert_str_eq(out, "endpoint=tcp://192.0.2.1:5555");
+	free(out);
+	pool(1, "", "-j 1 -v --connect redis --insecure");
+	bg_wait_log(&s.serve[0], "worker joined", 1);
+	ck_assert_int_eq(said(&s.pool[0], "127.0.0.1"), 0);
 	cluster_close(&s);
 }
 END_TEST
@@ -219,8 +293,9 @@ END_TEST
 START_TEST(streams_that_are_being_made_change_hands_between_jobs)
 {
 	const char *title = media_make("pools.mkv", TITLE);
-	char *names[SEGMENTS], *reference = cluster_reference(title, names, SEGMENTS), *keys;
+	char *keys;
 
+	make_reference(title, SEGMENTS);
 	cluster_open(&s);
 	free(sh("for i in 1 2 3; do cp '%s' %s/$i.mkv; done", title, s.serve[0].dir));
 	pool(0, "", "-j 1 -v --connect redis --insecure");
@@ -233,14 +308,36 @@ START_TEST(streams_that_are_being_made_change_hands_between_jobs)
 	bg_wait_until(of(0, "driven") + of(1, "driven") == 0 && said(&s.serve[0], "state=done") + said(&s.serve[1], "state=done") == 3, "not made");
 	keys = sh("\"$SEGFARM\" status --redis %s --json | grep -o '\"key\": \"[0-9a-f]*' | cut -d'\"' -f4", s.redis.url);
 	for (char *key = strtok(keys, "\n"); key; key = strtok(NULL, "\n"))
-		free(sh("cd '%s' && for f in main/*; do curl -sS --max-time 100 -f '%s/hls/%s'/$f | cmp - $f || exit 1; done", reference, s.root[1],
-			key));
+		check_stream(1, key);
 	ck_assert_int_eq(of(0, "jobs_failed") + of(1, "jobs_failed"), 0);
 	fprintf(stderr, "pools: %d of 3 streams changed hands while they were made\n", said(&s.serve[0], "stream is handed over"));
-	for (int i = 0; i < SEGMENTS; i++)
-		free(names[i]);
 	free(keys);
-	free(reference);
+	close_all();
+}
+END_TEST
+
+/* Nobody makes what they wait for until both dispatchers have one. */
+START_TEST(streams_that_players_always_wait_for_change_hands_all_the_same)
+{
+	const char *title = media_make("operations.mkv", SMALL);
+	char *options, *keys;
+
+	cluster_open(&s);
+	free(sh("cp '%s' %s/copy.mkv", title, s.serve[0].dir));
+	ck_assert_int_ge(asprintf(&options, "--insecure --on-demand '%s' %s/copy.mkv", title, s.serve[0].dir), 0);
+	serve_tcp(0, "127.0.0.1:0", options);
+	keys = sh("grep -o '/hls/[0-9a-f]*' %s | cut -d/ -f3", s.serve[0].log);
+	begin_to_ask(1, 0, strtok(keys, "\n"), "master.m3u8");
+	begin_to_ask(2, 0, strtok(NULL, "\n"), "master.m3u8");
+	bg_wait_until(cluster_status(&s, "dispatchers.*.queue.player") == 2, "nobody waits");
+	serve_tcp(1, "127.0.0.1:0", "--insecure");
+	bg_wait_log(&s.serve[0], "stream is handed over", 1);
+	pool(0, "", "-j 1 -v --connect redis --insecure");
+	ck_assert_int_eq(bg_wait(&s.pool[1]), 0);
+	ck_assert_int_eq(bg_wait(&s.pool[2]), 0);
+	ck_assert_int_eq(said(&s.serve[0], "stream is handed over"), 1);
+	free(keys);
+	free(options);
 	cluster_close(&s);
 }
 END_TEST
@@ -250,7 +347,7 @@ END_TEST
 START_TEST(a_players_job_goes_before_what_another_dispatcher_has_ahead)
 {
 	const char *slow = media_make("operations.mkv", SMALL), *title = media_make("pools.mkv", TITLE);
-	char *options, *path, *key, *file;
+	char *options, *key;
 
 	cluster_open(&s);
 	ck_assert_int_ge(asprintf(&options, "--on-demand '%s'", title), 0);
@@ -261,21 +358,81 @@ START_TEST(a_players_job_goes_before_what_another_dispatcher_has_ahead)
 	cluster_pool_of_two(&s, 0, 1);
 	bg_wait_log(&s.serve[1], "msg=\"job given\"", 2); /* the probe, and what takes seconds */
 	key = cluster_key(&s, 0);
-	ck_assert_int_ge(asprintf(&path, "/hls/%s/main/index.m3u8", key), 0);
-	ck_assert_int_ge(asprintf(&file, "%s/out", sh_scratch()), 0);
-	ck_assert_int_eq(cluster_get(&s, 0, path, file), 200);
-	free(path);
-	path = sh("grep -m 1 m4s '%s' | sed 's|^|/hls/%s/main/|' | tr -d '\\n'", file, key);
-	ck_assert_int_eq(cluster_get(&s, 0, path, file), 200);
+	get_first_segment(0, key);
 	ck_assert_int_ge(said(&s.serve[1], "made way for another dispatcher's job"), 1); /* for the probe, too, perhaps */
 	bg_wait_until(of(1, "driven") == 0, "the other's is not made");
 	ck_assert_int_eq(of(1, "jobs_failed"), 0);
 	ck_assert_int_eq(of(0, "jobs_failed"), 0);
-	free(file);
-	free(path);
 	free(key);
 	free(options);
 	cluster_close(&s);
+}
+END_TEST
+
+#define QUEUED "--force-video-reencode --preset medium --video-height 180 --segment-duration 2"
+
+/* The worker has one job in hand and seven at hand. None of them is done before the player's, but for one that was done when that came. */
+START_TEST(a_players_job_goes_before_what_two_dispatchers_have_queued)
+{
+	const char *slow = media_make("operations.mkv", SMALL), *title = media_make("pools.mkv", TITLE);
+	char *options, *key;
+
+	cluster_open(&s);
+	ck_assert_int_ge(asprintf(&options, "--on-demand '%s'", title), 0);
+	cluster_serve(&s, 0, options);
+	free(options);
+	cluster_pool(&s, 0, 1);
+	key = cluster_key(&s, 0);
+	free(sh("curl -sSf '%s/hls/%s/master.m3u8'", s.root[0], key)); /* it is probed */
+	programs_end(&s.pool[0]);
+	programs_end(&s.serve[0]);
+	free(sh("cp '%s' %s/copy.mkv", slow, s.serve[0].dir));
+	ck_assert_int_ge(asprintf(&options, QUEUED " '%s'", slow), 0);
+	cluster_serve(&s, 0, options);
+	free(options);
+	ck_assert_int_ge(asprintf(&options, QUEUED " %s/copy.mkv", s.serve[0].dir), 0);
+	cluster_serve(&s, 1, options);
+	pool(0, "", "-j 1 -v --credits 4 --connect redis");
+	for (int i = 0; i < 2; i++)
+		bg_wait_log(&s.serve[i], "msg=\"job given\"", 5); /* the probe, and four */
+	get_first_segment(0, key);
+	free(sh("sort -s -k 1,1 %s %s | awk '/\"job given\"/ && /stream=%s/ && !job { match($0, / job=[0-9]+ /); "
+		"job = substr($0, RSTART, RLENGTH) } job && /\"job done\"/ { if (index($0, job)) { print n + 0; exit } n++ }' | grep -x '[01]'",
+		s.serve[0].log, s.serve[1].log, key));
+	bg_wait_until(said(&s.serve[0], "state=done") + said(&s.serve[1], "state=done") == 2, "what was given up is not made");
+	ck_assert_int_eq(of(0, "jobs_failed") + of(1, "jobs_failed"), 0);
+	free(key);
+	free(options);
+	cluster_close(&s);
+}
+END_TEST
+
+START_TEST(players_of_two_dispatchers_share_a_worker)
+{
+	const char *title = media_make("pools.mkv", TITLE);
+	char *options, *keys[2];
+
+	make_reference(title, SEGMENTS);
+	cluster_open(&s);
+	free(sh("cp '%s' %s/copy.mkv", title, s.serve[0].dir));
+	ck_assert_int_ge(asprintf(&options, "--on-demand '%s'", title), 0);
+	cluster_serve(&s, 0, options);
+	free(options);
+	ck_assert_int_ge(asprintf(&options, "--on-demand %s/copy.mkv", s.serve[0].dir), 0);
+	cluster_serve(&s, 1, options);
+	pool(0, "", "-j 1 -v --connect redis");
+	for (int i = 0; i < 2; i++)
+		keys[i] = cluster_key(&s, i);
+	free(sh("cd '%s' && play() { for f in main/*; do curl -sSf --max-time 100 $1/$f | cmp - $f || return 1; done; }; "
+		"play '%s/hls/%s' & play '%s/hls/%s' && wait $!",
+		reference, s.root[0], keys[0], s.root[1], keys[1]));
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(of(i, "jobs_failed"), 0);
+		ck_assert_int_ge(of(i, "jobs_done"), SEGMENTS + 1);
+		free(keys[i]);
+	}
+	free(options);
+	close_all();
 }
 END_TEST
 
@@ -285,9 +442,10 @@ END_TEST
 START_TEST(pools_join_and_leave_and_nothing_is_lost)
 {
 	const char *title = media_make("pools.mkv", TITLE);
-	char *names[SEGMENTS], *reference = cluster_reference(title, names, SEGMENTS), *options;
+	char *options;
 	int64_t start_ms, joined_ms[4];
 
+	make_reference(title, SEGMENTS);
 	cluster_open(&s);
 	ck_assert_int_ge(asprintf(&options, "'%s'", title), 0);
 	cluster_serve(&s, 0, options);
@@ -307,17 +465,14 @@ START_TEST(pools_join_and_leave_and_nothing_is_lost)
 			ck_assert_int_eq(bg_wait(&s.pool[(i + 1) % 2]), 0);
 	}
 	wait_done(SEGMENTS);
-	check_title(0, reference);
+	check_title(0);
 	ck_assert_int_eq(of(0, "jobs_failed"), 0);
 	ck_assert_int_eq(of(0, "workers_lost"), 0);
 	ck_assert_int_eq(of(0, "jobs_done"), SEGMENTS + 1); /* and the probe: none of them twice */
 	fprintf(stderr, "pools: joined %lld, %lld, %lld, %lld ms after they were started\n", (long long)joined_ms[0], (long long)joined_ms[1],
 		(long long)joined_ms[2], (long long)joined_ms[3]);
-	for (int i = 0; i < SEGMENTS; i++)
-		free(names[i]);
 	free(options);
-	free(reference);
-	cluster_close(&s);
+	close_all();
 }
 END_TEST
 
@@ -370,8 +525,9 @@ static const struct {
 START_TEST(workers_of_the_version_before_work_and_others_are_told_why_not)
 {
 	const char *title = media_make("operations.mkv", SMALL);
-	char *names[2], *reference = cluster_reference(title, names, 2), *options, *environment, *connect;
+	char *options, *environment, *connect;
 
+	make_reference(title, 2);
 	cluster_open(&s);
 	ck_assert_int_ge(asprintf(&options, "'%s'", title), 0);
 	cluster_serve(&s, 0, options);
@@ -386,15 +542,12 @@ START_TEST(workers_of_the_version_before_work_and_others_are_told_why_not)
 		pool(1, "", connect); /* one that fits, beside it */
 	}
 	wait_done(2);
-	check_title(0, reference);
+	check_title(0);
 	ck_assert_int_eq(of(0, "jobs_failed"), 0);
-	for (int i = 0; i < 2; i++)
-		free(names[i]);
 	free(connect);
 	free(environment);
 	free(options);
-	free(reference);
-	cluster_close(&s);
+	close_all();
 }
 END_TEST
 
@@ -405,8 +558,9 @@ END_TEST
 START_TEST(a_worker_of_another_build_writes_nothing_into_a_plan_that_is_not_its_own)
 {
 	const char *title = media_make("pools.mkv", TITLE);
-	char *names[SEGMENTS], *reference = cluster_reference(title, names, SEGMENTS), *options, *connect, *plan, *old;
+	char *options, *connect, *plan, *old;
 
+	make_reference(title, SEGMENTS);
 	cluster_open(&s);
 	ck_assert_int_ge(asprintf(&options, "--on-demand '%s'", title), 0);
 	cluster_serve(&s, 0, options);
@@ -431,15 +585,42 @@ START_TEST(a_worker_of_another_build_writes_nothing_into_a_plan_that_is_not_its_
 	bg_wait_log(&s.serve[0], "stream is planned anew", 1);
 	bg_wait_log(&s.serve[0], "stream planned", 2);
 	wait_done(SEGMENTS);
-	check_title(0, reference); /* the builds are the same in truth */
+	check_title(0); /* the builds are the same in truth */
 	free(sh("! grep -q 'plan is of another build' %s", s.pool[1].log));
-	for (int i = 0; i < SEGMENTS; i++)
-		free(names[i]);
 	free(old);
 	free(connect);
 	free(options);
-	free(reference);
-	cluster_close(&s);
+	close_all();
+}
+END_TEST
+
+START_TEST(a_player_waits_through_a_new_plan)
+{
+	const char *title = media_make("pools.mkv", TITLE);
+	char *options, *connect, *key, *path;
+
+	make_reference(title, SEGMENTS);
+	cluster_open(&s);
+	ck_assert_int_ge(asprintf(&options, "--on-demand '%s'", title), 0);
+	cluster_serve(&s, 0, options);
+	ck_assert_int_ge(asprintf(&connect, "-j 1 -v --connect ipc://%s/bus.sock", s.serve[0].tmp), 0);
+	pool(0, "env SEGFARM_PRETEND=build:" OLD, connect);
+	key = cluster_key(&s, 0);
+	free(sh("curl -sSf '%s/hls/%s/master.m3u8'", s.root[0], key));
+	programs_end(&s.pool[0]);
+	ck_assert_int_ge(asprintf(&path, "main/%s", names[3]), 0);
+	begin_to_ask(2, 0, key, path);
+	bg_wait_until(cluster_status(&s, "dispatchers.*.queue.player") == 1, "nobody waits");
+	pool(1, "env SEGFARM_PRETEND=build:" NEW, connect);
+	bg_wait_log(&s.serve[0], "stream is planned anew", 1);
+	ck_assert_int_eq(bg_wait(&s.pool[2]), 0);
+	free(sh("cmp %s/got '%s/%s'", s.pool[2].dir, reference, path));
+	ck_assert_int_eq(of(0, "jobs_failed"), 0);
+	free(path);
+	free(key);
+	free(connect);
+	free(options);
+	close_all();
 }
 END_TEST
 
@@ -459,9 +640,14 @@ Suite *suite_pools(void)
 
 	ADD(suite, workers_find_dispatchers_in_redis_and_leave_those_that_are_gone, 1);
 	ADD(suite, a_name_is_all_dispatchers_that_it_has_addresses_for, 1);
+	ADD(suite, who_cannot_be_joined_is_told_of_once, 1);
+	ADD(suite, a_loopback_address_is_for_workers_of_the_same_host, 1);
 	ADD(suite, streams_are_spread_over_dispatchers_that_come_and_go, 1);
 	ADD(suite, streams_that_are_being_made_change_hands_between_jobs, 1);
+	ADD(suite, streams_that_players_always_wait_for_change_hands_all_the_same, 1);
 	ADD(suite, a_players_job_goes_before_what_another_dispatcher_has_ahead, 1);
+	ADD(suite, a_players_job_goes_before_what_two_dispatchers_have_queued, 1);
+	ADD(suite, players_of_two_dispatchers_share_a_worker, 1);
 	return suite;
 }
 
@@ -473,5 +659,6 @@ Suite *suite_pools_change(void)
 	ADD(suite, titles_of_another_encoder_are_made_where_there_is_a_gpu_as_long_as_there_is_one, 1);
 	ADD(suite, workers_of_the_version_before_work_and_others_are_told_why_not, (int)(sizeof versions / sizeof *versions));
 	ADD(suite, a_worker_of_another_build_writes_nothing_into_a_plan_that_is_not_its_own, 1);
+	ADD(suite, a_player_waits_through_a_new_plan, 1);
 	return suite;
 }
