@@ -4,6 +4,7 @@
  */
 #include "common/bus.h"
 #include "common/proc.h"
+#include "tests/e2e/programs.h"
 #include "tests/suites.h"
 
 #include <arpa/inet.h>
@@ -20,7 +21,7 @@
 #define REFUSED_MS 300 /* what must not come would have by then, many times over */
 
 static char dir[64], endpoint[64], list_path[96];
-static uint16_t port;
+static int port;
 static struct bus *router;
 static struct keys_access dispatcher, worker;
 static struct err err;
@@ -50,18 +51,6 @@ static void allow(const char *one, const char *other)
 	free(aside);
 }
 
-/* One that nobody listens on; the bus does not tell which it got. */
-static uint16_t free_port(void)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t size = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &size), 0);
-	close(fd);
-	return ntohs(a.sin_port);
-}
-
 static void setup(void)
 {
 	char *path;
@@ -75,8 +64,8 @@ static void setup(void)
 	ck_assert_msg(!keys_access_open(&dispatcher, path, list_path, true, &err), "%s", err.msg);
 	memcpy(worker.server_key, dispatcher.pair.public_key, KEYS_SIZE);
 	worker.has_keys = true;
-	port = free_port();
-	snprintf(endpoint, sizeof(endpoint), "tcp://127.0.0.1:%u", port);
+	port = programs_free_port();
+	snprintf(endpoint, sizeof(endpoint), "tcp://127.0.0.1:%d", port);
 	ck_assert_msg(!bus_bind(&router, endpoint, &dispatcher, &err), "%s", err.msg);
 	free(path);
 }
@@ -189,7 +178,7 @@ START_TEST(worker_does_not_speak_with_a_false_dispatcher)
 	struct bus_peer peer;
 	make_pair("impostor", &impostor.pair);
 	ck_assert_msg(!keys_access_open(&impostor, path, list_path, true, &err), "%s", err.msg);
-	snprintf(endpoint, sizeof(endpoint), "tcp://127.0.0.1:%u", free_port());
+	snprintf(endpoint, sizeof(endpoint), "tcp://127.0.0.1:%d", programs_free_port());
 	ck_assert_msg(!bus_bind(&router, endpoint, &impostor, &err), "%s", err.msg);
 	ck_assert_msg(!bus_connect(&dealer, endpoint, &worker, &err), "%s", err.msg);
 	ck_assert_int_eq(exchange(dealer, &peer, REFUSED_MS), 0);
@@ -264,7 +253,7 @@ static int connect_raw(void)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	a.sin_port = htons(port);
+	a.sin_port = htons((uint16_t)port);
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	return fd;
 }
@@ -307,7 +296,7 @@ START_TEST(tcp_without_keys_is_refused_with_a_word_how_to_get_them)
 	ck_assert_int_eq(bus_bind(&bus, "tcp://0.0.0.0:5555", &none, &err), ERR_USAGE);
 	ck_assert_int_eq(bus_connect(&bus, "tcp://127.0.0.1:7", NULL, &err), ERR_USAGE);
 	ck_assert_msg(strstr(err.msg, "keygen") && strstr(err.msg, "--dispatcher-key"), "%s", err.msg);
-	snprintf(endpoint, sizeof(endpoint), "tcp://127.0.0.1:%u", free_port());
+	snprintf(endpoint, sizeof(endpoint), "tcp://127.0.0.1:%d", programs_free_port());
 	ck_assert_msg(!bus_bind(&bus, endpoint, &insecure, &err), "%s", err.msg);
 	bus_destroy(bus);
 }

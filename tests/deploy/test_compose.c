@@ -72,6 +72,18 @@ START_TEST(what_services_depend_on_is_there)
 }
 END_TEST
 
+/* Each string of that list of all services. */
+static void check_all(const char *list, void (*check)(const char *service, const char *text))
+{
+	json_t *service, *text;
+	const char *name;
+	size_t i;
+
+	json_object_foreach(services, name, service)
+		json_array_foreach(json_object_get(service, list), i, text)
+			check(name, json_string_value(text));
+}
+
 /* "./x:/y:ro" is a file of ours, "x:/y" a volume. */
 static void check_volume(const char *service, const char *text)
 {
@@ -88,25 +100,18 @@ static void check_volume(const char *service, const char *text)
 
 START_TEST(volumes_and_files_are_there)
 {
-	json_t *service, *volume;
-	const char *name;
-	size_t i;
-
-	json_object_foreach(services, name, service)
-		json_array_foreach(json_object_get(service, "volumes"), i, volume)
-			check_volume(name, json_string_value(volume));
+	check_all("volumes", check_volume);
 }
 END_TEST
 
+static void check_port(const char *service, const char *text)
+{
+	ck_assert_msg(!strcmp(service, "edge") || !strncmp(text, "127.0.0.1:", 10), "%s is open to all", service);
+}
+
 START_TEST(nothing_but_the_edge_is_reached_from_elsewhere)
 {
-	json_t *service, *port;
-	const char *name;
-	size_t i;
-
-	json_object_foreach(services, name, service)
-		json_array_foreach(json_object_get(service, "ports"), i, port)
-			ck_assert_msg(!strcmp(name, "edge") || !strncmp(json_string_value(port), "127.0.0.1:", 10), "%s is open to all", name);
+	check_all("ports", check_port);
 	ck_assert_uint_eq(json_array_size(yaml_at(services, "edge.ports")), 1);
 }
 END_TEST

@@ -11,14 +11,10 @@
 #include "tests/redis_fixture.h"
 #include "tests/suites.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 /* 20 segments of one second, each encoded when it is asked for */
 #define TITLE "ffmpeg -nostdin -v error -y -f lavfi -i \"$V,scale=320:180\" -t 20 -c:v mpeg4 -g 24 \"$OUT\""
@@ -28,18 +24,6 @@ static struct redis_fixture redis;
 static struct bg serve, pool, edge;
 static char *key, *access_log;
 static int port; /* of the edge */
-
-static int free_port(void)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t size = sizeof a;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &size), 0);
-	close(fd);
-	return ntohs(a.sin_port);
-}
 
 static void start_farm(const char *options)
 {
@@ -57,7 +41,7 @@ static void start_farm(const char *options)
 	ck_assert_ptr_nonnull(end);
 	*end = '\0';
 	programs_pool(&pool, &redis, &serve, 1, "");
-	port = free_port();
+	port = programs_free_port();
 }
 
 static void start_nginx(void)

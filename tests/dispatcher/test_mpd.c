@@ -44,6 +44,16 @@ static struct plan make_plan(void)
 	return plan;
 }
 
+static struct plan make_plan_of_tracks(void)
+{
+	struct plan plan = make_plan();
+
+	plan.audio = (struct record_audio){ 0 };
+	plan.tracks = tracks;
+	plan.n_tracks = 2;
+	return plan;
+}
+
 #define HEAD                                                                                                                   \
 	"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" "                           \
 	"profiles=\"urn:mpeg:dash:profile:isoff-live:2011\" type=\"static\" mediaPresentationDuration=\"PT13.013S\" "            \
@@ -71,12 +81,9 @@ END_TEST
 
 START_TEST(each_rendition_is_an_adaptation_set_with_its_label_escaped)
 {
-	struct plan plan = make_plan();
+	struct plan plan = make_plan_of_tracks();
 	struct buf out = { 0 };
 
-	plan.audio = (struct record_audio){ 0 };
-	plan.tracks = tracks;
-	plan.n_tracks = 2;
 	mpd_put(&plan, sizes, MPD_TEMPLATE, &out);
 	check_text(&out, HEAD
 			 "<AdaptationSet id=\"0\" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">\n"
@@ -143,12 +150,9 @@ END_TEST
 
 START_TEST(a_list_names_every_segment_as_playlists_do)
 {
-	struct plan plan = make_plan();
+	struct plan plan = make_plan_of_tracks();
 	struct buf out = { 0 };
 
-	plan.audio = (struct record_audio){ 0 };
-	plan.tracks = tracks;
-	plan.n_tracks = 2;
 	mpd_put(&plan, sizes, MPD_LIST, &out);
 	ck_assert_ptr_nonnull(strstr(buf_cstr(&out), "isoff-main:2011"));
 	ck_assert_ptr_null(strstr(buf_cstr(&out), "SegmentTemplate"));

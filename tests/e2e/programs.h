@@ -8,6 +8,8 @@
 #include "tests/e2e/bg.h"
 #include "tests/redis_fixture.h"
 
+/* A port of 127.0.0.1 on which nobody listens now; programs do not tell which port of the bus they got. */
+int programs_free_port(void);
 /* `segfarm serve` with more options and FILEs, on any free port unless they name one, for workers at bus.sock in its TMPDIR. */
 void programs_start_serve(struct bg *serve, const struct redis_fixture *redis, const char *arguments);
 /* And waits until it serves. */

@@ -6,6 +6,7 @@
 #include "tests/e2e/attack.h"
 #include "tests/e2e/bg.h"
 #include "tests/e2e/media.h"
+#include "tests/e2e/programs.h"
 #include "tests/e2e/sh.h"
 #include "tests/redis_fixture.h"
 #include "tests/suites.h"
@@ -42,19 +43,6 @@ static void make_reference(void)
 	free(sh("$SEGFARM run '%s' -o '%s'; ls '%s/main' | grep -c m4s | grep -qx 20", title, reference, reference));
 }
 
-/* Nobody listens on it now; programs do not tell which port of the bus they got. */
-static int free_port(void)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t size = sizeof a;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &size), 0);
-	close(fd);
-	return ntohs(a.sin_port);
-}
-
 struct farm {
 	struct redis_fixture redis;
 	struct bg serve, pool;
@@ -87,7 +75,7 @@ static void start_farm(struct farm *f, int n_titles)
 {
 	memset(f, 0, sizeof *f);
 	f->n_titles = n_titles;
-	f->bus_port = free_port();
+	f->bus_port = programs_free_port();
 	redis_fixture_start(&f->redis);
 	bg_open(&f->serve);
 	bg_open(&f->pool);
