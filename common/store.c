@@ -159,17 +159,27 @@ int store_get_stream(struct store *s, const char *stream, struct store_stream *w
 	return rc;
 }
 
+/* Fields and values behind the key, argv[0]. 1, 0: no such stream (any more). */
+static int update_stream(struct store *s, const char *const *argv, int n, struct err *err)
+{
+	redisReply *reply;
+	int rc = store_script(s, STORE_SCRIPT_UPDATE, 1, argv, n, NULL, &reply, err);
+
+	if (rc)
+		return rc;
+	if (reply->type != REDIS_REPLY_INTEGER)
+		return store_surprise(s, reply, err);
+	rc = reply->integer == 1;
+	freeReplyObject(reply);
+	return rc;
+}
+
 int store_set_mode(struct store *s, const char *stream, enum store_mode mode, struct err *err)
 {
-	struct store_stream what;
 	char key[STORE_KEY_MAX];
-	int rc = store_get_stream(s, stream, &what, err);
-	if (rc <= 0)
-		return rc;
-	rc = store_key(s, key, stream, err, "stream");
-	if (!rc)
-		rc = store_do(s, key, err, "HSET %s mode %s", key, modes[mode]);
-	return rc ? rc : 1;
+	const char *argv[] = { key, "mode", modes[mode] };
+	int rc = store_key(s, key, stream, err, "stream");
+	return rc ? rc : update_stream(s, argv, 3, err);
 }
 
 int store_list_streams(struct store *s, char (**keys)[RECORD_KEY_SIZE], size_t *n, struct err *err)
@@ -202,7 +212,11 @@ int store_set_state(struct store *s, const char *stream, const char *owner, cons
 	char key[STORE_KEY_MAX];
 	const char *argv[] = { "HSET", key, "state", state, "error", error };
 	int rc = store_key(s, key, stream, err, "stream");
-	return rc ? rc : store_guarded(s, stream, owner, argv, 6, NULL, err);
+	if (!rc && owner)
+		return store_guarded(s, stream, owner, argv, 6, NULL, err);
+	if (!rc)
+		rc = update_stream(s, argv + 1, 5, err);
+	return rc < 0 ? rc : 0;
 }
 
 /* --- values */

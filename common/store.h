@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Store: what segfarm keeps in Redis: one server, the master that sentinels name, or a cluster. Only store*.c include hiredis. Calls
+ * Store: what segfarm keeps in Redis: one server, the master that sentinels name, or a cluster; or two of these: one for segments and
+ * plays (marked with *), which may be lost, and one for the state, all the rest, which may not. Only store*.c include hiredis. Calls
  * block, with a time-out; after any I/O error the connection is freed, the call returns ERR_RETRY, and the next call connects anew, to
  * whoever is the master then. In a cluster all keys of a stream share a slot ({K}); redirections are followed within a call, and one that
  * waits for a slot on its way returns ERR_RETRY after a tenth of a second.
@@ -13,11 +14,12 @@
  *   segfarm:{K}:owner                      "<dispatcher id> <fencing number>"
  *   segfarm:{K}:index  segfarm:{K}:plan    JSON
  *   segfarm:{K}:init:<rendition>           bytes
- *   segfarm:{K}:seg:<rendition>:<start>:<duration>:<i>   piece i, STORE_PIECE bytes (the last one fewer)
+ * * segfarm:{K}:seg:<rendition>:<start>:<duration>:<i>   piece i, STORE_PIECE bytes (the last one fewer)
  *   segfarm:{K}:segs:<rendition>           hash "<start>:<duration>" -> "<bytes> <pieces> <xxh3 hex> <plan hash>"
- *   segfarm:{K}:play:<id>                  list: what a continuous stream has unread, with a lifetime
- *   segfarm:{K}:play:<id>:reader           there while somebody reads it
+ * * segfarm:{K}:play:<id>                  list: what a continuous stream has unread, with a lifetime
+ * * segfarm:{K}:play:<id>:reader           there while somebody reads it
  *   segfarm:{K}:fails                      hash "<rendition>:<start>:<duration>" -> "<class> <attempts> <reason>"
+ *   segfarm:data                           of two servers, on both: which two belong together (store_pair.c)
  *
  * A segment exists when its commit record does; a reader believes the pieces, not the record.
  */
@@ -37,16 +39,17 @@
 #define STORE_SEGMENT_MAX ((int64_t)STORE_PIECE * STORE_PIECES_MAX) /* bytes of one segment */
 #define STORE_VALUE_MAX (512u << 20)         /* bytes of any value that is read whole */
 
-struct store; /* one connection; in a cluster one to each master that was spoken to */
+struct store; /* a connection to each server; in a cluster to each master that was spoken to */
 
-/* url: common/store_url.h. Connects at once and PINGs; ERR_RETRY when Redis does not answer, ERR_USAGE for a bad url. */
+/* url: common/store_url.h, one or two with a space in between: state and data. Connects at once and PINGs; ERR_RETRY when Redis does not
+ * answer, ERR_USAGE for a bad url, and for servers that do not belong together: one alone of two, or two of different farms. */
 int store_open(struct store **store, const char *url, int timeout_ms, struct err *err);
 void store_close(struct store *store); /* NULL is fine */
-/* Of a cluster: each master. */
+/* Of a cluster: each master; of two servers: both, and whether they still belong together. */
 int store_ping(struct store *store, struct err *err);
 /* Counts what went wrong with the store itself, and not with what was asked of it. */
 unsigned store_troubles(const struct store *store);
-/* What Redis says of its memory (INFO), all masters of a cluster together. */
+/* What Redis says of its memory (INFO), all masters of a cluster, and two servers, together. */
 struct store_info {
 	int64_t used, max, evicted; /* bytes; 0: as much as there is; keys since it was started */
 };
@@ -97,7 +100,9 @@ int store_get_stream(struct store *s, const char *stream, struct store_stream *w
 int store_set_mode(struct store *s, const char *stream, enum store_mode mode, struct err *err);
 /* Forgets what could not be made, so that it is tried again. */
 int store_clear_fails(struct store *s, const char *stream, struct err *err);
-/* Removes a stream: it is not there any more, and what was made of it goes by store_clean. Until then it is listed. */
+/* Removes a stream: it is not there any more, and what was made of it goes by store_clean. Until then it is listed. One that is accepted
+ * again in the round trip in which another call of store_clean unlists it is listed again in the next one; should that caller die in just
+ * between, it stays unlisted until it is accepted once more: the list and the stream may be in different slots of a cluster. */
 int store_remove_stream(struct store *s, const char *stream, struct err *err);
 /* Takes away some of what is left of a removed stream: so little that nobody waits for it. 1 there is more, 0 nothing is left, or it
  * is not one that was removed. Several may do it at once. */
@@ -105,7 +110,7 @@ int store_clean(struct store *s, const char *stream, struct err *err);
 /* The keys of all accepted streams, and those that are not cleaned up: n of them, to be freed; NULL, 0 on an error. */
 int store_list_streams(struct store *s, char (**keys)[RECORD_KEY_SIZE], size_t *n, struct err *err);
 /* state: "probing", "working", "done", "partial", "failed"; error: a sentence or "". owner: what store_own_stream gave; NULL: whoever we are.
- * ERR_STOPPED: it has another owner. */
+ * ERR_STOPPED: it has another owner. One that was removed meanwhile stays so. */
 int store_set_state(struct store *s, const char *stream, const char *owner, const char *state, const char *error,
 		    struct err *err);
 

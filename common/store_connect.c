@@ -47,10 +47,12 @@ static int connect_here(struct store *s, struct err *err)
 		rc = store_connect_to(s, &s->map->nodes[s->at], false, err);
 	}
 	s->generation += !rc;
+	if (!rc && s->state->pair == STORE_PAIR_KNOWN)
+		s->state->pair = STORE_PAIR_UNKNOWN;
 	return rc;
 }
 
-int store_turn(struct store *s, const char *key, struct err *err)
+static int turn(struct store *s, const char *key, struct err *err)
 {
 	int node = 0, rc = 0;
 
@@ -70,36 +72,39 @@ int store_turn(struct store *s, const char *key, struct err *err)
 	return connect_here(s, err);
 }
 
-int store_open(struct store **store, const char *url, int timeout_ms, struct err *err)
+int store_turn(struct store *s, const char *key, struct err *err)
 {
-	struct store *s = calloc(1, sizeof(*s));
-	int rc;
+	int rc = turn(s, key, err);
 
-	*store = NULL;
-	if (!s)
-		return err_set(err, ERR_NOMEM, "no memory for a connection to Redis");
-	s->timeout_ms = timeout_ms;
-	s->prefix = PREFIX_DEFAULT;
-	rc = store_url_read(&s->url, url, err);
-	if (!rc) {
-		store_url_name(&s->url, s->name);
-		s->hash = XXH3_createState();
-		if (!s->hash)
-			rc = err_set(err, ERR_NOMEM, "no memory for a connection to Redis");
-	}
-	if (!rc)
-		rc = store_turn(s, NULL, err);
-	if (rc)
-		store_close(s);
-	else
-		*store = s;
-	return rc;
+	if (rc || s->state->pair != STORE_PAIR_UNKNOWN)
+		return rc;
+	rc = store_check_pair(s->state, err);
+	s->redirect.kind = STORE_STAYS; /* of what was asked for that */
+	return rc ? rc : turn(s, key, err);
 }
 
-void store_close(struct store *s)
+/* Not connected; NULL: no memory. */
+static struct store *create(const struct store_url *url, int timeout_ms)
 {
+	struct store *s = calloc(1, sizeof(*s));
+
 	if (!s)
-		return;
+		return NULL;
+	s->state = s->data = s;
+	s->url = *url;
+	s->timeout_ms = timeout_ms;
+	s->prefix = PREFIX_DEFAULT;
+	store_url_name(&s->url, s->name);
+	s->hash = XXH3_createState();
+	if (!s->hash) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+static void destroy(struct store *s)
+{
 	for (int i = 0; i < store_n_nodes(s); i++) {
 		store_turn_to(s, i);
 		store_disconnect(s);
@@ -110,6 +115,44 @@ void store_close(struct store *s)
 	free(s);
 }
 
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	if (s->data != s)
+		destroy(s->data);
+	destroy(s);
+}
+
+int store_open(struct store **store, const char *url, int timeout_ms, struct err *err)
+{
+	struct store_url urls[STORE_URLS_MAX];
+	struct store *s = NULL, *data;
+	int n = store_urls_read(urls, url, err), rc = n < 0 ? n : 0;
+
+	*store = NULL;
+	if (!rc) {
+		s = create(&urls[0], timeout_ms);
+		data = n > 1 && s ? create(&urls[1], timeout_ms) : s;
+		if (!data)
+			rc = err_set(err, ERR_NOMEM, "no memory for a connection to Redis");
+		else if (data != s) {
+			s->data = data;
+			data->state = s;
+		}
+	}
+	explicit_bzero(urls, sizeof(urls));
+	if (!rc)
+		rc = store_turn(s, NULL, err);
+	if (!rc)
+		rc = store_turn(s->data, NULL, err);
+	if (rc)
+		store_close(s);
+	else
+		*store = s;
+	return rc;
+}
+
 int store_turn_node(struct store *s, int node, struct err *err)
 {
 	store_turn_to(s, node);
@@ -117,7 +160,7 @@ int store_turn_node(struct store *s, int node, struct err *err)
 }
 
 /* Of a cluster: who is the master of what, and whether all of them answer. */
-int store_ping(struct store *s, struct err *err)
+static int ping(struct store *s, struct err *err)
 {
 	char key[STORE_KEY_MAX];
 	redisReply *reply;
@@ -138,12 +181,27 @@ int store_ping(struct store *s, struct err *err)
 	return rc || !s->map ? rc : store_do(s, key, err, "EXISTS %s", key);
 }
 
-unsigned store_troubles(const struct store *s)
+int store_ping(struct store *s, struct err *err)
 {
-	return s->troubles;
+	int rc = ping(s, err);
+
+	if (rc || s->data == s)
+		return rc;
+	rc = ping(s->data, err);
+	return rc ? rc : store_check_pair(s, err);
 }
 
-void store_set_timeout(struct store *s, int timeout_ms)
+unsigned store_troubles(const struct store *s)
+{
+	return s->troubles + (s->data != s ? s->data->troubles : 0);
+}
+
+unsigned store_generation(const struct store *s)
+{
+	return s->generation + (s->data != s ? s->data->generation : 0);
+}
+
+static void set_timeout(struct store *s, int timeout_ms)
 {
 	struct timeval tv = { timeout_ms / 1000, timeout_ms % 1000 * 1000 };
 
@@ -153,12 +211,14 @@ void store_set_timeout(struct store *s, int timeout_ms)
 			redisSetTimeout(s->nodes[i], tv);
 }
 
-unsigned store_generation(const struct store *s)
+void store_set_timeout(struct store *s, int timeout_ms)
 {
-	return s->generation;
+	set_timeout(s, timeout_ms);
+	if (s->data != s)
+		set_timeout(s->data, timeout_ms);
 }
 
 void store_set_prefix(struct store *s, const char *prefix)
 {
-	s->prefix = prefix;
+	s->prefix = s->data->prefix = prefix;
 }

@@ -91,7 +91,7 @@ static int refused(struct store *s, const redisReply *reply, struct err *err)
 /* What was the master when we came is none any more: whoever is will be asked for. */
 static bool is_demoted(const struct store *s, const redisReply *reply)
 {
-	return s->url.kind == STORE_SENTINEL && store_begins_with(reply->str, "READONLY");
+	return s->url.kind == STORE_SENTINEL && store_is_read_only(reply->str);
 }
 
 int store_reply(struct store *s, redisReply **reply, struct err *err)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What Redis says of itself, and whether its settings fit what is kept in it. Of a cluster each master is asked.
+ * What Redis says of itself, and whether its settings fit what is kept in it. Of a cluster each master is asked, of two servers both.
  */
 #include "common/store_internal.h"
 
@@ -85,7 +85,8 @@ static int add_info(struct store *s, void *arg, struct err *err)
 int store_get_info(struct store *s, struct store_info *info, struct err *err)
 {
 	*info = (struct store_info){ 0 };
-	return each_node(s, add_info, info, err);
+	int rc = each_node(s, add_info, info, err);
+	return rc || s->data == s ? rc : each_node(s->data, add_info, info, err);
 }
 
 /* --- settings */
@@ -111,26 +112,50 @@ static int has_snapshots(struct store *s)
 	return ret;
 }
 
+static bool is_data_only(const struct store *s)
+{
+	return s->state != s;
+}
+
 static const char *check_persistence(struct store *s, const char *info)
 {
+	int64_t has_aof = find_number(info, "aof_enabled");
 	int has_save;
 
-	if (find_number(info, "aof_enabled"))
+	if (is_data_only(s) && has_aof == 1)
+		return "appendonly is on: it writes all segments to disk, which need not be kept";
+	if (has_aof && !is_data_only(s))
 		return NULL;
 	has_save = has_snapshots(s);
+	if (is_data_only(s))
+		return has_save == 1 ? "save is on: it writes all segments to disk again and again, which need not be kept" : NULL;
 	if (has_save == 1)
 		return "appendonly is off: what was accepted since the last snapshot is lost when Redis dies";
 	return has_save ? "appendonly is off: what was accepted may be lost when Redis dies" :
 			  "it keeps nothing on disk (appendonly and save are off): what was accepted is lost when Redis dies";
 }
 
-static const char *check_memory(const char *info)
+/* Of one of two servers. */
+static const char *check_policy(const struct store *s, const char *policy)
+{
+	if (is_data_only(s) && !strcmp(policy, "noeviction"))
+		return "its maxmemory-policy (noeviction) takes no more segments when memory is full: allkeys-lru drops those that were read least recently";
+	if (is_data_only(s) && !strcmp(policy, "volatile-ttl"))
+		return "its maxmemory-policy (volatile-ttl) drops what is just being written first: allkeys-lru drops what was read least recently";
+	if (!is_data_only(s) && strcmp(policy, "noeviction"))
+		return "its maxmemory-policy drops leases of dispatchers or streams that were accepted: noeviction keeps them, the segments are elsewhere";
+	return NULL;
+}
+
+static const char *check_memory(const struct store *s, const char *info)
 {
 	char policy[64] = "";
 
 	find(info, "maxmemory_policy", policy);
 	if (!find_number(info, "maxmemory"))
 		return "maxmemory is 0: it grows until the system ends it";
+	if (s->state != s->data)
+		return check_policy(s, policy);
 	if (store_begins_with(policy, "allkeys-"))
 		return "its maxmemory-policy (allkeys-...) drops streams that were accepted, too: volatile-lru drops segments only";
 	if (!strcmp(policy, "volatile-ttl"))
@@ -148,7 +173,7 @@ static int check_node(struct store *s, void *arg, struct err *err)
 	if (!rc)
 		rc = ask_info(s, "persistence", &persistence, err);
 	if (!rc) {
-		found[0] = check_memory(memory->str);
+		found[0] = check_memory(s, memory->str);
 		found[1] = check_persistence(s, persistence->str);
 		for (int i = 0; i < 2; i++)
 			if (found[i])
@@ -161,5 +186,7 @@ static int check_node(struct store *s, void *arg, struct err *err)
 
 int store_check_settings(struct store *s, void (*fn)(void *arg, const char *where, const char *text), void *arg, struct err *err)
 {
-	return each_node(s, check_node, &(struct check){ fn, arg }, err);
+	struct check check = { fn, arg };
+	int rc = each_node(s, check_node, &check, err);
+	return rc || s->data == s ? rc : each_node(s->data, check_node, &check, err);
 }

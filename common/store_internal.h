@@ -5,6 +5,10 @@
  *   store_connection.c   one connection: bytes, replies, errors
  *   store_connect.c      who is connected to: the one server, the master that sentinels name, the nodes of a cluster
  *   store_command.c      one command, to where its key is, again where that has changed
+ *   store_pair.c         two servers that belong together
+ *
+ * With two servers there are two struct store, each with connections of its own. Callers have the one of the state, which keeps the other;
+ * with one server it is both.
  *
  * A command names the key that it is about (any of its stream: they share a slot), and goes to the node that has it. Several commands on
  * their way at once are for what is worth it: pieces, and the owners of many streams. What comes back redirected of those is asked for
@@ -27,18 +31,27 @@
 enum store_script {
 	STORE_SCRIPT_PEEK,
 	STORE_SCRIPT_COMMIT,
+	STORE_SCRIPT_SETTLE,
 	STORE_SCRIPT_GUARD,
 	STORE_SCRIPT_OWN,
 	STORE_SCRIPT_ACCEPT,
+	STORE_SCRIPT_UPDATE,
 	STORE_SCRIPT_MAIL,
 	STORE_SCRIPT_LOOK,
 	STORE_SCRIPT_PUSH,
 	STORE_SCRIPT_REMOVE,
 	STORE_SCRIPT_CLEAN,
+	STORE_SCRIPT_FORGET,
 	STORE_N_SCRIPTS
 };
 
+/* Whether our servers are those of the farm: to be looked at after each new connection. */
+enum store_pair { STORE_PAIR_UNKNOWN, STORE_PAIR_ASKING, STORE_PAIR_KNOWN };
+
 struct store {
+	struct store *state, *data; /* where the segments are, and where everything else is; with one server both are this one */
+	enum store_pair pair;       /* of the state */
+	bool was_paired;            /* they were once */
 	struct store_url url;
 	char name[STORE_URL_MAX]; /* the url as it may be shown */
 	int timeout_ms;
@@ -107,6 +120,9 @@ void store_turn_to(struct store *s, int node); /* or not connected */
 int store_node_of(const struct store *s, const char *key);
 int store_n_nodes(const struct store *s);
 
+/* --- store_pair.c: of the state. ERR_USAGE; of those that were right before ERR_RETRY */
+int store_check_pair(struct store *s, struct err *err);
+
 /* --- store_sentinel.c, store_cluster.c */
 int store_sentinel_connect(struct store *s, struct err *err);
 /* Finds the map, if there is none or it is stale. */
@@ -134,6 +150,7 @@ int store_get_string(struct store *s, const char *key, struct buf *out, size_t m
 
 /* --- store_script.c */
 
+#define STORE_ARGS_MAX 128 /* of a script */
 /* keys first; sizes NULL: of strings */
 int store_script(struct store *s, enum store_script which, int n_keys, const char *const *argv, int n, const size_t *sizes,
 		 redisReply **reply, struct err *err);
@@ -142,6 +159,14 @@ const char *store_script_text(enum store_script which);
  * another. */
 int store_guarded(struct store *s, const char *stream, const char *owner, const char *const *argv, int n, const size_t *sizes,
 		  struct err *err);
+
+/* --- store_segment.c */
+
+/* Adds the keys of a segment's pieces to a command, and returns how many; of one whose record is broken all that there may be, and none
+ * where no segment has such a field. begin: of all keys of the stream. */
+int store_put_pieces(struct buf *keys, const char *begin, const char *rendition, const redisReply *field, const redisReply *record);
+/* UNLINK of n keys (0 is fine) that were added so, all in one slot, that of `key`. */
+int store_unlink(struct store *s, const char *key, const struct buf *keys, int n, struct err *err);
 
 /* --- store.c */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Plays: a list of pieces per reader, each with its number in front (8 bytes, big-endian), so that a piece that Redis has
- * lost shows.
+ * lost shows. Where there are two servers they are with the segments.
  */
 #include "common/store_internal.h"
 
@@ -32,6 +32,7 @@ int store_keep_play(struct store *s, const struct store_play *play, struct err *
 {
 	struct names n;
 	int rc = get_names(s, play, &n, err);
+	s = s->data;
 	if (!rc)
 		rc = store_do(s, n.reader, err, "SET %s 1 EX %d", n.reader, STORE_PLAY_LEASE_S);
 	/* A writer that has come to the end looks no more, and the reader may take long over the rest. */
@@ -42,6 +43,7 @@ int store_end_play(struct store *s, const struct store_play *play, struct err *e
 {
 	struct names n;
 	int rc = get_names(s, play, &n, err);
+	s = s->data;
 	if (!rc)
 		rc = store_do(s, n.reader, err, "UNLINK %s", n.reader);
 	return rc ? rc : store_do(s, n.list, err, "UNLINK %s", n.list);
@@ -52,6 +54,7 @@ int store_take_play(struct store *s, const struct store_play *play, int64_t *num
 	struct names n;
 	redisReply *reply;
 	int rc = get_names(s, play, &n, err);
+	s = s->data;
 	if (!rc)
 		rc = store_call(s, n.list, &reply, err, "LPOP %s", n.list);
 	if (rc)
@@ -134,9 +137,9 @@ int store_put_play(struct store *s, const struct store_play *play, int64_t numbe
 	if (!rc && size > STORE_PIECE)
 		rc = err_set(err, ERR_USAGE, "a piece of %zu bytes", size);
 	if (!rc)
-		rc = look(s, &n, err);
+		rc = look(s->data, &n, err);
 	if (rc != 1)
 		return rc;
-	rc = push(s, &n, head, iov, n_iov, size, err);
+	rc = push(s->data, &n, head, iov, n_iov, size, err);
 	return rc ? rc : 1;
 }

@@ -7,7 +7,9 @@
 
 #include <string.h>
 
-#define KEYS_AT_ONCE "256" /* 64 MiB of pieces: some milliseconds of Redis' time; a segment's go together */
+#define KEYS_AT_ONCE 256   /* 64 MiB of pieces: some milliseconds of Redis' time; a segment's go together */
+#define RECORDS_AT_ONCE 100
+_Static_assert(RECORDS_AT_ONCE + 2 <= STORE_ARGS_MAX, "two keys, and the fields");
 
 int store_remove_stream(struct store *s, const char *stream, struct err *err)
 {
@@ -40,6 +42,38 @@ static void put_renditions(struct buf *names)
 	}
 }
 
+/* Pieces go before the record that they are found by, whoever dies in between. Who is late may take some of a stream that has come again:
+ * they are made again, as all that is dropped. */
+static int clean_page(struct store *s, const char *begin, const char *mark, const char *rendition, const redisReply *page, struct err *err)
+{
+	char commits[STORE_KEY_MAX + RECORD_RENDITION_MAX + 8];
+	const char *argv[2 + RECORDS_AT_ONCE] = { commits, mark };
+	size_t sizes[2 + RECORDS_AT_ONCE];
+	struct buf keys = { 0 };
+	redisReply *reply = NULL;
+	int n = 2, n_keys = 0;
+
+	snprintf(commits, sizeof(commits), "%ssegs:%.*s", begin, RECORD_RENDITION_MAX, rendition);
+	sizes[0] = strlen(commits);
+	sizes[1] = strlen(mark);
+	for (size_t i = 0; i + 1 < page->elements && n < 2 + RECORDS_AT_ONCE && n_keys < KEYS_AT_ONCE; i += 2) {
+		const redisReply *field = page->element[i];
+
+		if (field->type != REDIS_REPLY_STRING)
+			continue;
+		n_keys += store_put_pieces(&keys, begin, rendition, field, page->element[i + 1]);
+		argv[n] = field->str;
+		sizes[n++] = field->len;
+	}
+	int rc = store_unlink(s->data, begin, &keys, n_keys, err);
+	if (!rc)
+		rc = store_script(s, STORE_SCRIPT_FORGET, 2, argv, n, sizes, &reply, err);
+	freeReplyObject(reply);
+	buf_finish(&keys);
+	return rc;
+}
+
+/* 1 there is more, 0 only the mark is left, or it was the last time, and there is nothing. */
 static int clean(struct store *s, const char *stream, const char *last, struct err *err)
 {
 	struct buf renditions = { 0 };
@@ -52,15 +86,19 @@ static int clean(struct store *s, const char *stream, const char *last, struct e
 	if (!rc && !buf_cstr(&renditions))
 		rc = err_set(err, ERR_NOMEM, "out of memory");
 	if (!rc) {
-		const char *argv[] = { begin, mark, KEYS_AT_ONCE, (const char *)renditions.data, last };
-		rc = store_script(s, STORE_SCRIPT_CLEAN, 2, argv, 5, NULL, &reply, err);
+		const char *argv[] = { begin, mark, (const char *)renditions.data, last };
+		rc = store_script(s, STORE_SCRIPT_CLEAN, 2, argv, 4, NULL, &reply, err);
 	}
 	buf_finish(&renditions);
 	if (rc)
 		return rc;
-	if (reply->type != REDIS_REPLY_INTEGER)
+	if (reply->type != REDIS_REPLY_ARRAY || (reply->elements && (reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
+								     reply->element[1]->type != REDIS_REPLY_ARRAY)))
 		return store_surprise(s, reply, err);
-	rc = reply->integer != 0;
+	if (reply->elements) {
+		rc = clean_page(s, begin, mark, reply->element[0]->str, reply->element[1], err);
+		rc = rc ? rc : 1;
+	}
 	freeReplyObject(reply);
 	return rc;
 }

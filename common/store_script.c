@@ -7,38 +7,32 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ARGS_MAX 16
+#define ARGS_MAX (STORE_ARGS_MAX + 3) /* with what EVAL has in front */
 
-/* KEYS: commit records, what every piece's key begins with. All keys of a stream share its hash tag, so the pieces' own are not listed;
- * nor is the stream's, which a worker's user may only read. While a slot is on its way the second key, which is never there, makes a
- * cluster answer TRYAGAIN.
+/* KEYS: commit records, what every piece's key begins with. All keys of a stream share its hash tag; its hash is not listed, for a worker's
+ * user may only read it. While a slot is on its way the second key, which is never there, makes a cluster answer TRYAGAIN.
  * ARGV: stream's hash, field, plan hash. Answers the record, PLAN, or nil. */
 static const char script_peek[] = "if redis.call('HGET', ARGV[1], 'plan_hash') ~= ARGV[3] then return 'PLAN' end\n"
-				  "local old = redis.call('HGET', KEYS[1], ARGV[2])\n"
-				  "if not old then return false end\n"
-				  "local n, plan = string.match(old, '^%d+ (%d+) %x+ (%x+)$')\n"
-				  "if plan ~= ARGV[3] then return false end\n"
-				  "for i = 0, math.min(tonumber(n), 4096) - 1 do\n"
-				  "  if redis.call('EXISTS', KEYS[2] .. i) == 0 then return false end\n"
-				  "end\n"
-				  "return old\n";
+				  "return redis.call('HGET', KEYS[1], ARGV[2])\n";
 
-/* ARGV: stream's hash, field, plan hash, record, pieces, lifetime. Answers the record, PLAN or PIECE. */
-static const char script_commit[] =
-	"if redis.call('HGET', ARGV[1], 'plan_hash') ~= ARGV[3] then return 'PLAN' end\n"
-	"local n, ttl = tonumber(ARGV[5]), tonumber(ARGV[6])\n"
-	"for i = 0, n - 1 do\n"
-	"  if redis.call('EXISTS', KEYS[2] .. i) == 0 then return 'PIECE' end\n"
-	"end\n"
-	"local old = redis.call('HGET', KEYS[1], ARGV[2])\n"
-	"local n_old = tonumber(old and string.match(old, '^%d+ (%d+) ') or 0)\n"
-	"for i = n, math.min(n_old, 4096) - 1 do redis.call('DEL', KEYS[2] .. i) end\n"
-	"for i = 0, n - 1 do\n"
-	"  if ttl > 0 then redis.call('EXPIRE', KEYS[2] .. i, ttl) else redis.call('PERSIST', KEYS[2] .. i) end\n"
-	"end\n"
-	"if old ~= ARGV[4] then redis.call('HSET', KEYS[1], ARGV[2], ARGV[4]) end\n"
-	"return ARGV[4]\n";
+/* The same, with the new record behind. Answers the one before, PLAN, or nil. */
+static const char script_commit[] = "if redis.call('HGET', ARGV[1], 'plan_hash') ~= ARGV[3] then return 'PLAN' end\n"
+				    "local old = redis.call('HGET', KEYS[1], ARGV[2])\n"
+				    "if old ~= ARGV[4] then redis.call('HSET', KEYS[1], ARGV[2], ARGV[4]) end\n"
+				    "return old\n";
 
+/* KEYS: the first piece, what every piece's key begins with (as above). ARGV: pieces, as many as there may have been before, lifetime.
+ * Answers 1, or 0: one is gone. */
+static const char script_settle[] =
+	"local k, n, ttl = KEYS[2], tonumber(ARGV[1]), tonumber(ARGV[3])\n"
+	"for i = 0, n - 1 do\n"
+	"  if redis.call('EXISTS', k .. i) == 0 then return 0 end\n"
+	"end\n"
+	"for i = 0, n - 1 do\n"
+	"  if ttl > 0 then redis.call('EXPIRE', k .. i, ttl) else redis.call('PERSIST', k .. i) end\n"
+	"end\n"
+	"for i = n, tonumber(ARGV[2]) - 1 do redis.call('UNLINK', k .. i) end\n"
+	"return 1\n";
 
 /* KEYS: the stream's owner, the key that is written. ARGV: who we think it is, a command, what it says of the key. */
 static const char script_guard[] = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'OWNER' end\n"
@@ -57,6 +51,11 @@ static const char script_accept[] = "redis.call('HSET', KEYS[1], 'source', ARGV[
 				    "redis.call('HSETNX', KEYS[1], 'created', ARGV[4])\n"
 				    "redis.call('HSETNX', KEYS[1], 'state', 'probing')\n"
 				    "redis.call('HSETNX', KEYS[1], 'error', '')\n"
+				    "return 1\n";
+
+/* KEYS: a stream's hash. ARGV: fields and values. Answers 0: it is gone, and must not be there again without its source. */
+static const char script_update[] = "if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end\n"
+				    "redis.call('HSET', KEYS[1], unpack(ARGV))\n"
 				    "return 1\n";
 
 /* KEYS: a list. ARGV: what is put at its end, how many it may have, its lifetime. */
@@ -79,44 +78,44 @@ static const char script_remove[] = "redis.call('DEL', KEYS[3])\n"
 				    "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('RENAME', KEYS[1], KEYS[2]) end\n"
 				    "return 1\n";
 
-/* KEYS: what all keys of a stream begin with (as above: it is never there), its mark. ARGV: how many keys are enough, the names of all renditions that there may be, "last".
- * Takes away what was made of a stream that is marked as removed. Answers 1: there is more, 0: only the mark is left, or it was the last
- * time, and there is nothing. */
-static const char script_clean[] = "local k, n, enough = KEYS[1], 0, tonumber(ARGV[1])\n"
-				   "if redis.call('EXISTS', KEYS[2]) == 0 then return 0 end\n"
-				   "for r in string.gmatch(ARGV[2], '%S+') do\n"
+/* KEYS: what all keys of a stream begin with (as above: it is never there), its mark. ARGV: the names of all renditions that there may be,
+ * "last". Of a stream that is marked as removed. Answers a rendition and some of its records (a field, a value, a field, ...). Where there
+ * are none the rest goes, with "last" the mark, too, and it answers nothing. */
+static const char script_clean[] = "local k = KEYS[1]\n"
+				   "if redis.call('EXISTS', KEYS[2]) == 0 then return {} end\n"
+				   "for r in string.gmatch(ARGV[1], '%S+') do\n"
 				   "  local cursor = '0'\n"
 				   "  repeat\n"
-				   "    local page = redis.pcall('HSCAN', k .. 'segs:' .. r, cursor, 'COUNT', 16)\n"
-				   "    if page.err then page = { '0', {} } end\n" /* it is no hash */
+				   "    local page = redis.pcall('HSCAN', k .. 'segs:' .. r, cursor, 'COUNT', 100)\n"
+				   "    if page.err and string.find(page.err, 'WRONGTYPE', 1, true) then page = { '0', {} } end\n" /* it is no hash */
+				   "    if page.err then return page end\n"
+				   "    if #page[2] > 0 then return { r, page[2] } end\n"
 				   "    cursor = page[1]\n"
-				   "    for i = 1, #page[2], 2 do\n"
-				   "      local field, pieces = page[2][i], string.match(page[2][i + 1], '^%d+ (%d+) ')\n"
-				   "      for p = 0, math.min(tonumber(pieces or 0), 4096) - 1 do\n"
-				   "        redis.call('UNLINK', k .. 'seg:' .. r .. ':' .. field .. ':' .. p)\n"
-				   "        n = n + 1\n"
-				   "      end\n"
-				   "      redis.call('HDEL', k .. 'segs:' .. r, field)\n"
-				   "      if n >= enough then return 1 end\n"
-				   "    end\n"
 				   "  until cursor == '0'\n"
 				   "  redis.call('UNLINK', k .. 'segs:' .. r, k .. 'init:' .. r)\n"
 				   "end\n"
 				   "redis.call('UNLINK', k .. 'index', k .. 'plan', k .. 'fails')\n"
-				   "if ARGV[3] == 'last' then redis.call('UNLINK', KEYS[2]) end\n"
-				   "return 0\n";
+				   "if ARGV[2] == 'last' then redis.call('UNLINK', KEYS[2]) end\n"
+				   "return {}\n";
+
+/* KEYS: commit records, the mark. ARGV: fields. It may have been cleaned up by somebody else, and have come again. */
+static const char script_forget[] = "if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('HDEL', KEYS[1], unpack(ARGV)) end\n"
+				    "return 1\n";
 
 static const char *const script_texts[] = {
 	[STORE_SCRIPT_PEEK] = script_peek,
 	[STORE_SCRIPT_COMMIT] = script_commit,
+	[STORE_SCRIPT_SETTLE] = script_settle,
 	[STORE_SCRIPT_GUARD] = script_guard,
 	[STORE_SCRIPT_OWN] = script_own,
 	[STORE_SCRIPT_ACCEPT] = script_accept,
+	[STORE_SCRIPT_UPDATE] = script_update,
 	[STORE_SCRIPT_MAIL] = script_mail,
 	[STORE_SCRIPT_LOOK] = script_look,
 	[STORE_SCRIPT_PUSH] = script_push,
 	[STORE_SCRIPT_REMOVE] = script_remove,
 	[STORE_SCRIPT_CLEAN] = script_clean,
+	[STORE_SCRIPT_FORGET] = script_forget,
 };
 
 const char *store_script_text(enum store_script which)
@@ -132,7 +131,7 @@ int store_script(struct store *s, enum store_script which, int n_keys, const cha
 	const char *all[ARGS_MAX] = { "EVAL", script_texts[which], count };
 	size_t all_sizes[ARGS_MAX];
 
-	ASSERT(n + 3 <= ARGS_MAX && n_keys >= 1);
+	ASSERT(n <= STORE_ARGS_MAX && n_keys >= 1);
 	snprintf(count, sizeof(count), "%d", n_keys);
 	for (int i = 0; i < n; i++)
 		all[i + 3] = argv[i];
@@ -150,7 +149,7 @@ int store_guarded(struct store *s, const char *stream, const char *owner, const 
 	redisReply *reply;
 	bool is_ours;
 	int rc = store_key(s, key, stream, err, "owner");
-	ASSERT(n >= 2 && n + 2 < ARGS_MAX - 3);
+	ASSERT(n >= 2 && n + 2 <= STORE_ARGS_MAX);
 	if (!rc && !owner) {
 		for (int i = 0; i < n; i++) {
 			all[i] = argv[i];

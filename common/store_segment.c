@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Segments: pieces and the record that commits them.
+ * Segments: pieces and the record that commits them, which may be on two servers: in that case no step is taken on both of them.
  *
- * A writer sets all pieces with a short lifetime and then runs one script, which looks whether they are all there and
- * whether the stream's plan is still the writer's. A writer that dies in between leaves nothing behind for long. Who
- * comes second finds the record before writing and leaves it alone; two that write at the same time write equal bytes,
- * and the record then describes the pieces that lie there.
+ * A writer sets all pieces with a short lifetime, writes the record if the stream's plan is still its own, and then gives the pieces, if
+ * all of them are there, the lifetime that they are to have. One that dies before the record leaves nothing behind for long; one that dies
+ * after it a record whose pieces go: readers believe the pieces, and until then whoever comes second finds both and does the last step. It
+ * writes nothing; two that write at the same time write equal bytes, and the record then describes the pieces that lie there.
  */
 #include "common/store_internal.h"
 
@@ -22,7 +22,6 @@
 #define RECORD_MAX 96
 #define REASON_MAX 1024
 #define PIECES_AHEAD 8 /* asked for before the first of them is taken: 2 MiB */
-_Static_assert(STORE_PIECES_MAX == 4096, "the scripts have this number");
 
 /* The keys and the field of one segment. */
 struct names {
@@ -77,61 +76,47 @@ static bool parse_commit(const redisReply *r, struct store_commit *c)
 
 /* --- scripts */
 
-struct script_args {
-	const char *field, *plan_hash, *record;
-	int pieces;
-	int64_t ttl_s;
-};
-
-static int run_script(struct store *s, enum store_script which, const struct names *n, const struct script_args *a,
-		      redisReply **reply, struct err *err)
+/* Runs one of the two that look at the plan: 1 and *old, the record that is there; 0: none, or none that can be read: then old->pieces is
+ * how many there may be. */
+static int run_script(struct store *s, enum store_script which, const struct names *n, const char *plan_hash, const char *record,
+		      struct store_commit *old, struct err *err)
 {
-	char pieces[16], ttl[24];
-	const char *argv[] = { n->commits, n->piece, n->stream, a->field, a->plan_hash, a->record, pieces, ttl };
-	snprintf(pieces, sizeof(pieces), "%d", a->pieces);
-	snprintf(ttl, sizeof(ttl), "%" PRId64, a->ttl_s);
-	return store_script(s, which, 2, argv, 8, NULL, reply, err);
-}
-
-static int other_plan(struct err *err)
-{
-	return err_set(err, ERR_STOPPED, "the stream has another plan by now");
-}
-
-/* 1 and *commit: the segment exists; 0: it has to be written. */
-static int peek(struct store *s, const struct names *n, const char *plan_hash, struct store_commit *commit,
-		struct err *err)
-{
-	struct script_args a = { n->field, plan_hash, "-", 0, 0 };
+	const char *argv[] = { n->commits, n->piece, n->stream, n->field, plan_hash, record };
 	redisReply *reply;
-	int rc = run_script(s, STORE_SCRIPT_PEEK, n, &a, &reply, err);
+	int rc = store_script(s, which, 2, argv, 6, NULL, &reply, err);
+
+	memset(old, 0, sizeof(*old));
 	if (rc)
 		return rc;
 	if (reply->type != REDIS_REPLY_NIL && reply->type != REDIS_REPLY_STRING)
 		return store_surprise(s, reply, err);
-	/* A record that cannot be read is written anew. */
-	if (reply->type == REDIS_REPLY_STRING)
-		rc = !strcmp(reply->str, "PLAN") ? other_plan(err) : parse_commit(reply, commit);
+	if (reply->type == REDIS_REPLY_STRING && !strcmp(reply->str, "PLAN"))
+		rc = err_set(err, ERR_STOPPED, "the stream has another plan by now");
+	else if (reply->type == REDIS_REPLY_STRING && parse_commit(reply, old))
+		rc = 1;
+	else
+		old->pieces = reply->type == REDIS_REPLY_STRING ? STORE_PIECES_MAX : 0;
 	freeReplyObject(reply);
 	return rc;
 }
 
-static int commit_pieces(struct store *s, const struct names *n, int64_t ttl_s, const struct store_commit *commit,
-			 struct err *err)
+/* 1 the pieces have their lifetime, and those behind them, up to n_before, are gone; 0 one is not there. */
+static int settle(struct store *s, const struct names *n, int pieces, int n_before, int64_t ttl_s, struct err *err)
 {
-	char record[RECORD_MAX];
-	format_commit(commit, record);
-	struct script_args a = { n->field, commit->plan_hash, record, commit->pieces, ttl_s };
+	char first[STORE_KEY_MAX + 16], count[16], before[16], ttl[24];
+	const char *argv[] = { first, n->piece, count, before, ttl };
 	redisReply *reply;
-	int rc = run_script(s, STORE_SCRIPT_COMMIT, n, &a, &reply, err);
+
+	snprintf(first, sizeof(first), "%s0", n->piece);
+	snprintf(count, sizeof(count), "%d", pieces);
+	snprintf(before, sizeof(before), "%d", n_before);
+	snprintf(ttl, sizeof(ttl), "%" PRId64, ttl_s);
+	int rc = store_script(s->data, STORE_SCRIPT_SETTLE, 2, argv, 5, NULL, &reply, err);
 	if (rc)
 		return rc;
-	if (reply->type != REDIS_REPLY_STRING)
-		return store_surprise(s, reply, err);
-	if (!strcmp(reply->str, "PLAN"))
-		rc = other_plan(err);
-	else if (!strcmp(reply->str, "PIECE"))
-		rc = err_set(err, ERR_RETRY, "Redis at %s has dropped a piece before its commit", store_where(s));
+	if (reply->type != REDIS_REPLY_INTEGER)
+		return store_surprise(s->data, reply, err);
+	rc = reply->integer == 1;
 	freeReplyObject(reply);
 	return rc;
 }
@@ -245,28 +230,43 @@ static int total_size(const struct iovec *iov, int n_iov, int64_t *bytes, struct
 	return *bytes ? 0 : err_set(err, ERR_USAGE, "a segment has no bytes");
 }
 
+/* 1: it exists. */
+static int write_segment(struct store *s, const struct names *n, const struct iovec *iov, int64_t ttl_s, struct store_commit *c,
+			 struct err *err)
+{
+	char record[RECORD_MAX];
+	struct store_commit old;
+	int rc = send_pieces(s->data, n, iov, c, err);
+
+	if (rc)
+		return rc;
+	format_commit(c, record);
+	rc = run_script(s, STORE_SCRIPT_COMMIT, n, c->plan_hash, record, &old, err);
+	if (rc >= 0)
+		rc = settle(s, n, c->pieces, old.pieces, ttl_s, err);
+	return rc ? rc : err_set(err, ERR_RETRY, "Redis at %s has dropped a piece before its commit", store_where(s->data));
+}
+
 int store_put_segment(struct store *s, const struct store_segment *seg, const char *plan_hash, const struct iovec *iov,
 		      int n_iov, int64_t ttl_s, struct store_commit *commit, struct err *err)
 {
 	struct names names;
-	struct store_commit c = { 0 };
+	struct store_commit c = { 0 }, there;
 	int rc = get_names(s, seg, &names, err);
 	if (!rc && !key_is_valid(plan_hash))
 		rc = err_set(err, ERR_USAGE, "\"%.40s\" is not a plan's hash", plan_hash);
 	if (!rc)
 		rc = total_size(iov, n_iov, &c.bytes, err);
-	if (rc)
-		return rc;
-	struct store_commit there = { 0 };
-	rc = peek(s, &names, plan_hash, &there, err);
+	if (!rc)
+		rc = run_script(s, STORE_SCRIPT_PEEK, &names, plan_hash, "", &there, err);
+	if (rc == 1)
+		rc = strcmp(there.plan_hash, plan_hash) ? 0 : settle(s, &names, there.pieces, 0, ttl_s, err);
 	if (rc == 1) {
 		c = there;
 	} else if (!rc) {
 		c.pieces = pieces_of(c.bytes);
 		memcpy(c.plan_hash, plan_hash, sizeof(c.plan_hash));
-		rc = send_pieces(s, &names, iov, &c, err);
-		if (!rc)
-			rc = commit_pieces(s, &names, ttl_s, &c, err);
+		rc = write_segment(s, &names, iov, ttl_s, &c, err);
 	}
 	if (rc < 0)
 		return rc;
@@ -315,7 +315,7 @@ int store_get_piece(struct store *s, const struct store_segment *seg, int i, str
 	int rc = get_names(s, seg, &n, err);
 	if (!rc && (i < 0 || i >= STORE_PIECES_MAX))
 		rc = err_set(err, ERR_USAGE, "there is no piece %d", i);
-	return rc ? rc : get_piece(s, &n, i, out, err);
+	return rc ? rc : get_piece(s->data, &n, i, out, err);
 }
 
 int store_has_piece(struct store *s, const struct store_segment *seg, int i, struct err *err)
@@ -326,7 +326,7 @@ int store_has_piece(struct store *s, const struct store_segment *seg, int i, str
 	if (rc)
 		return rc;
 	snprintf(key, sizeof(key), "%s%d", n.piece, i);
-	return store_exists(s, key, err);
+	return store_exists(s->data, key, err);
 }
 
 static int ask_ahead(struct store *s, const struct names *n, int *sent, int until, struct err *err)
@@ -344,6 +344,7 @@ int store_get_pieces(struct store *s, const struct store_segment *seg, int piece
 	struct names n;
 	int sent = 0, taken = 0, rc = get_names(s, seg, &n, err);
 	bool is_gone = false;
+	s = s->data;
 	if (!rc)
 		rc = store_turn(s, n.stream, err);
 	while (!rc && !is_gone && taken < pieces) {
@@ -381,36 +382,49 @@ int store_drop_commit(struct store *s, const struct store_segment *seg, struct e
 	return rc ? rc : store_do(s, n.commits, err, "HDEL %s %s", n.commits, n.field);
 }
 
-/* One command for all of them. */
-static int unlink_pieces(struct store *s, const struct names *n, int pieces, struct err *err)
+/* Adds the keys of pieces to a command. */
+static void put_keys(struct buf *keys, const char *piece, int n)
 {
 	char key[STORE_KEY_MAX + 16];
-	struct buf command = { 0 };
-	redisReply *reply = NULL;
-	int rc;
-	buf_printf(&command, "*%d\r\n$6\r\nUNLINK\r\n", pieces + 1);
-	for (int i = 0; i < pieces; i++) {
-		int size = snprintf(key, sizeof(key), "%s%d", n->piece, i);
-		buf_printf(&command, "$%d\r\n%s\r\n", size, key);
+
+	for (int i = 0; i < n; i++) {
+		int size = snprintf(key, sizeof(key), "%s%d", piece, i);
+
+		buf_printf(keys, "$%d\r\n%s\r\n", size, key);
 	}
-	if (buf_failed(&command))
-		rc = err_set(err, ERR_NOMEM, "no memory for a command to Redis");
-	else
-		rc = store_call_bytes(s, n->piece, &(struct iovec){ command.data, command.size }, 1, &reply, err);
+}
+
+int store_unlink(struct store *s, const char *key, const struct buf *keys, int n, struct err *err)
+{
+	char head[40];
+	int size = snprintf(head, sizeof(head), "*%d\r\n$6\r\nUNLINK\r\n", n + 1);
+	const struct iovec v[] = { store_iov(head, (size_t)size), store_iov(keys->data, keys->size) };
+	redisReply *reply;
+
+	if (!n)
+		return 0;
+	if (buf_failed(keys))
+		return err_set(err, ERR_NOMEM, "no memory for a command to Redis");
+	int rc = store_call_bytes(s, key, v, 2, &reply, err);
 	freeReplyObject(reply);
-	buf_finish(&command);
 	return rc;
 }
 
 int store_delete_segment(struct store *s, const struct store_segment *seg, int pieces, struct err *err)
 {
 	struct names n;
+	struct buf keys = { 0 };
 	int rc = get_names(s, seg, &n, err);
 	if (!rc && (pieces < 0 || pieces > STORE_PIECES_MAX))
 		rc = err_set(err, ERR_USAGE, "a segment has no %d pieces", pieces);
+	if (!rc) {
+		put_keys(&keys, n.piece, pieces);
+		rc = store_unlink(s->data, n.piece, &keys, pieces, err);
+	}
 	if (!rc)
 		rc = store_do(s, n.commits, err, "HDEL %s %s", n.commits, n.field);
-	return rc || !pieces ? rc : unlink_pieces(s, &n, pieces, err);
+	buf_finish(&keys);
+	return rc;
 }
 
 /* "<start>:<duration>" and nothing else. */
@@ -422,6 +436,22 @@ static bool parse_field(const redisReply *r, int64_t *start, int64_t *duration)
 		return false;
 	snprintf(again, sizeof(again), "%" PRId64 ":%" PRId64, *start, *duration);
 	return strlen(again) == r->len && !strcmp(again, r->str);
+}
+
+int store_put_pieces(struct buf *keys, const char *begin, const char *rendition, const redisReply *field, const redisReply *record)
+{
+	char piece[STORE_KEY_MAX];
+	struct store_commit c;
+	int64_t start, duration;
+	int n = STORE_PIECES_MAX;
+
+	if (!parse_field(field, &start, &duration) || !store_is_rendition(rendition))
+		return 0;
+	if (parse_commit(record, &c))
+		n = c.pieces;
+	snprintf(piece, sizeof(piece), "%sseg:%s:%s:", begin, rendition, field->str);
+	put_keys(keys, piece, n);
+	return n;
 }
 
 typedef int list_fn(void *arg, int64_t start, int64_t duration, const struct store_commit *c);

@@ -97,6 +97,11 @@ void store_redirect_read(const char *text, struct store_redirect *r)
 		r->kind = STORE_ASK;
 }
 
+bool store_is_read_only(const char *text)
+{
+	return begins_with(text, "READONLY ") || strstr(text, "-READONLY ");
+}
+
 void store_map_init(struct store_map *map)
 {
 	map->n = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Slots of a Redis Cluster: which of the 16384 a key is in, which master has it, and what a node says when it is not the one. Pure.
+ * Slots of a Redis Cluster: which of the 16384 a key is in, which master has it, and what a server says when it is not the one. Pure.
  * Redis Cluster specification, "Key distribution model" and "Redirection and resharding".
  */
 #ifndef SEGFARM_COMMON_STORE_SLOT_H
@@ -41,6 +41,8 @@ struct store_redirect {
 };
 /* Of the text of an error, whatever it is. */
 void store_redirect_read(const char *text, struct store_redirect *redirect);
+/* Whether an error says that the server is a replica. Of a script Redis 6 says so in the middle. */
+bool store_is_read_only(const char *text);
 
 struct store_map {
 	int n;

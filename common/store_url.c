@@ -188,6 +188,24 @@ int store_url_read(struct store_url *u, const char *text, struct err *err)
 	return err_set(err, ERR_USAGE, "the Redis URL %.200s is wrong: %s", strchr(text, '@') ? "(with a password)" : text, wrong);
 }
 
+int store_urls_read(struct store_url urls[STORE_URLS_MAX], const char *text, struct err *err)
+{
+	char one[STORE_URL_MAX + 1]; /* cut it is still too long */
+	int n = 0, rc = 0;
+
+	do {
+		size_t size = strcspn(text, " ");
+
+		if (n == STORE_URLS_MAX)
+			return err_set(err, ERR_USAGE, "these are more than %d Redis URLs", STORE_URLS_MAX);
+		snprintf(one, sizeof(one), "%.*s", (int)(size < sizeof(one) ? size : sizeof(one)), text);
+		rc = store_url_read(&urls[n++], one, err);
+		text += size + strspn(text + size, " ");
+	} while (!rc && *text);
+	explicit_bzero(one, sizeof(one));
+	return rc ? rc : n;
+}
+
 void store_url_name(const struct store_url *u, char name[STORE_URL_MAX])
 {
 	size_t n = 0;

@@ -127,24 +127,25 @@ static void write_users(const struct redis_group *g)
 		g->dir, g->dir));
 }
 
-static void start(struct redis_group *g, int n, int n_data, bool has_bus, bool has_acl)
+/* settings: a file of deploy/redis, with the users; NULL: neither */
+static void start(struct redis_group *g, int n, int n_data, bool has_bus, const char *settings)
 {
 	memset(g, 0, sizeof(*g));
 	g->n = n;
 	g->n_data = n_data;
 	snprintf(g->dir, sizeof(g->dir), "/tmp/segfarm-group.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(g->dir));
-	g->has_acl = has_acl;
-	if (has_acl)
+	g->has_acl = settings != NULL;
+	if (settings)
 		write_users(g);
 	for (int i = 0; i < n_data; i++) {
 		char config[96] = "";
 
-		if (has_acl) { /* a copy: sentinels have it rewritten */
+		if (settings) { /* a copy: sentinels have it rewritten */
 			snprintf(config, sizeof(config), "%s/%d.conf", g->dir, i);
-			free(sh("cp deploy/redis/segfarm.conf '%s'", config));
+			free(sh("cp 'deploy/redis/%s' '%s'", settings, config));
 		}
-		start_node(g, i, has_acl ? config : NULL, has_bus);
+		start_node(g, i, settings ? config : NULL, has_bus);
 	}
 }
 
@@ -301,9 +302,9 @@ static int count(const char *text, const char *part)
 	return n;
 }
 
-void redis_group_start_one(struct redis_group *g, bool has_acl)
+void redis_group_start_one(struct redis_group *g, const char *settings)
 {
-	start(g, 1, 1, false, has_acl);
+	start(g, 1, 1, false, settings);
 	snprintf(g->url, sizeof(g->url), "redis://127.0.0.1:%d", g->nodes[0].port);
 }
 
@@ -312,7 +313,7 @@ void redis_group_start_cluster(struct redis_group *g, bool has_acl)
 	char nodes[256] = "";
 	size_t n = 0;
 
-	start(g, 7, 7, true, has_acl);
+	start(g, 7, 7, true, has_acl ? "segfarm.conf" : NULL);
 	for (int i = 0; i < 6; i++)
 		n += (size_t)snprintf(nodes + n, sizeof(nodes) - n, " 127.0.0.1:%d", g->nodes[i].port);
 	free(sh("redis-cli %s --cluster create%s --cluster-replicas 1 --cluster-yes", has_acl ? "--no-auth-warning --user admin --pass admin" : "",
@@ -345,7 +346,7 @@ static void start_one_sentinel(struct redis_group *g, int node)
 
 void redis_group_start_sentinel(struct redis_group *g, bool has_acl)
 {
-	start(g, 6, 3, false, has_acl);
+	start(g, 6, 3, false, has_acl ? "segfarm.conf" : NULL);
 	for (int i = 1; i < 3; i++)
 		redis_group_ask(g, i, "REPLICAOF 127.0.0.1 %d", g->nodes[0].port);
 	redis_group_wait(g);

@@ -27,8 +27,8 @@ struct redis_group {
 void redis_group_start_cluster(struct redis_group *g, bool has_acl);
 /* A master (node 0) and two replicas, all in step, and three sentinels. */
 void redis_group_start_sentinel(struct redis_group *g, bool has_acl);
-/* One alone. */
-void redis_group_start_one(struct redis_group *g, bool has_acl);
+/* One alone, with the users and these settings of deploy/redis ("segfarm.conf"), but for what keeps something on disk. */
+void redis_group_start_one(struct redis_group *g, const char *settings);
 void redis_group_kill(struct redis_group *g, int node);  /* SIGKILL */
 void redis_group_restart(struct redis_group *g, int node); /* empty, but for what it knows of the cluster */
 void redis_group_stop(struct redis_group *g);

@@ -16,7 +16,7 @@
 	X(outbox, 1) X(config, 1) X(log, 1) X(metrics, 1) X(kubernetes, 1) X(spread, 1) X(store_url, 1) \
 	X(notify, 0) X(deploy, 0) X(compose, 0) X(edge, 0) \
 	X(input, 0) X(url, 0) X(seek, 0) X(bus, 0) X(store, 0) X(on_demand, 0) X(quarantine, 0) X(store_trouble, 0) \
-	X(redis_kinds, 0) X(store_cluster, 0) X(store_sentinel, 0) X(store_dispatcher, 0) X(store_play, 0) X(proc, 0) X(farm, 0) \
+	X(redis_kinds, 0) X(two_servers, 0) X(store_pair, 0) X(store_cluster, 0) X(store_sentinel, 0) X(store_dispatcher, 0) X(store_play, 0) X(proc, 0) X(farm, 0) \
 	X(http, 0) X(events, 0) X(dispatch, 0) X(transcode, 0) \
 	X(stream, 0) X(input_url, 0) X(sandbox, 0) X(refusals, 0) X(http_guard, 0) X(bus_keys, 0) X(crash, 0) \
 	X(errors, 0) X(probe, 0) X(exact, 0) X(muxer, 0) X(defects, 0) X(defects_audio, 0) X(defects_odd, 0) \

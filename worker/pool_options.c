@@ -214,11 +214,16 @@ static int self_test(const struct options *o)
 /* The sockets that it takes to reach them, and the sources. */
 static void choose_sockets(struct options *o)
 {
-	bool is_unix = o->redis && !strncmp(o->redis, "unix:", 5);
+	struct store_url urls[STORE_URLS_MAX];
+	struct sandbox *s = &o->sandbox;
+	int n = o->redis ? store_urls_read(urls, o->redis, NULL) : 0; /* a wrong one is told by who connects */
 
-	o->sandbox.allow = &o->allow;
-	o->sandbox.has_unix = connects(o, "ipc:") || is_unix;
-	o->sandbox.has_inet = o->allow.n_urls || connects(o, "tcp:") || connects(o, DISCOVER_REDIS) || (o->redis && !is_unix);
+	s->allow = &o->allow;
+	s->has_unix = connects(o, "ipc:");
+	s->has_inet = o->allow.n_urls || connects(o, "tcp:") || connects(o, DISCOVER_REDIS);
+	for (int i = 0; i < n; i++)
+		*(urls[i].kind == STORE_UNIX ? &s->has_unix : &s->has_inet) = true;
+	explicit_bzero(urls, sizeof(urls));
 }
 
 static const struct argp_child children[] = { { &options_allow, 0, NULL, 2 }, { &options_program, 0, NULL, 0 }, { 0 } };

@@ -247,6 +247,65 @@ START_TEST(deleted_segment_leaves_nothing)
 }
 END_TEST
 
+static void put_stream(void)
+{
+	static const struct store_stream what = { .source = { .path = "/srv/a.mkv", .size = 5 } };
+
+	ck_assert_msg(!store_put_stream(store, STREAM, &what, &err), "%s", err.msg);
+}
+
+static void clean_all(void)
+{
+	int more = store_remove_stream(store, STREAM, &err), n = 0;
+
+	for (more = !more; more == 1 && n < 200; n++)
+		more = store_clean(store, STREAM, &err);
+	ck_assert_msg(!more, "%d %s", more, err.msg);
+}
+
+/* Records, fields and whole hashes. */
+static const char *const damages[] = {
+	"HSET segfarm:{" STREAM "}:segs:main 540000:360000 nonsense",
+	"HSET segfarm:{" STREAM "}:segs:main 540000:360000 \"9 99999999999999999999999999 0123456789abcdef " PLAN "\"",
+	"HSET segfarm:{" STREAM "}:segs:main nonsense nonsense \"\" \"\" \"0:1 \\x00\" \"1 1 0123456789abcdef " PLAN "\"",
+	"SET segfarm:{" STREAM "}:segs:audio-1 nonsense",
+	"RPUSH segfarm:{" STREAM "}:index nonsense",
+	"SETRANGE segfarm:{" STREAM "}:plan 100 x",
+	"EVAL \"for i = 1, 5000 do redis.call('HSET', KEYS[1], i, i) end return 1\" 1 segfarm:{" STREAM "}:segs:text-1",
+};
+
+START_TEST(removed_stream_leaves_nothing_whatever_is_damaged)
+{
+	struct store_commit c;
+	uint8_t *data = make_bytes(3 * STORE_PIECE, 9);
+
+	put_stream();
+	ck_assert_int_eq(put(data, 3 * STORE_PIECE, 5000, PLAN, 0, &c), 0);
+	ck_assert_int_ne(redis_fixture_command(&redis, damages[_i])[0], '-');
+	clean_all();
+	ck_assert_str_eq(redis_fixture_command(&redis, "DBSIZE"), ":0");
+	free(data);
+}
+END_TEST
+
+START_TEST(stream_that_somebody_has_removed_meanwhile_is_not_there_again)
+{
+	put_stream();
+	ck_assert_int_eq(store_set_mode(store, STREAM, STORE_CANCELLED, &err), 1);
+	ck_assert_str_eq(redis_fixture_command(&redis, "HSTRLEN segfarm:{" STREAM "}:stream mode"), ":9");
+	ck_assert_int_eq(store_set_state(store, STREAM, NULL, "working", "", &err), 0);
+	ck_assert_str_eq(redis_fixture_command(&redis, "HSTRLEN segfarm:{" STREAM "}:stream state"), ":7");
+	ck_assert_int_eq(store_remove_stream(store, STREAM, &err), 0);
+	/* as one does who has looked before */
+	ck_assert_int_eq(store_set_mode(store, STREAM, STORE_PRECOMPUTE, &err), 0);
+	ck_assert_int_eq(store_clear_fails(store, STREAM, &err), 0);
+	ck_assert_int_eq(store_set_state(store, STREAM, NULL, "working", "", &err), 0);
+	ck_assert_str_eq(redis_fixture_command(&redis, "EXISTS segfarm:{" STREAM "}:stream"), ":0");
+	clean_all();
+	ck_assert_str_eq(redis_fixture_command(&redis, "DBSIZE"), ":0");
+}
+END_TEST
+
 START_TEST(pieces_live_as_long_as_asked_from_the_commit_on)
 {
 	struct store_commit c;
@@ -256,6 +315,21 @@ START_TEST(pieces_live_as_long_as_asked_from_the_commit_on)
 	ck_assert_int_eq(store_drop_commit(store, &seg, &err), 0);
 	ck_assert_int_eq(put(data, sizeof(data), 100, PLAN, 5000, &c), 0);
 	ck_assert_int_gt(atoi(redis_fixture_command(&redis, "TTL " PIECE_0) + 1), 600);
+}
+END_TEST
+
+START_TEST(writer_that_dies_after_the_record_is_followed_by_one_who_does_the_rest)
+{
+	struct store_commit c;
+	uint8_t data[100] = { 1 };
+	ck_assert_int_eq(put(data, sizeof(data), 100, PLAN, 5000, &c), 0);
+	ck_assert_str_eq(redis_fixture_command(&redis, "EXPIRE " PIECE_0 " 600"), ":1");
+	ck_assert_int_eq(put(data, sizeof(data), 100, PLAN, 5000, &c), 0);
+	ck_assert_int_gt(atoi(redis_fixture_command(&redis, "TTL " PIECE_0) + 1), 600);
+	/* nobody came in time */
+	ck_assert_str_eq(redis_fixture_command(&redis, "DEL " PIECE_0), ":1");
+	ck_assert_int_eq(put(data, sizeof(data), 100, PLAN, 5000, &c), 0);
+	check_stored(data, sizeof(data), &c);
 }
 END_TEST
 
@@ -567,7 +641,10 @@ Suite *suite_store(void)
 	tcase_add_test(t, lost_piece_is_seen_and_made_again);
 	tcase_add_test(t, pieces_that_end_early_leave_the_connection_in_step);
 	tcase_add_test(t, deleted_segment_leaves_nothing);
+	tcase_add_loop_test(t, removed_stream_leaves_nothing_whatever_is_damaged, 0, N(damages));
+	tcase_add_test(t, stream_that_somebody_has_removed_meanwhile_is_not_there_again);
 	tcase_add_test(t, pieces_live_as_long_as_asked_from_the_commit_on);
+	tcase_add_test(t, writer_that_dies_after_the_record_is_followed_by_one_who_does_the_rest);
 	tcase_add_test(t, segment_of_another_plan_is_not_committed);
 	tcase_add_test(t, first_writer_wins);
 	tcase_add_test(t, new_plan_replaces_a_segment_of_the_same_place_and_its_surplus_pieces);

@@ -8,6 +8,7 @@
 #include "common/store_slot.h"
 #include "tests/e2e/bg.h"
 #include "tests/e2e/sh.h"
+#include "tests/redis_fixture.h"
 #include "tests/redis_group.h"
 #include "tests/suites.h"
 
@@ -269,17 +270,39 @@ START_TEST(leases_mail_and_plays_work)
 }
 END_TEST
 
+START_TEST(segments_are_in_a_cluster_and_the_state_is_elsewhere)
+{
+	struct redis_fixture state;
+	char urls[300];
+	int before = n_keys();
+
+	redis_fixture_start(&state);
+	close_store();
+	snprintf(urls, sizeof(urls), "%s %s", state.url, g.url);
+	ck_assert_msg(!store_open(&store, urls, TIMEOUT_MS, &err), "%s", err.msg);
+	for (int i = 0; i < 8; i++) {
+		put_stream(stream_name(i));
+		ck_assert_msg(!put(stream_name(i), i) && !put(stream_name(i), i), "%s", err.msg);
+		check(stream_name(i), i);
+	}
+	ck_assert_int_eq(n_keys(), before + 8 * 6 + 1); /* pieces, and the id */
+	ck_assert_msg(!store_ping(store, &err), "%s", err.msg);
+	for (int i = 0; i < 8; i++)
+		forget(stream_name(i));
+	ck_assert_str_eq(redis_group_on_key(&g, "segfarm:data", "DEL segfarm:data"), "1"); /* it is to be alone again */
+	ck_assert_int_eq(n_keys(), before);
+	redis_fixture_stop(&state);
+}
+END_TEST
+
 START_TEST(url_of_the_other_kind_is_told)
 {
 	struct store *s;
-	struct store_stream what;
 	char url[64];
 
 	snprintf(url, sizeof(url), "redis://127.0.0.1:%d", g.nodes[SPARE].port);
-	ck_assert_msg(!store_open(&s, url, TIMEOUT_MS, &err), "%s", err.msg);
-	ck_assert_int_eq(store_get_stream(s, STREAM, &what, &err), ERR_RETRY);
+	ck_assert_int_eq(store_open(&s, url, TIMEOUT_MS, &err), ERR_RETRY);
 	ck_assert_msg(strstr(err.msg, "redis+cluster://"), "%s", err.msg);
-	store_close(s);
 }
 END_TEST
 
@@ -592,6 +615,7 @@ Suite *suite_store_cluster(void)
 	tcase_add_test(t, streams_and_their_segments_are_spread_and_come_back);
 	tcase_add_test(t, owners_of_many_streams_are_read_in_order_from_all_nodes);
 	tcase_add_test(t, leases_mail_and_plays_work);
+	tcase_add_test(t, segments_are_in_a_cluster_and_the_state_is_elsewhere);
 	tcase_add_test(t, url_of_the_other_kind_is_told);
 	tcase_add_test(t, any_node_is_good_enough_to_begin_with);
 	tcase_add_test(t, slots_are_moved_by_redis_cli_while_segments_are_written);

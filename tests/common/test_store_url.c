@@ -83,6 +83,30 @@ START_TEST(url_that_is_wrong_is_refused_with_the_reason)
 }
 END_TEST
 
+START_TEST(two_urls_have_a_space_in_between)
+{
+	struct store_url u[STORE_URLS_MAX];
+	char text[2 * STORE_URL_MAX];
+
+	ck_assert_int_eq(store_urls_read(u, "unix:///run/x.sock", &err), 1);
+	ck_assert_str_eq(u[0].path, "/run/x.sock");
+	ck_assert_int_eq(store_urls_read(u, "redis+sentinel://:p@a,b/films  redis+cluster://h:1 ", &err), 2);
+	ck_assert(u[0].kind == STORE_SENTINEL && !strcmp(u[0].master, "films") && u[1].kind == STORE_CLUSTER && u[1].hosts[0].port == 1);
+	ck_assert_int_eq(store_urls_read(u, "redis://a redis://b redis://c", &err), ERR_USAGE);
+	ck_assert_int_eq(store_urls_read(u, "redis://a redis://:secret@", &err), ERR_USAGE);
+	ck_assert_msg(strstr(err.msg, "host is missing") && !strstr(err.msg, "secret"), "%s", err.msg);
+	ck_assert_int_eq(store_urls_read(u, " redis://a", &err), ERR_USAGE);
+	ck_assert_int_eq(store_urls_read(u, "", &err), ERR_USAGE);
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "unix:///", 8);
+	text[STORE_URL_MAX] = 0; /* too long by one */
+	ck_assert_int_eq(store_urls_read(u, text, &err), ERR_USAGE);
+	strcpy(text + STORE_URL_MAX - 1, " redis://b");
+	ck_assert_int_eq(store_urls_read(u, text, &err), 2);
+	ck_assert_uint_eq(strlen(u[0].path), STORE_URL_MAX - 8);
+}
+END_TEST
+
 START_TEST(url_and_its_parts_have_a_longest_length)
 {
 	char text[STORE_URL_MAX + 32];
@@ -165,6 +189,24 @@ START_TEST(redirection_is_read)
 }
 END_TEST
 
+static const struct {
+	const char *text;
+	bool is_read_only;
+} refusals[] = {
+	{ "READONLY You can't write against a read only replica.", true },
+	{ "READONLY You can't write against a read only replica. script: 4a, on @user_script:1.", true }, /* Redis 7 */
+	{ "ERR Error running script (call to f_4a): @user_script:1: @user_script: 1: -READONLY You can't write against a read only replica. ", true }, /* 6 */
+	{ "ERR unknown command 'READONLY'", false },
+	{ "NOREPLICAS Not enough good replicas to write.", false },
+	{ "", false },
+};
+
+START_TEST(replica_is_known_by_what_it_says)
+{
+	ck_assert_int_eq(store_is_read_only(refusals[_i].text), refusals[_i].is_read_only);
+}
+END_TEST
+
 START_TEST(map_takes_so_many_masters_and_only_slots_that_there_are)
 {
 	struct store_map *map = malloc(sizeof(*map));
@@ -197,9 +239,11 @@ Suite *suite_store_url(void)
 
 	tcase_add_loop_test(t, url_is_read, 0, N(urls));
 	tcase_add_loop_test(t, url_that_is_wrong_is_refused_with_the_reason, 0, N(bad));
+	tcase_add_test(t, two_urls_have_a_space_in_between);
 	tcase_add_test(t, url_and_its_parts_have_a_longest_length);
 	tcase_add_loop_test(t, slot_is_that_of_the_hash_tag, 0, N(slots));
 	tcase_add_loop_test(t, redirection_is_read, 0, N(redirects));
+	tcase_add_loop_test(t, replica_is_known_by_what_it_says, 0, N(refusals));
 	tcase_add_test(t, map_takes_so_many_masters_and_only_slots_that_there_are);
 	suite_add_tcase(s, t);
 	return s;

@@ -81,7 +81,7 @@ char *cluster_key(const struct cluster *s, int i)
 
 int cluster_admin(const struct cluster *s, char **out, const char *command, const char *arguments)
 {
-	return sh_status(out, "\"$SEGFARM\" %s --redis %s %s", command, s->redis.url, arguments);
+	return sh_status(out, "\"$SEGFARM\" %s --redis '%s' %s", command, s->redis.url, arguments);
 }
 
 /* One step down: a member, the n-th of an array, or "*", the first of an object. */
@@ -96,7 +96,7 @@ static const json_t *step(const json_t *at, const char *name)
 
 long cluster_status(const struct cluster *s, const char *path)
 {
-	char *text = sh("\"$SEGFARM\" status --redis %s --json", s->redis.url), *names = strdup(path);
+	char *text = sh("\"$SEGFARM\" status --redis '%s' --json", s->redis.url), *names = strdup(path);
 	json_t *root = json_loads(text, 0, NULL);
 	const json_t *at = root;
 	long value;

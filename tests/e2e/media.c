@@ -119,6 +119,13 @@ const char *media_make(const char *name, const char *command)
 	return keep(path);
 }
 
+const char *media_twenty_segments(void)
+{
+	return media_make("twenty_segments.mkv",
+			  "ffmpeg -nostdin -v error -y -f lavfi -i \"$V,scale=320:180,noise=alls=40:allf=t\" -f lavfi -i \"$A\" -t 120 "
+			  "-c:v libx264 -preset ultrafast -b:v 600k -bf 2 -g 48 -c:a ac3 \"$OUT\"");
+}
+
 const char *media_real_dir(void)
 {
 	static char dir[PATH_MAX];

@@ -13,6 +13,9 @@
  * Inside the quotes they may be followed by filters ("$V,scale=320:180,fps=24000/1001"). */
 const char *media_make(const char *name, const char *command);
 
+/* A title of twenty segments of about half a megabyte each. */
+const char *media_twenty_segments(void);
+
 /* The directory of real files: $SEGFARM_MEDIA, else ../shared/media beside the checkout; NULL where there is none. Whoever calls
  * it says on stderr what is skipped. */
 const char *media_real_dir(void);

@@ -24,7 +24,7 @@ int programs_free_port(void)
 
 void programs_start_serve(struct bg *serve, const struct redis_fixture *redis, const char *arguments)
 {
-	bg_start(serve, "\"$SEGFARM\" serve --redis %s --bind ipc://%s/bus.sock --listen 127.0.0.1:0 --media-root \"$BUILD\" -v %s", redis->url,
+	bg_start(serve, "\"$SEGFARM\" serve --redis '%s' --bind ipc://%s/bus.sock --listen 127.0.0.1:0 --media-root \"$BUILD\" -v %s", redis->url,
 		 serve->tmp, arguments);
 }
 
@@ -43,7 +43,7 @@ void programs_serve(struct bg *serve, const struct redis_fixture *redis, const c
 
 void programs_pool(struct bg *pool, const struct redis_fixture *redis, const struct bg *serve, int n, const char *options)
 {
-	bg_start(pool, "\"$WORKER\" -j %d --drain-timeout 2 --media-root \"$BUILD\" --redis %s --connect ipc://%s/bus.sock %s", n, redis->url, serve->tmp, options);
+	bg_start(pool, "\"$WORKER\" -j %d --drain-timeout 2 --media-root \"$BUILD\" --redis '%s' --connect ipc://%s/bus.sock %s", n, redis->url, serve->tmp, options);
 }
 
 void programs_end(struct bg *program)

@@ -16,14 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TITLE                                                                                                             \
-	"ffmpeg -nostdin -v error -y -f lavfi -i \"$V,scale=320:180,noise=alls=40:allf=t\" -f lavfi -i \"$A\" -t 120 -c:v libx264 " \
-	"-preset ultrafast -b:v 600k -bf 2 -g 48 -c:a ac3 \"$OUT\""
-#define SEGMENTS 20
+#define SEGMENTS 20 /* of the title */
 
 static const char *title;
 static char *reference, *names[SEGMENTS];
-static struct redis_group g;
+static struct redis_group g, data; /* data: where there is a second server; else it is not started */
 static struct bg serve, pool;
 static char *key, *root;
 
@@ -31,7 +28,7 @@ static void make_reference(void)
 {
 	if (title) /* for both cases */
 		return;
-	title = media_make("store_trouble.mkv", TITLE);
+	title = media_twenty_segments();
 	reference = cluster_reference(title, names, SEGMENTS);
 }
 
@@ -39,8 +36,11 @@ static void make_reference(void)
 static struct redis_fixture user(const char *name, const char *password)
 {
 	struct redis_fixture f = { .pid = 0 };
+	int n = snprintf(f.url, sizeof(f.url), "%s", redis_group_url(&g, name, password));
 
-	ck_assert_int_lt(snprintf(f.url, sizeof(f.url), "%s", redis_group_url(&g, name, password)), sizeof(f.url));
+	if (data.n)
+		n += snprintf(f.url + n, sizeof(f.url) - (size_t)n, " %s", redis_group_url(&data, name, password));
+	ck_assert_int_lt(n, sizeof(f.url));
 	return f;
 }
 
@@ -176,7 +176,7 @@ START_TEST(users_of_the_acl_can_do_their_work_and_nothing_else)
 {
 	char *log;
 
-	redis_group_start_one(&g, true);
+	redis_group_start_one(&g, "segfarm.conf");
 	start();
 	check_all();
 	check_all_refused("worker", worker_may_not, N(worker_may_not));
@@ -200,13 +200,38 @@ START_TEST(users_of_the_acl_can_do_their_work_and_nothing_else)
 }
 END_TEST
 
+START_TEST(users_of_the_acl_can_do_their_work_on_two_servers)
+{
+	struct redis_fixture dispatcher;
+	char *log;
+
+	redis_group_start_one(&g, "state.conf");
+	redis_group_start_one(&data, "data.conf");
+	ck_assert_str_eq(redis_group_ask(&data, 0, "CONFIG GET maxmemory-policy"), "maxmemory-policy\nallkeys-lru");
+	dispatcher = user("dispatcher", "dispatcher");
+	start();
+	check_all();
+	free(sh("curl -sS --fail --max-time 60 -o '%s/play.mp4' '%s/stream/%s.mp4'", serve.dir, root, key));
+	redis_group_restart(&data, 0); /* whoever comes first gives it a new id */
+	check_all();
+	free(sh("\"$SEGFARM\" rm --redis '%s' %s", dispatcher.url, key));
+	for (int i = 0; i < 2; i++) {
+		log = bg_log(i ? &pool : &serve);
+		ck_assert_msg(!strstr(log, "NOPERM"), "%s", log);
+		free(log);
+	}
+	stop();
+	redis_group_stop(&data);
+}
+END_TEST
+
 /* --- passwords */
 
 START_TEST(wrong_password_is_told_and_tried_again_until_it_is_right)
 {
 	char *out;
 
-	redis_group_start_one(&g, true);
+	redis_group_start_one(&g, "segfarm.conf");
 	start();
 	bg_wait_until(n_made() >= 1, "nothing is made");
 	ck_assert_int_ne(sh_status(&out, "\"$SEGFARM\" serve --redis '%s' --bind ipc:///%s/x --listen 127.0.0.1:0", redis_group_url(&g, "dispatcher", "wrong"),
@@ -242,6 +267,7 @@ Suite *suite_redis_kinds(void)
 	tcase_add_test(t, title_is_made_on_a_cluster_whose_master_dies);
 	tcase_add_test(t, title_is_made_behind_sentinels_when_the_master_dies);
 	tcase_add_test(users, users_of_the_acl_can_do_their_work_and_nothing_else);
+	tcase_add_test(users, users_of_the_acl_can_do_their_work_on_two_servers);
 	tcase_add_test(users, wrong_password_is_told_and_tried_again_until_it_is_right);
 	suite_add_tcase(suite, t);
 	suite_add_tcase(suite, users);

@@ -14,11 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Twenty segments of about half a megabyte. */
-#define TITLE                                                                                                             \
-	"ffmpeg -nostdin -v error -y -f lavfi -i \"$V,scale=320:180,noise=alls=40:allf=t\" -f lavfi -i \"$A\" -t 120 -c:v libx264 " \
-	"-preset ultrafast -b:v 600k -bf 2 -g 48 -c:a ac3 \"$OUT\""
-#define SEGMENTS 20
+#define SEGMENTS 20 /* of the title */
 
 static const char *title;
 static char *reference, *names[SEGMENTS];
@@ -27,7 +23,7 @@ static char *key;
 
 static void make_reference(void)
 {
-	title = media_make("store_trouble.mkv", TITLE);
+	title = media_twenty_segments();
 	reference = cluster_reference(title, names, SEGMENTS);
 }
 

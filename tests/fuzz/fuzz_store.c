@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Replies of a Redis that says anything: a thread answers PING and then the input, whatever it is asked, and hangs up. Commit
- * records are read this way, as nothing else reads them. And what a cluster says of itself, and URLs.
+ * Replies of a Redis that says anything: a thread answers PING, mostly that it is alone, and then the input, whatever it is asked, and
+ * hangs up. Commit records are read this way, as nothing else reads them. And what a cluster says of itself, and URLs.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -23,17 +23,16 @@ static int listener = -1;
 static char url[64];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct bytes reply; /* guarded */
+static const char *greeting; /* guarded */
 
 static void answer(int fd)
 {
 	char asked[4096];
 
-	if (send(fd, "+PONG\r\n", 7, MSG_NOSIGNAL) == 7) {
-		pthread_mutex_lock(&mutex);
-		if (send(fd, reply.data, reply.size, MSG_NOSIGNAL) < 0)
-			reply.size = 0;
-		pthread_mutex_unlock(&mutex);
-	}
+	pthread_mutex_lock(&mutex);
+	if (send(fd, greeting, strlen(greeting), MSG_NOSIGNAL) < 0 || send(fd, reply.data, reply.size, MSG_NOSIGNAL) < 0)
+		reply.size = 0;
+	pthread_mutex_unlock(&mutex);
 	shutdown(fd, SHUT_WR);
 	while (recv(fd, asked, sizeof asked, 0) > 0)
 		;
@@ -121,7 +120,7 @@ static void ask(struct store *s, unsigned what)
 	struct err err = { 0 };
 	int n = 0, ret = 0;
 
-	switch (what % 13) {
+	switch (what % 15) {
 	case 0:
 		ret = store_get_commit(s, &seg, &commit, &err);
 		ASSERT(ret < 1 || !see_commit(&n, 0, 0, &commit));
@@ -170,6 +169,12 @@ static void ask(struct store *s, unsigned what)
 			ret = store_take_mail(s, &out, &err);
 		ASSERT(ret < 1 || out.size <= STORE_MAIL_MAX);
 		break;
+	case 13:
+		ret = store_clean(s, STREAM, &err);
+		break;
+	case 14:
+		ret = store_set_mode(s, STREAM, STORE_ON_DEMAND, &err);
+		break;
 	}
 	ASSERT(ret >= 0 || (err.code == ret && err.msg[0]));
 	buf_finish(&out);
@@ -201,19 +206,19 @@ static void read_texts(struct bytes in)
 {
 	char *text = strndup((const char *)in.data, in.size), name[STORE_URL_MAX];
 	struct store_redirect redirect;
-	struct store_url url;
+	struct store_url urls[STORE_URLS_MAX];
 	struct err err = { 0 };
 
 	ASSERT(text);
 	store_redirect_read(text, &redirect);
 	ASSERT(redirect.slot < STORE_SLOTS && (redirect.to.port || redirect.kind != STORE_MOVED));
 	ASSERT(store_slot(text) < STORE_SLOTS);
-	if (!store_url_read(&url, text, &err)) {
-		ASSERT(url.kind == STORE_UNIX || url.n_hosts > 0);
-		store_url_name(&url, name);
+	int n = store_urls_read(urls, text, &err);
+	ASSERT(n > 0 ? n <= STORE_URLS_MAX : n == ERR_USAGE && err.msg[0]);
+	for (int i = 0; i < n; i++) {
+		ASSERT(urls[i].kind == STORE_UNIX || urls[i].n_hosts > 0);
+		store_url_name(&urls[i], name);
 		ASSERT(strlen(name) < sizeof(name));
-	} else {
-		ASSERT(err.code == ERR_USAGE && err.msg[0]);
 	}
 	free(text);
 }
@@ -251,6 +256,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	pthread_mutex_lock(&mutex);
 	reply = in;
+	greeting = what < 180 ? "+PONG\r\n$-1\r\n" : "+PONG\r\n";
 	pthread_mutex_unlock(&mutex);
 	if (!store_open(&s, url, 2000, &err)) {
 		ask(s, what);

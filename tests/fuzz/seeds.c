@@ -445,10 +445,15 @@ static void seed_store(void)
 		save_buf(name, &b);
 	}
 	static const struct {
-		uint8_t what; /* 201: a map of slots, 200: texts */
+		uint8_t what; /* 180: which server it is, 201: a map of slots, 200: texts */
 		const char *text;
 	} odd[] = {
 		{ 201, "*2\r\n*3\r\n:0\r\n:8191\r\n*2\r\n$9\r\n127.0.0.1\r\n:7000\r\n*4\r\n:8192\r\n:16383\r\n*2\r\n$0\r\n\r\n:7001\r\n*2\r\n$-1\r\n:7002\r\n" },
+		{ 13, ":1\r\n*2\r\n$4\r\nmain\r\n*2\r\n$13\r\n540000:360000\r\n$42\r\n300000 2 " KEY " " KEY "\r\n:2\r\n:1\r\n" },
+		{ 13, ":1\r\n*0\r\n:0\r\n:1\r\n:0\r\n*0\r\n" },
+		{ 14, ":1\r\n" },
+		{ 180, "$22\r\nstate:" KEY "\r\n" },
+		{ 200, "unix:///run/a.sock redis+cluster://:p@h,g:1" },
 		{ 200, "MOVED 3999 127.0.0.1:6381" },
 		{ 200, "ASK 3999 [::1]:6381" },
 		{ 200, "redis+sentinel://me:p%40ss@a:1,[::1]/films/3" },
