@@ -263,7 +263,7 @@ static void clean_all(void)
 	ck_assert_msg(!more, "%d %s", more, err.msg);
 }
 
-/* Records, fields and whole hashes. */
+/* What is not as it should be is no reason to keep it: records, fields, whole keys. */
 static const char *const damages[] = {
 	"HSET segfarm:{" STREAM "}:segs:main 540000:360000 nonsense",
 	"HSET segfarm:{" STREAM "}:segs:main 540000:360000 \"9 99999999999999999999999999 0123456789abcdef " PLAN "\"",

@@ -115,6 +115,7 @@ START_TEST(removed_stream_leaves_nothing_and_takes_no_late_segment)
 	ck_assert_int_eq(store_put_segment(store, &seg, PLAN, &iov, 1, 0, &commit, &err), ERR_STOPPED);
 	ck_assert_int_eq(store_get_stream(store, STREAM, &what, &err), 0);
 	ck_assert_int_eq(store_set_mode(store, STREAM, true, &err), 0);
+	ck_assert_int_eq(store_clean(store, STREAM, &err), 1);
 	ck_assert_int_eq(store_clean(store, STREAM, &err), 0);
 	redis_fixture_command(&redis, "DEL segfarm:{" STREAM "}:seg:main:540000:360000:0"); /* not committed: it would have gone by itself */
 	ck_assert_str_eq(redis_fixture_command(&redis, "DBSIZE"), ":0");
@@ -177,21 +178,6 @@ START_TEST(stream_that_comes_again_finds_nothing_of_its_former_life)
 	ck_assert_int_eq(what.n_segments, 0);
 	ck_assert_int_eq(store_clean(store, STREAM, &err), 0);
 	ck_assert_int_eq(db_size(), 2);
-}
-END_TEST
-
-/* What is not as it should be is no reason to keep it. */
-START_TEST(removed_stream_goes_whatever_is_in_it)
-{
-	struct store_stream what;
-
-	put_stream(&what);
-	redis_fixture_command(&redis, "SET segfarm:{" STREAM "}:segs:main text");
-	redis_fixture_command(&redis, "HSET segfarm:{" STREAM "}:segs:video x y 0:1 garbage 0:2 99999999999999999999");
-	redis_fixture_command(&redis, "SET segfarm:{" STREAM "}:plan x");
-	ck_assert_int_eq(store_remove_stream(store, STREAM, &err), 0);
-	ck_assert_msg(store_clean(store, STREAM, &err) == 0, "%s", err.msg);
-	ck_assert_int_eq(db_size(), 0);
 }
 END_TEST
 
@@ -412,7 +398,6 @@ Suite *suite_store_dispatcher(void)
 	tcase_add_test(t, removed_stream_leaves_nothing_and_takes_no_late_segment);
 	tcase_add_test(t, removed_stream_goes_bit_by_bit_whoever_begins_it);
 	tcase_add_test(t, stream_that_comes_again_finds_nothing_of_its_former_life);
-	tcase_add_test(t, removed_stream_goes_whatever_is_in_it);
 	tcase_add_test(t, failures_are_listed_with_their_reasons_until_they_are_cleared);
 	tcase_add_test(t, stream_has_one_owner_and_each_next_one_a_higher_number);
 	tcase_add_test(t, who_is_not_the_owner_any_more_writes_nothing);
