@@ -152,6 +152,7 @@ START_TEST(settings_of_each_server_are_looked_at)
 	char *log;
 
 	start();
+	bg_wait_until(n_made() >= 1, "nothing is made");
 	log = bg_log(&s.serve[0]);
 	ck_assert_msg(bg_count(log, "settings of Redis") == 3, "%s", log);
 	ck_assert_msg(strstr(log, state_url) && strstr(log, data.url) && bg_count(log, "maxmemory is 0") == 2 && strstr(log, "keeps nothing on disk"), "%s",
