@@ -19,7 +19,7 @@
 
 #define ID_SIZE 17 /* 16 hex digits and NUL */
 #define VALUE_MAX 64
-#define TRIES 4
+#define TRIES 20   /* who was right before asks again by himself */
 #define WAIT_MS 50 /* before another try: somebody else may just be giving them a new one */
 
 static const char of_state[] = "state", of_data[] = "data";
@@ -89,7 +89,7 @@ static int check_two(struct store *s, struct err *err)
 {
 	char state[ID_SIZE], data[ID_SIZE];
 
-	for (int try = 0; try < TRIES; try++) {
+	for (int try = 0; try < (s->was_paired ? 2 : TRIES); try++) {
 		if (try)
 			nanosleep(&(struct timespec){ .tv_nsec = WAIT_MS * 1000000 }, NULL);
 		int rc = get_id(s, of_state, state, err);

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define STREAM "0123456789abcdef"
 #define PLAN "aaaaaaaaaaaaaaaa"
@@ -331,6 +333,31 @@ START_TEST(servers_that_were_emptied_are_joined_again)
 }
 END_TEST
 
+START_TEST(many_that_come_at_once_agree)
+{
+	enum { N_CHILDREN = 12 };
+	pid_t children[N_CHILDREN];
+	int status, n = 0;
+
+	if (_i != 1)
+		redis_fixture_command(&state, "FLUSHALL");
+	if (_i != 2)
+		redis_fixture_command(&data, "FLUSHALL");
+	for (int i = 0; i < N_CHILDREN; i++) {
+		struct store *s;
+
+		children[i] = fork();
+		ck_assert_int_ge(children[i], 0);
+		if (!children[i])
+			_exit(store_open(&s, both(&state, &data), TIMEOUT_MS, &err) != 0);
+	}
+	for (int i = 0; i < N_CHILDREN; i++)
+		n += waitpid(children[i], &status, 0) == children[i] && !status;
+	ck_assert_int_eq(n, N_CHILDREN);
+	check_taken(both(&state, &data));
+}
+END_TEST
+
 START_TEST(nonsense_in_place_of_an_id_is_refused)
 {
 	redis_fixture_command(&data, "SET segfarm:data nonsense");
@@ -361,6 +388,7 @@ Suite *suite_store_pair(void)
 	tcase_add_test(t, data_server_of_another_farm_is_refused_until_it_is_said_to_be_right);
 	tcase_add_test(t, data_server_that_is_replaced_is_not_the_right_one_any_more);
 	tcase_add_test(t, servers_that_were_emptied_are_joined_again);
+	tcase_add_loop_test(t, many_that_come_at_once_agree, 0, 3);
 	tcase_add_test(t, nonsense_in_place_of_an_id_is_refused);
 	suite_add_tcase(s, t);
 	return s;
