@@ -27,7 +27,7 @@ static bool read_range(struct store_map *map, const redisReply *r, const char *h
 	/* no host: it is that of the one who says so; "?": it is not known */
 	if (master->element[0]->type == REDIS_REPLY_STRING && master->element[0]->len)
 		host = master->element[0]->str;
-	if (strlen(host) >= sizeof(a.host) || !strcmp(host, "?"))
+	if (!host[0] || strlen(host) >= sizeof(a.host) || !strcmp(host, "?"))
 		return false;
 	strcpy(a.host, host);
 	a.port = (int)master->element[1]->integer;

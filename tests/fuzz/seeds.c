@@ -467,6 +467,10 @@ static void seed_store(void)
 		snprintf(name, sizeof name, "odd-%zu", i);
 		save_buf(name, &b);
 	}
+	static const char nul[] = "\xc9*1\r\n*3\r\n:0\r\n:8195\r\n*2\r\n$9\r\n\0.7.0.0~-\r\n:7000\r\n"; /* a host that ends before it begins */
+
+	buf_put(&b, nul, sizeof nul - 1);
+	save_buf("nul", &b);
 	buf_finish(&b);
 }
 
