@@ -63,6 +63,14 @@ static struct plan make_plan_of_tracks(void)
 #define ROLE "<Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value="
 #define NAMES "<SegmentTemplate initialization=\"$RepresentationID$/init.mp4\" media=\"$RepresentationID$/$Time$.m4s\"/>\n"
 #define CHANNELS "<AudioChannelConfiguration schemeIdUri=\"urn:mpeg:mpegB:cicp:ChannelConfiguration\" value="
+#define TRACK_SETS \
+	"<AdaptationSet id=\"1\" contentType=\"audio\" mimeType=\"audio/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\" lang=\"de\">\n" \
+	ROLE "\"main\"/>\n<Label>5.1 &#60;&#38;&#62; &#34;x&#34;</Label>\n" NAMES \
+	"<Representation id=\"audio-1\" bandwidth=\"160000\" codecs=\"ec-3\" audioSamplingRate=\"48000\">\n" CHANNELS \
+	"\"12\"/>\n</Representation>\n</AdaptationSet>\n" \
+	"<AdaptationSet id=\"2\" contentType=\"text\" mimeType=\"text/vtt\" segmentAlignment=\"true\" lang=\"fr\">\n" \
+	ROLE "\"subtitle\"/>\n<Label>fr</Label>\n<SegmentTemplate media=\"$RepresentationID$/$Time$.vtt\"/>\n" \
+	"<Representation id=\"text-1\" bandwidth=\"8000\"/>\n</AdaptationSet>\n"
 #define TAIL "</Period>\n</MPD>\n"
 
 START_TEST(a_title_in_one_rendition_is_one_adaptation_set)
@@ -90,13 +98,7 @@ START_TEST(each_rendition_is_an_adaptation_set_with_its_label_escaped)
 			 ROLE "\"main\"/>\n" NAMES
 			 "<Representation id=\"video\" bandwidth=\"800000\" codecs=\"avc1.640028\" width=\"1920\" height=\"1080\" "
 			 "frameRate=\"24000/1001\">\n</Representation>\n</AdaptationSet>\n"
-			 "<AdaptationSet id=\"1\" contentType=\"audio\" mimeType=\"audio/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\" lang=\"de\">\n"
-			 ROLE "\"main\"/>\n<Label>5.1 &#60;&#38;&#62; &#34;x&#34;</Label>\n" NAMES
-			 "<Representation id=\"audio-1\" bandwidth=\"160000\" codecs=\"ec-3\" audioSamplingRate=\"48000\">\n" CHANNELS
-			 "\"12\"/>\n</Representation>\n</AdaptationSet>\n"
-			 "<AdaptationSet id=\"2\" contentType=\"text\" mimeType=\"text/vtt\" segmentAlignment=\"true\" lang=\"fr\">\n"
-			 ROLE "\"subtitle\"/>\n<Label>fr</Label>\n<SegmentTemplate media=\"$RepresentationID$/$Time$.vtt\"/>\n"
-			 "<Representation id=\"text-1\" bandwidth=\"8000\"/>\n</AdaptationSet>\n" TAIL);
+			 TRACK_SETS TAIL);
 }
 END_TEST
 
@@ -111,13 +113,7 @@ START_TEST(without_video_the_tracks_are_all)
 	plan.n_tracks = 2;
 	mpd_put(&plan, sizes + 3, MPD_TEMPLATE, &out);
 	check_text(&out, HEAD
-			 "<AdaptationSet id=\"1\" contentType=\"audio\" mimeType=\"audio/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\" lang=\"de\">\n"
-			 ROLE "\"main\"/>\n<Label>5.1 &#60;&#38;&#62; &#34;x&#34;</Label>\n" NAMES
-			 "<Representation id=\"audio-1\" bandwidth=\"160000\" codecs=\"ec-3\" audioSamplingRate=\"48000\">\n" CHANNELS
-			 "\"12\"/>\n</Representation>\n</AdaptationSet>\n"
-			 "<AdaptationSet id=\"2\" contentType=\"text\" mimeType=\"text/vtt\" segmentAlignment=\"true\" lang=\"fr\">\n"
-			 ROLE "\"subtitle\"/>\n<Label>fr</Label>\n<SegmentTemplate media=\"$RepresentationID$/$Time$.vtt\"/>\n"
-			 "<Representation id=\"text-1\" bandwidth=\"8000\"/>\n</AdaptationSet>\n" TAIL);
+			 TRACK_SETS TAIL);
 }
 END_TEST
 

@@ -554,18 +554,27 @@ END_TEST
 #define OLD "00000000000000aa"
 #define NEW "00000000000000bb"
 
-/* As in a rolling update of libx264: two builds at a time, then only the new one. */
-START_TEST(a_worker_of_another_build_writes_nothing_into_a_plan_that_is_not_its_own)
+/* A title on demand, and a pool of the old build. Returns the options of pools. */
+static char *serve_by_an_old_build(void)
 {
 	const char *title = media_make("pools.mkv", TITLE);
-	char *options, *connect, *plan, *old;
+	char *options, *connect;
 
 	make_reference(title, SEGMENTS);
 	cluster_open(&s);
 	ck_assert_int_ge(asprintf(&options, "--on-demand '%s'", title), 0);
 	cluster_serve(&s, 0, options);
+	free(options);
 	ck_assert_int_ge(asprintf(&connect, "-j 1 -v --connect ipc://%s/bus.sock", s.serve[0].tmp), 0);
 	pool(0, "env SEGFARM_PRETEND=build:" OLD, connect);
+	return connect;
+}
+
+/* As in a rolling update of libx264: two builds at a time, then only the new one. */
+START_TEST(a_worker_of_another_build_writes_nothing_into_a_plan_that_is_not_its_own)
+{
+	char *connect = serve_by_an_old_build(), *plan, *old;
+
 	bg_wait_log(&s.serve[0], "worker joined", 1);
 	free(sh("curl -sSf '%s/hls/'$(echo %s)/master.m3u8 > /dev/null", s.root[0], (plan = cluster_key(&s, 0))));
 	free(plan);
@@ -581,7 +590,7 @@ START_TEST(a_worker_of_another_build_writes_nothing_into_a_plan_that_is_not_its_
 	}
 	free(sh("! grep 'job given\"' %s | grep -v 'worker=[^ ]*%s'", s.serve[0].log, old));
 	programs_end(&s.pool[0]);
-	free(sh("\"$SEGFARM\" submit --redis %s '%s'", s.redis.url, title)); /* all of it, please */
+	free(sh("\"$SEGFARM\" submit --redis %s '%s'", s.redis.url, media_make("pools.mkv", TITLE))); /* all of it, please */
 	bg_wait_log(&s.serve[0], "stream is planned anew", 1);
 	bg_wait_log(&s.serve[0], "stream planned", 2);
 	wait_done(SEGMENTS);
@@ -589,22 +598,14 @@ START_TEST(a_worker_of_another_build_writes_nothing_into_a_plan_that_is_not_its_
 	free(sh("! grep -q 'plan is of another build' %s", s.pool[1].log));
 	free(old);
 	free(connect);
-	free(options);
 	close_all();
 }
 END_TEST
 
 START_TEST(a_player_waits_through_a_new_plan)
 {
-	const char *title = media_make("pools.mkv", TITLE);
-	char *options, *connect, *key, *path;
+	char *connect = serve_by_an_old_build(), *key, *path;
 
-	make_reference(title, SEGMENTS);
-	cluster_open(&s);
-	ck_assert_int_ge(asprintf(&options, "--on-demand '%s'", title), 0);
-	cluster_serve(&s, 0, options);
-	ck_assert_int_ge(asprintf(&connect, "-j 1 -v --connect ipc://%s/bus.sock", s.serve[0].tmp), 0);
-	pool(0, "env SEGFARM_PRETEND=build:" OLD, connect);
 	key = cluster_key(&s, 0);
 	free(sh("curl -sSf '%s/hls/%s/master.m3u8'", s.root[0], key));
 	programs_end(&s.pool[0]);
@@ -619,7 +620,6 @@ START_TEST(a_player_waits_through_a_new_plan)
 	free(path);
 	free(key);
 	free(connect);
-	free(options);
 	close_all();
 }
 END_TEST
