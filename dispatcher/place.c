@@ -5,6 +5,7 @@
 #include "common/proc.h"
 #include "dispatcher/stream.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static bool needs_gpu(const struct dispatch_stream *s)
@@ -18,7 +19,7 @@ static void set_needs(struct dispatch *d, struct dispatch_stream *s, const char 
 {
 	struct queue_place needs = { .is_gpu = needs_gpu(s) };
 
-	memcpy(needs.build, build, sizeof(needs.build));
+	snprintf(needs.build, sizeof(needs.build), "%s", build);
 	if (!queue_set_needs(&d->queue, s->number, &needs, proc_now_ms())) /* workers look at the build themselves */
 		log_warn("too many kinds of streams", "stream=%s", s->key);
 }

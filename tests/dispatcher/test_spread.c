@@ -73,7 +73,7 @@ END_TEST
 START_TEST(any_numbers_come_to_rest_at_once)
 {
 	uint64_t seed = (uint64_t)_i + 1;
-	int64_t streams[40], sum = 0, largest = 0;
+	int64_t streams[40] = { 0 }, sum = 0, largest = 0;
 	int n = 2 + _i % 39;
 
 	for (int i = 0; i < n; i++) {
