@@ -96,10 +96,12 @@ static bool read_beacon(struct bytes text, struct store_beacon *b)
 	if (*endpoint++ != ' ' || b->n_streams < 0 || b->n_streams > INT32_MAX)
 		return false;
 	host = strrchr(endpoint, ' '); /* paths may have blanks, too */
-	if (host && host[1] == '@')
-		*host = '\0', host += 2;
-	else
+	if (host && host[1] == '@') {
+		*host = '\0';
+		host += 2;
+	} else {
 		host = endpoint + strlen(endpoint);
+	}
 	if (strlen(endpoint) >= sizeof(b->endpoint) || strlen(host) >= sizeof(b->host))
 		return false;
 	strcpy(b->endpoint, endpoint);

@@ -254,7 +254,8 @@ static int wait_for_redis(struct farm *farm, struct err *err)
 	return 0;
 }
 
-/* Huge pages, which make it a third faster; they are only bad for one that forks to save. Redis before 6.2 does not know the option. */
+/* With huge pages it takes half as much again in a second; they are only bad for one that forks to save. Redis before 6.2 does not know the
+ * option. */
 static int start_redis(struct farm *farm, struct err *err)
 {
 	int ret;

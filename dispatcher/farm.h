@@ -35,7 +35,7 @@ struct farm {
 	bool has_hardware; /* the pool may use GPUs */
 	const char *const *more; /* options of the pool besides, ended by NULL, at most FARM_MORE_MAX; NULL: none */
 	bool has_directory;
-	bool is_old_redis;
+	bool is_old_redis; /* it did not start with all options */
 	char dir[FARM_DIR_MAX];
 	char bus[FARM_DIR_MAX + 32];   /* endpoint for the dispatcher to bind; may be changed before */
 	char redis[FARM_DIR_MAX + 32]; /* URL */

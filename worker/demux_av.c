@@ -74,7 +74,7 @@ static int read_io(void *arg, uint8_t *to, int n)
 	struct bytes view;
 	struct err err;
 
-	if (!a->is_skimmed && input_is_stopped(a->is.in))
+	if (!a->is_skimmed && input_is_stopped(a->is.in)) /* where frames are views, next looks: nothing is waited for here */
 		return AVERROR_EXIT;
 	view = input_view(a->is.in, a->at, 1);
 	if (!view.size)
