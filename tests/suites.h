@@ -8,7 +8,7 @@
 #include <check.h>
 
 #define SUITES(X) \
-	X(buf, 1) X(timeline, 1) X(record, 1) X(key, 1) X(plan, 1) X(queue, 1) X(queue_simulation, 1) X(bench_simulate, 1) X(playlist, 1) X(mpd, 1) \
+	X(buf, 1) X(timeline, 1) X(record, 1) X(msg, 1) X(key, 1) X(plan, 1) X(queue, 1) X(queue_simulation, 1) X(bench_simulate, 1) X(playlist, 1) X(mpd, 1) \
 	X(cli, 1) X(allow, 1) X(cut, 1) X(grid, 1) X(sps, 1) X(nal, 1) X(asc, 1) X(fmp4, 1) X(audio, 1) \
 	X(audio_encoder, 1) X(ebml, 1) X(mkv, 1) X(mkv_track, 1) X(mkv_block, 1) X(mkv_unpack, 1) X(mkv_damage, 1) \
 	X(mkv_forward, 1) X(hostile, 1) X(transcode_times, 1) X(fmp4_moof, 1) X(fmp4_entry, 1) X(ac3, 1) X(hdr, 1) \
